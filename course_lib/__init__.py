@@ -1,0 +1,1 @@
+"""La bibliothèque du cours « Les grands modèles de langage »."""
