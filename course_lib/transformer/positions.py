@@ -1,0 +1,79 @@
+"""Dire au modèle où est chaque jeton : positions sinusoïdales, apprises ou rotatives.
+
+L’attention ne connaît pas l’ordre : sans positions, « le chien mord l’homme » et « l’homme mord
+le chien » seraient le même sac de mots. Formes : T positions, D = d_model, Dh dimension d’une tête.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+Rope = tuple[Tensor, Tensor]  # cosinus et sinus, diffusables à (B, H, T, Dh)
+
+
+def sinusoidal_table(context_length: int, d_model: int) -> Float[Tensor, "N D"]:
+    """Table de 2017 : sinus aux colonnes paires, cosinus aux impaires, de plus en plus lents.
+
+    Colonnes 2i et 2i + 1 : sin et cos de position / 10000^(2i / d_model).
+    Source : Vaswani et al. 2017, §3.5.
+    """
+    frequencies = 10000.0 ** (-torch.arange(0, d_model, 2) / d_model)  # (⌈D/2⌉,)
+    angles = torch.outer(torch.arange(context_length).float(), frequencies)
+    table = torch.empty(context_length, d_model)
+    table[:, 0::2] = angles.sin()
+    table[:, 1::2] = angles.cos()[:, : d_model // 2]
+    return table
+
+
+class SinusoidalPositions(nn.Module):
+    """Un vecteur fixe par position, ajouté à celui du jeton."""
+
+    def __init__(self, context_length: int, d_model: int):
+        super().__init__()
+        # persistent=False : la table se recalcule, inutile de l’enregistrer avec les poids.
+        self.register_buffer("table", sinusoidal_table(context_length, d_model), persistent=False)
+
+    def forward(self, positions: Int[Tensor, "*B T"]) -> Float[Tensor, "*B T D"]:
+        return self.table[positions]
+
+
+class LearnedPositions(nn.Module):
+    """Un vecteur appris par position (BERT, GPT-2)."""
+
+    def __init__(self, context_length: int, d_model: int):
+        super().__init__()
+        self.table = nn.Embedding(context_length, d_model)
+
+    def forward(self, positions: Int[Tensor, "*B T"]) -> Float[Tensor, "*B T D"]:
+        return self.table(positions)
+
+
+class RotaryPositions(nn.Module):
+    """Positions rotatives : requêtes et clés tournent d’un angle proportionnel à leur position.
+
+    Le produit q·k ne dépend alors que de l’*écart* des positions. Les cosinus et les sinus sont
+    calculés une fois ; `forward` rend ceux des positions demandées. Source : Su et al. 2021.
+    """
+
+    def __init__(self, context_length: int, head_dim: int, theta: float = 10000.0):
+        super().__init__()
+        frequencies = theta ** (-torch.arange(0, head_dim, 2) / head_dim)  # (Dh/2,)
+        angles = torch.outer(torch.arange(context_length).float(), frequencies)
+        angles = torch.cat((angles, angles), dim=-1)  # (N, Dh) : une paire = (i, i + Dh/2)
+        self.register_buffer("cos", angles.cos(), persistent=False)
+        self.register_buffer("sin", angles.sin(), persistent=False)
+
+    def forward(self, positions: Int[Tensor, "*B T"]) -> Rope:
+        """Cosinus et sinus de forme (*B, 1, T, Dh) : la dimension 1 est celle des têtes."""
+        return self.cos[positions].unsqueeze(-3), self.sin[positions].unsqueeze(-3)
+
+
+def rotate(x: Float[Tensor, "B H T Dh"], rope: Rope) -> Float[Tensor, "B H T Dh"]:
+    """Fait tourner chaque paire de coordonnées (i, i + Dh/2), convention de Llama.
+
+    Ne pas confondre avec les paires voisines (2i, 2i + 1) de l’article : les poids d’une convention
+    lus dans l’autre donnent un modèle faux sans aucune erreur.
+    """
+    cos, sin = rope
+    first, second = x.chunk(2, dim=-1)
+    return x * cos + torch.cat((-second, first), dim=-1) * sin
