@@ -1,0 +1,45 @@
+"""Entraîner un modèle : une seule boucle pour tout le cours.
+
+En ligne de commande : `python -m course_lib.training --corpus mon_texte.txt`.
+"""
+
+from course_lib.training.checkpoint import CheckpointStore, load_weights, save_weights
+from course_lib.training.data import (
+    IGNORE,
+    AlignedBatches,
+    PairBatches,
+    SequenceBatches,
+    TokenStream,
+)
+from course_lib.training.history import History, Record
+from course_lib.training.interruption import TrainingInterrupted
+from course_lib.training.loop import train
+from course_lib.training.losses import (
+    evaluate_loss,
+    language_model_loss,
+    sequence_to_sequence_loss,
+    token_loss,
+)
+from course_lib.training.optimization import TrainingConfig, build_optimizer, learning_rate_at
+
+__all__ = [
+    "IGNORE",
+    "AlignedBatches",
+    "CheckpointStore",
+    "History",
+    "PairBatches",
+    "Record",
+    "SequenceBatches",
+    "TokenStream",
+    "TrainingConfig",
+    "TrainingInterrupted",
+    "build_optimizer",
+    "evaluate_loss",
+    "language_model_loss",
+    "learning_rate_at",
+    "load_weights",
+    "save_weights",
+    "sequence_to_sequence_loss",
+    "token_loss",
+    "train",
+]

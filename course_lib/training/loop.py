@@ -1,0 +1,210 @@
+"""La boucle d’entraînement, une pour tous les modèles du cours.
+
+lot du pas → perte → gradients → écrêtage → AdamW → (relevé · évaluation · point de reprise)
+"""
+
+import base64
+import json
+import math
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+
+import torch
+from torch import nn
+from tqdm.auto import tqdm
+
+from course_lib.training.checkpoint import CheckpointStore, describe_tensors, named_tensors
+from course_lib.training.history import History, Record
+from course_lib.training.interruption import DeferredInterrupt, TrainingInterrupted
+from course_lib.training.losses import Loss, language_model_loss
+from course_lib.training.optimization import TrainingConfig, build_optimizer, learning_rate_at
+from course_lib.typography import format_number
+
+# Ces réglages ne changent pas les poids obtenus : on peut reprendre avec d’autres.
+_FREE_SETTINGS = ("log_every", "eval_every", "checkpoint_every", "n_threads")
+
+
+def train(
+    model: nn.Module,
+    data,
+    config: TrainingConfig,
+    *,
+    loss: Loss = language_model_loss,
+    evaluate: Callable[[nn.Module], dict[str, float]] | None = None,
+    checkpoint_dir=None,
+    architecture=None,
+    progress: bool = True,
+    on_evaluation: Callable[[Record], None] | None = None,
+) -> History:
+    """Entraîne `model` sur `data` et renvoie le journal ; le modèle finit en mode évaluation.
+
+    `evaluate(model)` renvoie un dictionnaire de mesures, relevées tous les `eval_every` pas et à la
+    fin. Avec `checkpoint_dir`, l’entraînement reprend de lui-même là où il s’était arrêté : mêmes
+    poids, au bit près, que sans interruption. `architecture` (dataclass ou dictionnaire) est
+    comparée à celle du point de reprise. ValueError si le point de reprise est d’un autre
+    entraînement, FloatingPointError si la perte n’est plus un nombre, TrainingInterrupted
+    (un KeyboardInterrupt) après Ctrl-C, une fois le point de reprise écrit.
+    """
+    with _reproducible(config):
+        run = _Run(model, data, config, loss, evaluate, on_evaluation)
+        if checkpoint_dir is not None:
+            run.attach(CheckpointStore(checkpoint_dir), architecture)
+        model.train()
+        with _progress_bar(run, progress) as bar, DeferredInterrupt() as interrupt:
+            while run.step < config.n_steps:
+                run.advance()
+                run.observe(bar, stopping=interrupt.requested)
+                if interrupt.requested:
+                    raise TrainingInterrupted(run.step, checkpoint_dir, run.history)
+    model.eval()
+    return run.history
+
+
+class _Run:
+    """L’état d’un entraînement en cours."""
+
+    def __init__(self, model, data, config, loss, evaluate, on_evaluation):
+        self.model, self.data, self.config, self.loss = model, data, config, loss
+        self.evaluate, self.on_evaluation = evaluate, on_evaluation
+        self.optimizer = build_optimizer(model, config)
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.step, self.tokens, self.history = 0, 0, History()
+        self.store, self.identity = None, {}
+        self._losses, self._weights = [], []
+        self._clock = time.perf_counter()
+
+    def attach(self, store: CheckpointStore, architecture) -> None:
+        """Relie l’entraînement à son dossier et restaure le dernier point de reprise."""
+        self.store = store
+        self.identity = _identity(self.model, self.data, self.config, architecture)
+        state = store.load_latest(self.model, self.optimizer, self.identity)
+        if state is not None:
+            self.step, self.tokens = state["step"], state["tokens"]
+            self.history = History.from_json(state["history"])
+            torch.set_rng_state(_rng_from_text(state["rng"]))
+
+    def advance(self) -> None:
+        """Un pas : la perte n’est lue qu’au relevé, pour ne pas attendre le calcul à chaque pas."""
+        rate = learning_rate_at(self.config, self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        loss, n_tokens = self.loss(self.model, self.data.batch(self.step))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
+        self.optimizer.step()
+        self._losses.append(loss.detach())
+        self._weights.append(n_tokens)
+        self.step, self.tokens = self.step + 1, self.tokens + n_tokens
+
+    def observe(self, bar, stopping: bool) -> None:
+        """Ce qui se fait entre deux pas : relevé, évaluation, point de reprise."""
+        last = self.step == self.config.n_steps
+        evaluating = last or _due(self.step, self.config.eval_every)
+        saving = last or stopping or _due(self.step, self.config.checkpoint_every)
+        if evaluating or saving or _due(self.step, self.config.log_every):
+            self._record(evaluating)
+            bar.set_postfix_str(self._summary(), refresh=False)
+        bar.update()
+        if saving and self.store is not None:
+            self._save()
+
+    def _record(self, evaluating: bool) -> None:
+        losses, weights = torch.stack(self._losses).double(), torch.tensor(self._weights)
+        mean = float((losses * weights).sum() / weights.sum())
+        if not math.isfinite(mean):
+            raise FloatingPointError(self._divergence(losses))
+        self._losses, self._weights = [], []
+        metrics = self._measure() if evaluating and self.evaluate is not None else {}
+        rate = learning_rate_at(self.config, self.step - 1)
+        record = Record(self.step, self.tokens, mean, rate, metrics)
+        self.history.records.append(record)
+        now = time.perf_counter()
+        self.history.seconds, self._clock = self.history.seconds + now - self._clock, now
+        if metrics and self.on_evaluation is not None:
+            self.on_evaluation(record)
+
+    def _measure(self) -> dict[str, float]:
+        """Évalue sans rien déranger : ni les tirages du dropout, ni le chronomètre."""
+        start = time.perf_counter()
+        self.model.eval()
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            metrics = {name: float(value) for name, value in self.evaluate(self.model).items()}
+        self.model.train()
+        self._clock += time.perf_counter() - start
+        return metrics
+
+    def _divergence(self, losses) -> str:
+        first = self.step - len(losses) + 1 + int((~losses.isfinite()).nonzero()[0])
+        kept = ""
+        if self.store is not None and self.store.steps():
+            kept = f" Le point de reprise du pas {self.store.steps()[-1]} est intact."
+        return (
+            f"La perte n’est plus un nombre fini au pas {first} : l’entraînement a divergé. "
+            f"Réduisez learning_rate (ici {self.config.learning_rate:g}) "
+            f"ou allongez warmup_steps (ici {self.config.warmup_steps}).{kept}"
+        )
+
+    def _save(self) -> None:
+        state = {
+            "tokens": self.tokens,
+            "rng": base64.b64encode(bytes(torch.get_rng_state().tolist())).decode(),
+            "identity": self.identity,
+            "schedule": {"next_learning_rate": learning_rate_at(self.config, self.step)},
+            "history": self.history.to_json(),
+        }
+        self.store.save(self.step, self.model, self.optimizer, state)
+
+    def _summary(self) -> str:
+        loss = format_number(self.history.records[-1].loss, 3)
+        return f"perte {loss}, {format_number(self.history.tokens_per_second, 0)} jetons/s"
+
+
+def _due(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0
+
+
+def _identity(model, data, config: TrainingConfig, architecture) -> dict[str, dict]:
+    """Ce qu’un point de reprise doit partager avec l’entraînement qui le reprend."""
+    settings = {k: v for k, v in asdict(config).items() if k not in _FREE_SETTINGS}
+    declared = asdict(architecture) if is_dataclass(architecture) else dict(architecture or {})
+    fingerprint = data.fingerprint() if hasattr(data, "fingerprint") else {}
+    identity = {
+        "config": settings,
+        "architecture": declared,
+        "tensors": describe_tensors(named_tensors(model)),
+        "data": fingerprint,
+    }
+    return json.loads(json.dumps(identity, default=str))  # sous la forme où le JSON la rendra
+
+
+def _rng_from_text(text: str) -> torch.Tensor:
+    return torch.tensor(list(base64.b64decode(text)), dtype=torch.uint8)
+
+
+@contextmanager
+def _reproducible(config: TrainingConfig):
+    """Graine et fils de calcul de l’entraînement, rendus à leur état d’avant en sortant."""
+    before = torch.get_num_threads()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        torch.set_num_threads(config.n_threads or before)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+def _progress_bar(run: _Run, enabled: bool):
+    return tqdm(
+        total=run.config.n_steps,
+        initial=run.step,
+        desc="Entraînement",
+        disable=not enabled,
+        leave=False,
+        mininterval=0.5,
+        bar_format="{desc} {percentage:3.0f} % |{bar}| pas {n_fmt}/{total_fmt}, "
+        "{elapsed} passé, {remaining} restant{postfix}",
+    )
