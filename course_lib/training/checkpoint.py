@@ -179,7 +179,7 @@ def _restore(model: nn.Module, optimizer, weights: dict, moments: dict) -> None:
     parameters = dict(model.named_parameters())
     for full_name, value in moments.items():
         name, key = full_name.rsplit("/", 1)
-        optimizer.state[parameters[name]][key] = value
+        optimizer.state[parameters[name]][key] = value.clone()
 
 
 def _save_tensors(tensors: dict[str, Tensor], path: Path) -> str:

@@ -36,7 +36,7 @@ class History:
     def curve(self, name: str = "loss") -> tuple[list[int], list[float]]:
         """(jetons vus, valeurs) de la perte d’entraînement ou d’une mesure d’évaluation.
 
-        KeyError si aucun relevé ne porte ce nom.
+        ValueError si aucun relevé ne porte ce nom.
         """
         if name == "loss":
             points = [(r.tokens, r.loss) for r in self.records]
@@ -44,7 +44,7 @@ class History:
             points = [(r.tokens, r.metrics[name]) for r in self.records if name in r.metrics]
         if not points:
             known = ", ".join(["loss", *self.metric_names()])
-            raise KeyError(f"Aucun relevé ne porte « {name} ». Mesures connues : {known}.")
+            raise ValueError(f"Aucun relevé ne porte « {name} ». Mesures connues : {known}.")
         tokens, values = zip(*points, strict=True)
         return list(tokens), list(values)
 
