@@ -96,6 +96,7 @@ class Block(nn.Module):
         cache: BlockCache | None = None,
     ) -> Float[Tensor, "B T D"]:
         """`mask` vaut pour l’attention propre, `memory_mask` pour l’attention croisée."""
+        self._check_memory(memory)
 
         def read_itself(h: Tensor) -> Tensor:
             own_cache = cache.self_attention if cache is not None else None
@@ -111,6 +112,18 @@ class Block(nn.Module):
         if self.cross_attention is not None:
             x = self._residual(x, read_memory, self.cross_attention_norm)
         return self._residual(x, self.feed_forward, self.feed_forward_norm)
+
+    def _check_memory(self, memory: Tensor | None) -> None:
+        if self.cross_attention is not None and memory is None:
+            raise ValueError(
+                "Ce bloc a une attention croisée et ne reçoit rien à lire : donnez memory, la "
+                "sortie de l’encodeur."
+            )
+        if self.cross_attention is None and memory is not None:
+            raise ValueError(
+                "Ce bloc n’a pas d’attention croisée : memory serait ignorée. Retirez-la, ou "
+                "bâtissez le bloc avec cross_attention."
+            )
 
     def _residual(self, x: Tensor, sublayer: Callable, norm: nn.Module) -> Tensor:
         if self.norm_first:
