@@ -1,0 +1,8 @@
+"""Les composants interactifs du cours : mêmes modules JavaScript dans le cahier et sur le site."""
+
+from course_lib.widgets.attention import AttentionExplorer
+from course_lib.widgets.base import CourseWidget
+from course_lib.widgets.quiz import Choice, Question, Quiz
+from course_lib.widgets.tokenizer import TokenizerExplorer
+
+__all__ = ["AttentionExplorer", "Choice", "CourseWidget", "Question", "Quiz", "TokenizerExplorer"]
