@@ -101,7 +101,7 @@ class KneserNeyModel:
                 key = context_id * self.vocab_size + padded[-k]
                 context_id = int(np.searchsorted(level.context_keys, key))
                 if context_id == len(level.context_keys) or level.context_keys[context_id] != key:
-                    break  # contexte jamais vu : les ordres supérieurs ne le connaissent pas non plus
+                    break  # contexte jamais vu, donc inconnu aussi des ordres supérieurs
             start, end = level.starts[context_id : context_id + 2]
             total = level.totals[context_id]
             probabilities *= level.discount * (end - start) / total

@@ -261,11 +261,7 @@ def _read_merges(merges: object) -> list[tuple[str, str]]:
     pairs = []
     for merge in merges:
         pair = merge.split(" ") if isinstance(merge, str) else merge
-        if (
-            not isinstance(pair, list)
-            or len(pair) != 2
-            or not all(map(str.__instancecheck__, pair))
-        ):
+        if not isinstance(pair, list) or [type(token) for token in pair] != [str, str]:
             raise ValueError(f"Fusion mal formée : {merge!r}. Attendu : deux jetons.")
         pairs.append((pair[0], pair[1]))
     return pairs

@@ -12,7 +12,8 @@ def write_json(path: str | Path, content: dict) -> None:
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(
-            f"Le dossier « {path.parent} » n'existe pas. Créez-le avant d'enregistrer « {path.name} »."
+            f"Le dossier « {path.parent} » n'existe pas. "
+            f"Créez-le avant d'enregistrer « {path.name} »."
         )
     text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -102,6 +103,7 @@ def vocabulary(content: dict) -> tuple[dict[str, int], list[str]]:
         special.append(token)
     if content.get("normalizer") is not None:
         raise ValueError(
-            "Ce fichier normalise le texte avant de le découper : cette étape n'est pas prise en charge."
+            "Ce fichier normalise le texte avant de le découper : "
+            "cette étape n'est pas prise en charge."
         )
     return vocab, special

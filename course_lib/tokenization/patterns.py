@@ -56,7 +56,7 @@ CHARACTER_PATTERN_SHARED = r"[\s\S]"
 
 
 def special_pattern(special_tokens: list[str]) -> regex.Pattern | None:
-    """Expression qui reconnaît les jetons spéciaux, le plus long d'abord ; None s'il n'y en a pas."""
+    """Expression qui reconnaît les jetons spéciaux, le plus long d'abord ; None s'ils manquent."""
     if not special_tokens:
         return None
     longest_first = sorted(special_tokens, key=len, reverse=True)
