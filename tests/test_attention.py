@@ -2,6 +2,7 @@
 
 import math
 
+import jaxtyping
 import pytest
 import torch
 from torch import nn
@@ -213,7 +214,7 @@ def test_heads_must_share_the_dimension():
 
 def test_wrong_shape_is_caught_by_the_annotations():
     q, k, v = random_qkv()
-    with pytest.raises(Exception, match="Type-check error"):
+    with pytest.raises(jaxtyping.TypeCheckError, match="Type-check error"):
         scaled_dot_product(q, k, v[:, :, :-1])
-    with pytest.raises(Exception, match="Type-check error"):
+    with pytest.raises(jaxtyping.TypeCheckError, match="Type-check error"):
         Attention(D, H)(torch.randn(T, D))

@@ -2,6 +2,7 @@
 
 import math
 
+import jaxtyping
 import pytest
 import torch
 import torch.nn.functional as F
@@ -131,5 +132,5 @@ def test_cross_attention_without_memory_is_refused():
 
 
 def test_wrong_shape_is_caught_by_the_annotations():
-    with pytest.raises(Exception, match="Type-check error"):
+    with pytest.raises(jaxtyping.TypeCheckError, match="Type-check error"):
         make_block(True)(torch.randn(B, T, D), torch.randn(B, S, D + 1))

@@ -76,7 +76,7 @@ class ModelCache:
     """Les mémoires de tous les blocs d’un décodeur."""
 
     def __init__(self, blocks: Sequence[BlockCache]):
-        self.blocks = list(blocks)
+        self.blocks = blocks
 
     @property
     def length(self) -> int:

@@ -234,14 +234,11 @@ class Decoder(nn.Module):
             shape = (batch_size, attention.n_kv_heads, length, attention.head_dim)
             return KVCache(*shape, dtype=weight.dtype, device=weight.device)
 
-        return ModelCache(
-            BlockCache(
-                self_attention=empty(block.self_attention, max_seq_len),
-                cross_attention=block.cross_attention
-                and empty(block.cross_attention, memory_length),
-            )
-            for block in self.blocks
-        )
+        caches = [BlockCache(empty(block.self_attention, max_seq_len)) for block in self.blocks]
+        for block, cache in zip(self.blocks, caches, strict=True):
+            if block.cross_attention is not None:
+                cache.cross_attention = empty(block.cross_attention, memory_length)
+        return ModelCache(caches)
 
 
 class EncoderDecoder(nn.Module):
