@@ -1,0 +1,42 @@
+"""Les figures du cours : une identité visuelle, des nombres français, un texte de remplacement.
+
+Chaque fonction rend une `CourseFigure` (figure matplotlib) dont `alt` décrit l'image.
+"""
+
+from course_lib.figures.curves import (
+    intervention_bars,
+    perplexity_bars,
+    token_bars,
+    training_curves,
+)
+from course_lib.figures.diagrams import attention_by_hand, context_diagram, tokenization_ladder
+from course_lib.figures.maps import (
+    attention_heatmap,
+    delta_map,
+    sinusoidal_positions,
+    skills_heatmap,
+)
+from course_lib.figures.style import COLORS, CourseFigure, french_ticks, new_figure
+from course_lib.figures.transformer import transformer_diagram
+from course_lib.typography import format_number, format_percent
+
+__all__ = [
+    "COLORS",
+    "CourseFigure",
+    "attention_by_hand",
+    "attention_heatmap",
+    "context_diagram",
+    "delta_map",
+    "format_number",
+    "format_percent",
+    "french_ticks",
+    "intervention_bars",
+    "new_figure",
+    "perplexity_bars",
+    "sinusoidal_positions",
+    "skills_heatmap",
+    "token_bars",
+    "tokenization_ladder",
+    "training_curves",
+    "transformer_diagram",
+]

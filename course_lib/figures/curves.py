@@ -1,0 +1,158 @@
+"""Courbes et barres : entraînement, perplexités, jetons, interventions."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from course_lib.figures.maps import as_array
+from course_lib.figures.style import (
+    COLORS,
+    INK,
+    MUTED,
+    CourseFigure,
+    check_lengths,
+    color_of,
+    french_ticks,
+    light_grid,
+    new_figure,
+    set_title,
+)
+from course_lib.typography import format_number, french_spaces
+
+
+def training_curves(
+    steps: Sequence[float],
+    runs: Mapping[str, Any],
+    *,
+    x_label: str = "pas d’entraînement",
+    y_label: str = "perte (nats par jeton)",
+    reference: float | None = None,
+    reference_label: str = "entropie exacte",
+    log_y: bool = False,
+    title: str = "",
+    alt: str | None = None,
+) -> CourseFigure:
+    """Courbes de plusieurs graines : la médiane en trait, du minimum au maximum en bande.
+
+    `runs` : nom → tableau `(graines, pas)`, ou `(pas,)` pour une seule graine.
+    """
+    alt = alt or f"Courbes de {y_label} : {', '.join(runs)}, médiane et étendue des graines"
+    figure, axes = new_figure(3.7, alt)
+    for index, (name, values) in enumerate(runs.items()):
+        values = np.atleast_2d(as_array(values))
+        check_lengths(steps=steps, **{name: values[0]})
+        color = color_of(index)
+        axes.plot(steps, np.median(values, 0), color=color, linewidth=2.2, label=name)
+        if len(values) > 1:
+            axes.fill_between(steps, values.min(0), values.max(0), color=color, alpha=0.18, lw=0)
+    if reference is not None:
+        axes.axhline(reference, color=INK, linestyle="--", linewidth=1.4, label=reference_label)
+    if log_y:
+        axes.set_yscale("log")
+    axes.set(xlabel=x_label, ylabel=y_label)
+    french_ticks(axes.xaxis)
+    french_ticks(axes.yaxis)
+    light_grid(axes)
+    axes.legend()
+    set_title(axes, title)
+    return figure
+
+
+def perplexity_bars(
+    perplexities: Mapping[str, Sequence[float]],
+    oracle: float | None = None,
+    *,
+    x_label: str = "perplexité (plus bas = mieux)",
+    title: str = "",
+    alt: str | None = None,
+) -> CourseFigure:
+    """Barres des médianes, un point par graine, et la limite de l'oracle en pointillé."""
+    names = list(perplexities)
+    alt = alt or f"Barres de {x_label} pour {', '.join(names)}, un point par graine"
+    figure, axes = new_figure(1.35 + 0.52 * len(names), alt)
+    largest = max(max(np.atleast_1d(as_array(v))) for v in perplexities.values())
+    for row, name in enumerate(names):
+        values = np.atleast_1d(as_array(perplexities[name]))
+        middle = float(np.median(values))
+        axes.barh(row, middle, color=color_of(row), alpha=0.45, height=0.62)
+        axes.plot(values, np.full(len(values), row), "o", color=color_of(row), markersize=6)
+        end = max(values) + 0.02 * largest
+        axes.text(end, row, format_number(middle, 2), va="center", fontweight="bold")
+    if oracle is not None:
+        axes.axvline(oracle, color=INK, linestyle="--", linewidth=1.4)
+        text = french_spaces(f"oracle : {format_number(oracle, 2)}")
+        axes.text(oracle + 0.015 * largest, -0.62, text, va="center", fontsize=11)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.45, -0.95 if oracle is not None else -0.55)
+    axes.set_xlim(0, 1.16 * largest)
+    axes.set_xlabel(french_spaces(x_label))
+    axes.tick_params(axis="y", length=0)
+    french_ticks(axes.xaxis)
+    light_grid(axes, "x")
+    set_title(axes, title)
+    return figure
+
+
+def token_bars(
+    pieces: Mapping[str, Sequence[str]], *, title: str = "", alt: str | None = None
+) -> CourseFigure:
+    """Un même texte sous plusieurs tokeniseurs : une bande par tokeniseur, une case par jeton.
+
+    `pieces` : nom → morceaux de texte, dans l'ordre. La largeur d'une case suit ses caractères.
+    """
+    counts = ", ".join(f"{name} : {len(parts)} jetons" for name, parts in pieces.items())
+    alt = alt or f"Le même texte en jetons. {counts}"
+    figure, axes = new_figure(0.35 + 0.85 * len(pieces), alt)
+    width = max(sum(max(len(p), 1) for p in parts) for parts in pieces.values())
+    for row, (name, parts) in enumerate(pieces.items()):
+        header = french_spaces(f"{name} : {len(parts)} jetons")
+        axes.text(0, row - 0.32, header, fontsize=12, fontweight="bold", va="center")
+        left = 0.0
+        for index, piece in enumerate(parts):
+            size = max(len(piece), 1)
+            color = color_of(index)
+            axes.barh(row + 0.12, size, left=left, height=0.5, color=color, alpha=0.28)
+            axes.barh(row + 0.12, size, left=left, height=0.5, fill=False, edgecolor=color, lw=0.8)
+            if width <= 62:
+                shown = piece.replace(" ", "␣").replace("\n", "⏎")
+                style = {"family": "DejaVu Sans Mono", "fontsize": min(12, 480 / width)}
+                axes.text(left + size / 2, row + 0.12, shown, ha="center", va="center", **style)
+            left += size
+    axes.set(xlim=(0, width), ylim=(len(pieces) - 0.5, -0.6))
+    axes.set_axis_off()
+    set_title(axes, title)
+    return figure
+
+
+def intervention_bars(
+    rates: Mapping[str, float],
+    intervals: Mapping[str, tuple[float, float]] | None = None,
+    *,
+    chance: float | None = None,
+    x_label: str = "erreurs de pronom",
+    title: str = "",
+    alt: str | None = None,
+) -> CourseFigure:
+    """Barres de masquage ou de greffe (parts de 0 à 1), avec leurs intervalles `(bas, haut)`."""
+    names = list(rates)
+    alt = alt or f"Barres de {x_label} selon l'intervention : {', '.join(names)}"
+    figure, axes = new_figure(1.25 + 0.55 * len(names), alt)
+    for row, name in enumerate(names):
+        axes.barh(row, rates[name], color=COLORS["blue"], alpha=0.75, height=0.58)
+        low, high = (intervals or {}).get(name, (rates[name], rates[name]))
+        axes.plot([low, high], [row, row], color=INK, linewidth=2, marker="|", markersize=10)
+        text = format_number(100 * rates[name], 0) + "\u00a0%"
+        axes.text(max(high, rates[name]) + 0.02, row, text, va="center", fontweight="bold")
+    if chance is not None:
+        axes.axvline(chance, color=MUTED, linestyle="--", linewidth=1.4)
+        axes.text(chance + 0.01, -0.62, "hasard", fontsize=11, color=MUTED, va="center")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.95 if chance is not None else -0.5)
+    axes.set_xlim(0, 1.14)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100"])
+    axes.set_xlabel(french_spaces(f"{x_label} (%)"))
+    axes.tick_params(axis="y", length=0)
+    light_grid(axes, "x")
+    set_title(axes, title)
+    return figure

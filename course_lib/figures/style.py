@@ -1,0 +1,134 @@
+"""L'identité visuelle du cours : couleurs, tailles, nombres français, texte de remplacement.
+
+Dans un cahier, une figure en dernière ligne de cellule s'affiche une seule fois, nette, avec son
+`alt`. Sur le site, myst-nb lit le texte de remplacement dans les métadonnées de la cellule :
+
+    ```{code-cell} ipython3
+    ---
+    mystnb:
+      image:
+        alt: Carte de chaleur des poids d'attention ; « it » regarde « animal ».
+      figure:
+        name: fig-carte
+        caption: Poids d'attention entre les mots.
+    ---
+    attention_heatmap(weights, words)
+    ```
+"""
+
+from collections.abc import Sequence
+from io import BytesIO
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from course_lib.typography import format_number, french_spaces
+
+# Palette d'Okabe et Ito (2008), assombrie pour rester lisible sur fond clair : elle se distingue
+# aussi quand on voit mal le rouge ou le vert.
+COLORS = {
+    "blue": "#0b5cad",
+    "orange": "#c75b00",
+    "green": "#00795a",
+    "purple": "#a0528b",
+    "sky": "#2f9bd6",
+    "yellow": "#b98a00",
+}
+CYCLE = tuple(COLORS.values())
+INK, MUTED, CARD, GRID, PALE = "#1a2029", "#4a5462", "#fbfcfe", "#d5dbe4", "#e8eef6"
+SEQUENTIAL, DIVERGING = "Blues", "RdBu_r"
+WIDTH = 5.8  # pouces : 12 points y font encore 10 pixels sur un téléphone de 390 pixels
+DPI = 180
+
+_STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 12,
+    "axes.titlesize": 13,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.facecolor": CARD,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "figure.facecolor": CARD,
+    "legend.frameon": False,
+    "legend.fontsize": 11,
+    "svg.hashsalt": "cours",
+}
+
+
+class CourseFigure(Figure):
+    """Figure matplotlib qui porte `alt` et s'affiche d'elle-même dans un cahier.
+
+    Elle ne passe pas par pyplot : rien de global, pas d'affichage en double.
+    """
+
+    alt: str = ""
+
+    def __repr__(self) -> str:
+        """Rend un texte stable, que nbval compare d'une exécution à l'autre."""
+        return f"Figure : {self.alt}"
+
+    def to_png(self) -> bytes:
+        """Rend l'image PNG, sans date ni version : mêmes données, mêmes octets."""
+        buffer = BytesIO()
+        with rc_context(_STYLE):
+            self.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+        return buffer.getvalue()
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        width = int(self.get_size_inches()[0] * 100)
+        data = {"image/png": self.to_png(), "text/plain": repr(self)}
+        display(data, raw=True, metadata={"image/png": {"width": width, "alt": self.alt}})
+
+
+def new_figure(
+    height: float, alt: str, *, columns: int = 1, rows: int = 1, **options: Any
+) -> tuple[CourseFigure, Any]:
+    """Crée une figure à la largeur du cours, haute de `height` pouces ; rend (figure, axes)."""
+    with rc_context(_STYLE):
+        figure = CourseFigure(figsize=(WIDTH, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        figure.alt = french_spaces(alt)
+        axes = figure.subplots(rows, columns, **options)
+    return figure, axes
+
+
+def french_ticks(axis: Any, digits: int | None = None) -> None:
+    """Écrit les graduations d'un axe (`axes.xaxis`, `axes.yaxis`) à la française."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: format_number(value, digits)))
+
+
+def light_grid(axes: Axes, axis: str = "y") -> None:
+    """Pose un quadrillage discret derrière les données."""
+    axes.grid(axis=axis, color=GRID, linewidth=0.8)
+
+
+def set_title(axes: Axes, title: str) -> None:
+    """Titre à gauche, gras, typographié ; rien si le titre est vide."""
+    if title:
+        axes.set_title(french_spaces(title), loc="left", fontsize=13, fontweight="bold", color=INK)
+
+
+def color_of(index: int) -> str:
+    """Rend la couleur n° `index` de la palette, qui recommence après la sixième."""
+    return CYCLE[index % len(CYCLE)]
+
+
+def check_lengths(**named: Sequence) -> None:
+    """ValueError si les suites nommées n'ont pas toutes la même longueur."""
+    lengths = {name: len(values) for name, values in named.items()}
+    if len(set(lengths.values())) > 1:
+        detail = ", ".join(f"{name} : {length}" for name, length in lengths.items())
+        raise ValueError(f"Ces suites doivent avoir la même longueur ({detail}).")
