@@ -19,14 +19,13 @@ CORPUS = [
     "Le renard a caché la clé d'or ; l'ours cherche la clé. 👩‍🚀 e\u0301té\tfin\n\n  là-bas…",
     "La petite souris dort près de la rivière ; l'ours dort dans la grotte, 27 jours.",
 ]
-BUILDERS = {
-    "mots": lambda: WordTokenizer.train(CORPUS),
-    "mots_espaces": lambda: WordTokenizer.train(CORPUS, split="whitespace"),
-    "caracteres": lambda: CharTokenizer.train(CORPUS),
-    "bpe": lambda: BPETokenizer.train(CORPUS, 330),
-    "bpe_chiffres": lambda: BPETokenizer.train(CORPUS, 330, isolate_digits=True),
+TOKENIZERS = {
+    "mots": WordTokenizer.train(CORPUS),
+    "mots_espaces": WordTokenizer.train(CORPUS, split="whitespace"),
+    "caracteres": CharTokenizer.train(CORPUS),
+    "bpe": BPETokenizer.train(CORPUS, 330),
+    "bpe_chiffres": BPETokenizer.train(CORPUS, 330, isolate_digits=True),
 }
-TOKENIZERS = {name: build() for name, build in BUILDERS.items()}
 BPE = TOKENIZERS["bpe"]
 tricky = st.sampled_from(
     [
@@ -113,6 +112,7 @@ def test_bpe_training_equals_tokenizers():
     reference.train_from_iterator(corpus, trainer)
     expected = json.loads(reference.to_str())["model"]
     assert [list(pair) for pair in ours.merges] == expected["merges"]
+    assert BPETokenizer.train(corpus, 360).merges == ours.merges
     assert ours.token_to_id == expected["vocab"]
 
 
@@ -190,10 +190,6 @@ def test_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["t.json"]
 
 
-def test_training_is_deterministic():
-    assert BPETokenizer.train(CORPUS, 330).to_json() == BPE.to_json()
-
-
 def test_published_files_with_string_merges_are_read(tmp_path):
     content = BPE.to_json()
     content["model"]["merges"] = [" ".join(pair) for pair in BPE.merges]
@@ -213,7 +209,7 @@ def test_wrong_inputs(name):
         tokenizer.decode([0, tokenizer.vocab_size])
     with pytest.raises(ValueError, match="L'identifiant -1 est hors"):
         tokenizer.decode([-1])
-    with pytest.raises(TypeError, match="est un entier ; reçu 1.5"):
+    with pytest.raises(TypeError, match=r"est un entier ; reçu 1\.5"):
         tokenizer.decode([1.5])
     with pytest.raises(TypeError, match="reçu un booléen"):
         tokenizer.decode([True])
@@ -262,10 +258,6 @@ def _normalized(content):
     content["normalizer"] = {"type": "Lowercase"}
 
 
-def _other_model(content):
-    content["model"]["type"] = "Unigram"
-
-
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -275,7 +267,7 @@ def _other_model(content):
         (_unknown_merge, "« zzz », absent"),
         (_other_split, "Découpage non pris en charge"),
         (_normalized, "normalise le texte"),
-        (_other_model, "'Unigram' non pris en charge"),
+        (lambda content: content["model"].update(type="Unigram"), "'Unigram' non pris en charge"),
     ],
 )
 def test_damaged_files(tmp_path, damage, message):
