@@ -31,7 +31,7 @@ def attention_layers(model: nn.Module) -> dict[str, list[Attention]]:
     for stack in (model.encoder, model.decoder) if isinstance(model, EncoderDecoder) else (model,):
         if not isinstance(stack, Encoder | Decoder):
             raise TypeError(
-                f"Je ne sais pas ouvrir un {type(model).__name__} : donnez un Encoder, un Decoder "
+                f"Je ne sais pas ouvrir un {type(model).__name__} : donnez un Encoder, un Decoder "
                 "ou un EncoderDecoder de course_lib.transformer."
             )
         kind = "encoder" if isinstance(stack, Encoder) else "decoder"
@@ -150,8 +150,8 @@ def patched_activations(
         def hook(module, args, output):
             if donor.shape != output.shape:
                 raise ValueError(
-                    f"La greffe de « {name} » a la forme {tuple(donor.shape)} et la sortie "
-                    f"{tuple(output.shape)} : les deux phrases doivent avoir la même longueur."
+                    f"La greffe de « {name} » a la forme {tuple(donor.shape)} et la sortie "
+                    f"{tuple(output.shape)} : les deux phrases doivent avoir la même longueur."
                 )
             chosen = _position_mask(positions, output.shape[1]).to(output.device)
             return torch.where(chosen.unsqueeze(-1), donor, output)
@@ -176,7 +176,7 @@ def _choose(model: nn.Module, kind: str, layers: Iterable[int] | None) -> list[A
         kind = next(iter(by_kind))
     if kind not in by_kind:
         raise ValueError(
-            f"kind = {kind!r} ne désigne pas une attention de ce modèle : "
+            f"kind = {kind!r} ne désigne pas une attention de ce modèle : "
             f"choisissez parmi {', '.join(by_kind)}."
         )
     attentions = by_kind[kind]
@@ -199,8 +199,8 @@ def _edge_mask(edges: Edges, n_queries: int, n_keys: int) -> Tensor:
     if isinstance(edges, Tensor):
         if edges.shape[-2:] != (n_queries, n_keys):
             raise ValueError(
-                f"Le masque des lectures interdites a la forme {tuple(edges.shape)} ; il faut "
-                f"finir par ({n_queries}, {n_keys}) : une ligne par requête, une colonne par clé."
+                f"Le masque des lectures interdites a la forme {tuple(edges.shape)} ; il faut "
+                f"finir par ({n_queries}, {n_keys}) : une ligne par requête, une colonne par clé."
             )
         return edges
     mask = torch.zeros(n_queries, n_keys, dtype=torch.bool)
@@ -236,7 +236,7 @@ def _position_mask(positions: Sequence[int] | Tensor | None, length: int) -> Ten
 def _check_range(what: str, numbers: Iterable[int], size: int) -> None:
     for number in numbers:
         if not 0 <= number < size:
-            raise ValueError(f"{what} {number} n’existe pas : les numéros vont de 0 à {size - 1}.")
+            raise ValueError(f"{what} {number} n’existe pas : les numéros vont de 0 à {size - 1}.")
 
 
 def _submodule(model: nn.Module, name: str) -> nn.Module:
@@ -244,6 +244,6 @@ def _submodule(model: nn.Module, name: str) -> nn.Module:
     if name not in modules:
         blocks = [known for known in modules if known.count(".") <= 2 and known]
         raise ValueError(
-            f"Le modèle n’a pas de module « {name} » ; il a par exemple : {', '.join(blocks[:8])}."
+            f"Le modèle n’a pas de module « {name} » ; il a par exemple : {', '.join(blocks[:8])}."
         )
     return modules[name]

@@ -125,7 +125,7 @@ def test_block_without_cross_attention_has_no_norm_for_it():
 
 
 def test_cross_attention_without_memory_is_refused():
-    with pytest.raises(ValueError, match="attention croisée.*memory"):
+    with pytest.raises(ValueError, match=r"attention croisée.*memory"):
         make_block(True)(torch.randn(B, T, D))
     with pytest.raises(ValueError, match="n’a pas d’attention croisée"):
         make_block(True, cross=False)(torch.randn(B, T, D), torch.randn(B, S, D))

@@ -1,4 +1,6 @@
-"""Les crochets : ils montrent les poids, coupent des lectures, greffent des vecteurs, et partent."""
+"""Les crochets : ils montrent les poids, coupent des lectures, greffent, et partent."""
+
+import itertools
 
 import pytest
 import torch
@@ -60,7 +62,7 @@ def test_maps_are_labelled_and_have_one_tensor_per_layer(translator):
     assert [tuple(m.shape) for m in maps["encoder"]] == [(B, 5, S, S)] * 2
     assert [tuple(m.shape) for m in maps["decoder"]] == [(B, 5, T, T)] * 3
     assert [tuple(m.shape) for m in maps["cross"]] == [(B, 5, T, S)] * 3
-    for weights in sum(maps.values(), []):
+    for weights in itertools.chain(*maps.values()):
         assert_close(weights.sum(-1), torch.ones(weights.shape[:-1]))
     assert torch.stack(maps["decoder"]).triu(1).abs().max() == 0
 
@@ -190,7 +192,7 @@ def test_mistakes_are_explained(translator, encoder):
     ids = random_ids()
     with pytest.raises(ValueError, match=r"'self' .* encoder, decoder, cross"):
         masked_edges(translator, [(0, 1)]).__enter__()
-    with pytest.raises(ValueError, match="L’étage 2 n’existe pas.* de 0 à 1"):
+    with pytest.raises(ValueError, match=r"L’étage 2 n’existe pas.* de 0 à 1"):
         masked_edges(encoder, [(0, 1)], layers=[2]).__enter__()
     with masked_edges(encoder, [(0, S)]), pytest.raises(ValueError, match="La clé 7 n’existe pas"):
         encoder(ids)
@@ -201,7 +203,7 @@ def test_mistakes_are_explained(translator, encoder):
         encoder(ids)
     with masked_edges(encoder, [(0, 1)], heads=[5]), pytest.raises(ValueError, match="La tête 5"):
         encoder(ids)
-    with pytest.raises(ValueError, match="pas de module « encodeur »"):
+    with pytest.raises(ValueError, match=r"pas de module .*encodeur"):
         record_activations(translator, ["encodeur"]).__enter__()
     with (
         patched_activations(encoder, {"norm": torch.zeros(B, T, 15)}),

@@ -28,11 +28,11 @@ def _check_sizes(config: object) -> None:
     """Tailles strictement positives, taux d’oubli entre 0 et 1."""
     for name, value in vars(config).items():
         if type(value) is int and value < 1 and name != "pad_id":
-            raise ValueError(f"{name} = {value} : il faut un entier strictement positif.")
+            raise ValueError(f"{name} = {value} : il faut un entier strictement positif.")
     if not 0.0 <= config.dropout < 1.0:
-        raise ValueError(f"dropout = {config.dropout} : il faut un taux dans [0, 1[.")
+        raise ValueError(f"dropout = {config.dropout} : il faut un taux dans [0, 1[.")
     if config.norm_eps <= 0.0:
-        raise ValueError(f"norm_eps = {config.norm_eps} : il faut un petit nombre positif (1e-5).")
+        raise ValueError(f"norm_eps = {config.norm_eps} : il faut un petit nombre positif (1e-5).")
 
 
 @dataclass(frozen=True)
@@ -251,7 +251,7 @@ class LlamaConfig:
             object.__setattr__(self, "head_dim", self.d_model // self.n_heads)
         if self.head_dim % 2 != 0:
             raise ValueError(
-                f"head_dim = {self.head_dim} est impair : les positions rotatives tournent des "
+                f"head_dim = {self.head_dim} est impair : les positions rotatives tournent des "
                 "paires de coordonnées. Choisissez d_model / n_heads pair."
             )
 

@@ -80,12 +80,12 @@ def check_heads(d_model: int, n_heads: int, n_kv_heads: int, head_dim: int | Non
     """Vérifie que les têtes se partagent d_model, et les requêtes les têtes de clés."""
     if head_dim is None and d_model % n_heads != 0:
         raise ValueError(
-            f"d_model = {d_model} ne se partage pas entre n_heads = {n_heads} têtes : "
+            f"d_model = {d_model} ne se partage pas entre n_heads = {n_heads} têtes : "
             "choisissez un multiple de n_heads, ou donnez head_dim."
         )
     if n_heads % n_kv_heads != 0:
         raise ValueError(
-            f"n_heads = {n_heads} n’est pas un multiple de n_kv_heads = {n_kv_heads} : "
+            f"n_heads = {n_heads} n’est pas un multiple de n_kv_heads = {n_kv_heads} : "
             "chaque tête de clés doit servir le même nombre de têtes de requêtes."
         )
 

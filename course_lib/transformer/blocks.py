@@ -28,7 +28,7 @@ class FeedForward(nn.Module):
         super().__init__()
         if activation not in ACTIVATIONS:
             raise ValueError(
-                f"activation = {activation!r} est inconnue : choisissez parmi "
+                f"activation = {activation!r} est inconnue : choisissez parmi "
                 f"{', '.join(ACTIVATIONS)}."
             )
         self.up = nn.Linear(d_model, d_ff)
@@ -116,12 +116,12 @@ class Block(nn.Module):
     def _check_memory(self, memory: Tensor | None) -> None:
         if self.cross_attention is not None and memory is None:
             raise ValueError(
-                "Ce bloc a une attention croisée et ne reçoit rien à lire : donnez memory, la "
+                "Ce bloc a une attention croisée et ne reçoit rien à lire : donnez memory, la "
                 "sortie de l’encodeur."
             )
         if self.cross_attention is None and memory is not None:
             raise ValueError(
-                "Ce bloc n’a pas d’attention croisée : memory serait ignorée. Retirez-la, ou "
+                "Ce bloc n’a pas d’attention croisée : memory serait ignorée. Retirez-la, ou "
                 "bâtissez le bloc avec cross_attention."
             )
 

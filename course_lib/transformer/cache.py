@@ -42,13 +42,13 @@ class KVCache:
         end = self.length + k.shape[2]
         if end > self.max_seq_len:
             raise ValueError(
-                f"La mémoire cache est pleine : {self.length} positions écrites, {k.shape[2]} à "
+                f"La mémoire cache est pleine : {self.length} positions écrites, {k.shape[2]} à "
                 f"ajouter, {self.max_seq_len} places. Créez-la avec max_seq_len ≥ {end}."
             )
         if k.shape[0] != self.keys.shape[0]:
             raise ValueError(
                 f"La mémoire cache attend un lot de {self.keys.shape[0]} phrases et en reçoit "
-                f"{k.shape[0]} : créez-la avec batch_size={k.shape[0]}."
+                f"{k.shape[0]} : créez-la avec batch_size={k.shape[0]}."
             )
         self.keys[:, :, self.length : end] = k.detach()
         self.values[:, :, self.length : end] = v.detach()

@@ -55,7 +55,9 @@ class InputEmbedding(nn.Module):
         positions: Int[Tensor, "*B T"],
         segments: Int[Tensor, "B T"] | None = None,
     ) -> Float[Tensor, "B T D"]:
-        x = self.tokens(ids) * self.scale
+        x = self.tokens(ids)
+        if self.scale != 1.0:
+            x = x * self.scale
         if self.positions is not None:
             x = x + self.positions(positions)
         if self.segments is not None:
@@ -70,27 +72,27 @@ class InputEmbedding(nn.Module):
         """
         if ids.ndim != 2:
             raise ValueError(
-                f"Les identifiants ont la forme {tuple(ids.shape)} ; il faut (phrases, jetons). "
-                "Pour une seule phrase : ids[None, :]."
+                f"Les identifiants ont la forme {tuple(ids.shape)} ; il faut (phrases, jetons). "
+                "Pour une seule phrase : ids[None]."
             )
         end = past + ids.shape[1]
         if end > self.context_length:
             raise ValueError(
-                f"Le texte occupe {end} positions et le contexte en a {self.context_length} : "
+                f"Le texte occupe {end} positions et le contexte en a {self.context_length} : "
                 "raccourcissez-le, ou construisez le modèle avec un context_length plus grand."
             )
         vocab_size = self.tokens.num_embeddings
         if ids.numel() and not 0 <= ids.min() <= ids.max() < vocab_size:
             raise ValueError(
-                f"Les identifiants vont de {ids.min()} à {ids.max()} ; le modèle connaît ceux de 0 "
-                f"à {vocab_size - 1}. Le texte a-t-il été découpé par le tokenizer du modèle ?"
+                f"Les identifiants vont de {ids.min()} à {ids.max()} ; le modèle connaît ceux de 0 "
+                f"à {vocab_size - 1}. Le texte a-t-il été découpé par le tokenizer du modèle ?"
             )
         if padding_mask is None:
             return torch.arange(past, end, device=ids.device)
         if padding_mask.shape != (ids.shape[0], end):
             raise ValueError(
-                f"padding_mask a la forme {tuple(padding_mask.shape)} ; il faut "
-                f"{(ids.shape[0], end)} : une ligne par phrase, une colonne par position lue, "
+                f"padding_mask a la forme {tuple(padding_mask.shape)} ; il faut "
+                f"{(ids.shape[0], end)} : une ligne par phrase, une colonne par position lue, "
                 "mémoire cache comprise."
             )
         return (padding_mask.cumsum(dim=1) - 1).clamp(min=0)[:, past:]

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-Rope = tuple[Tensor, Tensor]  # cosinus et sinus, diffusables à (B, H, T, Dh)
+Rope = tuple[Tensor, Tensor]  # cosinus et sinus signés, diffusables à (B, H, T, Dh)
 
 
 def sinusoidal_table(context_length: int, d_model: int) -> Float[Tensor, "N D"]:
@@ -61,10 +61,12 @@ class RotaryPositions(nn.Module):
         angles = torch.outer(torch.arange(context_length).float(), frequencies)
         angles = torch.cat((angles, angles), dim=-1)  # (N, Dh) : une paire = (i, i + Dh/2)
         self.register_buffer("cos", angles.cos(), persistent=False)
-        self.register_buffer("sin", angles.sin(), persistent=False)
+        sign = torch.ones(head_dim)
+        sign[: head_dim // 2] = -1.0  # (a, b) tourné : (a cos − b sin, b cos + a sin)
+        self.register_buffer("sin", angles.sin() * sign, persistent=False)
 
     def forward(self, positions: Int[Tensor, "*B T"]) -> Rope:
-        """Cosinus et sinus de forme (*B, 1, T, Dh) : la dimension 1 est celle des têtes."""
+        """Cosinus et sinus signés, (*B, 1, T, Dh) : le 1 est la place des têtes."""
         return self.cos[positions].unsqueeze(-3), self.sin[positions].unsqueeze(-3)
 
 
@@ -76,4 +78,4 @@ def rotate(x: Float[Tensor, "B H T Dh"], rope: Rope) -> Float[Tensor, "B H T Dh"
     """
     cos, sin = rope
     first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat((-second, first), dim=-1) * sin
+    return x * cos + torch.cat((second, first), dim=-1) * sin
