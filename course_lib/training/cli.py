@@ -124,15 +124,14 @@ def _run(options) -> None:
 
 def _training_config(options) -> TrainingConfig:
     n_steps = math.ceil(options.tokens / (options.batch_size * options.context_length))
-    every = max(1, n_steps // 16)
     return TrainingConfig(
         n_steps=n_steps,
         learning_rate=options.learning_rate,
         warmup_steps=min(200, n_steps // 10),
         weight_decay=options.weight_decay,
-        log_every=min(20, every),
-        eval_every=every,
-        checkpoint_every=every,
+        log_every=min(20, max(1, n_steps // 16)),
+        eval_every=max(1, n_steps // 8),
+        checkpoint_every=max(1, min(500, n_steps // 16)),
         seed=options.seed,
         n_threads=options.threads,
     )
