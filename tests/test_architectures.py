@@ -427,7 +427,7 @@ def test_unreadable_inputs_are_refused(decoder, without_annotations):
         decoder(random_ids()[0])
     with pytest.raises(ValueError, match=r"37 positions et le contexte en a 31"):
         decoder(random_ids(length=37))
-    with pytest.raises(ValueError, match=r"de 1 à 99 .* de 0 à 52"):
+    with pytest.raises(ValueError, match=r"de 1 à 99.*de 0 à 52"):
         decoder(torch.tensor([[1, 99]]))
     with pytest.raises(ValueError, match=r"padding_mask a la forme \(3, 5\)"):
         decoder(random_ids(), padding_mask=torch.ones(B, 5, dtype=torch.bool))
