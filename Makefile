@@ -1,0 +1,40 @@
+# Le cours en cinq commandes : livre · lab · chapitres · test · bench  (site : construit sans servir)
+PYTHON ?= python3
+PORT ?= 8000
+BIN := .venv/bin
+STAMP := .venv/installed
+SITE := _build/html
+NBVAL := $(BIN)/pytest chapters --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg \
+	-o addopts= -o filterwarnings= -p no:cacheprovider -q
+
+.PHONY: livre site lab chapitres test bench nettoyer
+
+livre: site
+	$(BIN)/python book/serve.py --port $(PORT)
+
+site: $(STAMP)
+	$(BIN)/jupyter-book build . --toc book/_toc.yml -W -n --keep-going --all
+
+lab: $(STAMP)
+	LANG=fr_FR.UTF-8 LANGUAGE=fr_FR $(BIN)/jupyter lab chapters
+
+chapitres: $(STAMP)
+	$(BIN)/python book/execute.py $(CHAPITRES)
+
+test: $(STAMP)
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/pytest tests -m "not browser" -n 2 --dist loadfile -q
+	PYTHONHASHSEED=0 OMP_NUM_THREADS=2 $(NBVAL)
+	$(MAKE) site
+	$(BIN)/pytest tests -m browser -q
+
+bench: $(STAMP)
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+$(STAMP): requirements.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+nettoyer:
+	rm -rf _build

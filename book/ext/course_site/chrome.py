@@ -1,0 +1,110 @@
+"""L'habillage des pages : rien en anglais, rien d'externe, des boutons utiles au lecteur."""
+
+import re
+from pathlib import Path
+
+JUPYTERLAB = "http://localhost:8888/lab/tree/{page}.ipynb"
+# Textes que le thème et ses extensions écrivent en dur, sans passer par les traductions.
+TRANSLATIONS = {
+    "Toggle primary sidebar": "Afficher ou masquer le plan du cours",
+    "Toggle secondary sidebar": "Afficher ou masquer le plan de la page",
+    'aria-label="Main"': 'aria-label="Plan du cours"',
+    'aria-label="Page"': 'aria-label="Plan de la page"',
+    # Le nom accessible doit reprendre le texte visible ; la barre latérale est un repère.
+    '<summary aria-label="Toggle hidden content">': "<summary>",
+    '<div class="sidebar-primary-items__start': (
+        '<div role="region" aria-label="Cours" class="sidebar-primary-items__start'
+    ),
+}
+SCRIPT_TRANSLATIONS = {
+    "togglebutton.js": {"Toggle hidden content": "Afficher ou masquer"},
+}
+
+
+def drop_thebe(app, pagename, templatename, context, doctree):
+    """Retire l'exécution à distance, que ce livre n'emploie pas et qui appelle un CDN."""
+
+    def is_thebe(file) -> bool:
+        body = getattr(file, "attributes", {}).get("body") or ""
+        return "THEBE_JS_URL" in body or "sphinx-thebe" in str(getattr(file, "filename", file))
+
+    for key in ("script_files", "css_files"):
+        if key in context:
+            context[key][:] = [file for file in context[key] if not is_thebe(file)]
+
+
+def add_launch_buttons(app, pagename, templatename, context, doctree):
+    """Ajoute « ouvrir dans JupyterLab » et, si le dépôt est connu, Binder et Colab."""
+    if not pagename.startswith("chapters/") or "header_buttons" not in context:
+        return
+    links = [("JupyterLab, sur votre machine (make lab)", JUPYTERLAB.format(page=pagename))]
+    options = app.config.html_theme_options
+    repository = options.get("repository_url", "").rstrip("/").removeprefix("https://github.com/")
+    if repository:
+        branch, path = options.get("repository_branch", "main"), f"{pagename}.ipynb"
+        binder = f"https://mybinder.org/v2/gh/{repository}/{branch}?urlpath=lab/tree/{path}"
+        colab = f"https://colab.research.google.com/github/{repository}/blob/{branch}/{path}"
+        links += [("Binder", binder), ("Colab", colab)]
+    buttons = [
+        {
+            "type": "link",
+            "url": url,
+            "text": name,
+            "tooltip": f"Ouvrir dans {name}",
+            "icon": "fas fa-flask",
+        }
+        for name, url in links
+    ]
+    context["header_buttons"].insert(
+        0,
+        {
+            "type": "group",
+            "buttons": buttons,
+            "icon": "fas fa-play",
+            "tooltip": "Exécuter ce chapitre",
+            "label": "launch-buttons",
+        },
+    )
+
+
+def translate_pages(app, exception):
+    """Traduit dans les pages construites ce qui échappe aux catalogues de traduction."""
+    if exception or app.builder.format != "html":
+        return
+    for page in Path(app.outdir).rglob("*.html"):
+        before = page.read_text("utf-8")
+        after = translate_html(before)
+        if after != before:
+            page.write_text(after, "utf-8")
+    for name, pairs in SCRIPT_TRANSLATIONS.items():
+        script = Path(app.outdir, "_static", name)
+        if script.exists():
+            text = script.read_text("utf-8")
+            for english, french in pairs.items():
+                text = text.replace(english, french)
+            script.write_text(text, "utf-8")
+
+
+def translate_html(page: str) -> str:
+    """Applique les traductions et accorde les noms accessibles au texte visible."""
+    for english, french in TRANSLATIONS.items():
+        page = page.replace(english, french)
+    return re.sub(
+        r'(<button class="btn[^>]*pst-js-only"[^>]*?)\s+aria-label="(Recherche|Thème)"', r"\1", page
+    )
+
+
+def share_handlers(app):
+    """Complète « singlehtml » et « epub », où sphinx-exercise masque les nœuds de « html »."""
+    handlers = app.registry.translation_handlers
+    for name in ("singlehtml", "epub"):
+        if name in handlers:
+            handlers[name] = {**handlers.get("html", {}), **handlers[name]}
+
+
+def setup(app):
+    """Branche l'habillage, après le thème (priorité 501) et sphinx-thebe."""
+    app.connect("builder-inited", share_handlers)
+    app.connect("html-page-context", add_launch_buttons, priority=502)
+    app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("build-finished", translate_pages, priority=900)
