@@ -17,10 +17,12 @@ from course_lib.figures.style import (
     light_grid,
     new_figure,
     set_title,
+    styled,
 )
 from course_lib.typography import format_number, french_spaces
 
 
+@styled
 def training_curves(
     steps: Sequence[float],
     runs: Mapping[str, Any],
@@ -54,11 +56,12 @@ def training_curves(
     french_ticks(axes.xaxis)
     french_ticks(axes.yaxis)
     light_grid(axes)
-    axes.legend()
+    axes.legend(frameon=False)
     set_title(axes, title)
     return figure
 
 
+@styled
 def perplexity_bars(
     perplexities: Mapping[str, Sequence[float]],
     oracle: float | None = None,
@@ -94,6 +97,7 @@ def perplexity_bars(
     return figure
 
 
+@styled
 def token_bars(
     pieces: Mapping[str, Sequence[str]], *, title: str = "", alt: str | None = None
 ) -> CourseFigure:
@@ -125,6 +129,7 @@ def token_bars(
     return figure
 
 
+@styled
 def intervention_bars(
     rates: Mapping[str, float],
     intervals: Mapping[str, tuple[float, float]] | None = None,

@@ -10,11 +10,13 @@ from course_lib.figures.style import (
     COLORS,
     INK,
     MUTED,
+    PALE,
     CourseFigure,
     check_lengths,
     color_of,
     new_figure,
     set_title,
+    styled,
 )
 from course_lib.figures.transformer import arrow, box
 from course_lib.typography import NO_BREAK, format_number, french_spaces
@@ -22,6 +24,7 @@ from course_lib.typography import NO_BREAK, format_number, french_spaces
 _STORY = ("Léa", "cache", "la", "clé", "…", "elle", "prend", "la")
 
 
+@styled
 def context_diagram(
     words: Sequence[str] = _STORY, *, order: int = 3, title: str = "", alt: str | None = None
 ) -> CourseFigure:
@@ -31,17 +34,17 @@ def context_diagram(
         "récurrent passe tout par une mémoire de taille fixe ; le Transformer regarde chaque mot "
         "directement"
     )
-    figure, axes = new_figure(5.6, alt)
-    axes.set(xlim=(-0.6, len(words) + 0.75), ylim=(-0.75, 9.0))
+    figure, axes = new_figure(5.0, alt)
+    axes.set(xlim=(-0.6, len(words) + 0.75), ylim=(-0.6, 7.7))
     axes.set_axis_off()
     n, target = len(words), len(words)
     rows = (
-        (6.3, f"{order}-gramme : les {order - 1} derniers mots", COLORS["orange"]),
-        (3.2, "Réseau récurrent : une mémoire relayée", COLORS["green"]),
-        (0.0, "Transformer : chaque mot, directement", COLORS["blue"]),
+        (5.7, 1.55, f"{order}-gramme : les {order - 1} derniers mots", COLORS["orange"]),
+        (3.0, 1.95, "Réseau récurrent : une mémoire relayée", COLORS["green"]),
+        (0.0, 2.1, "Transformer : chaque mot, directement", COLORS["blue"]),
     )
-    for row, (y, name, color) in enumerate(rows):
-        axes.text(-0.5, y + 2.1, french_spaces(name), fontweight="bold", color=color, va="center")
+    for row, (y, above, name, color) in enumerate(rows):
+        axes.text(-0.5, y + above, french_spaces(name), fontweight="bold", color=color, va="center")
         for index, word in enumerate([*words, "?"]):
             seen = row > 0 or index > n - order
             fill = "#ffffff" if seen else "#eceff3"
@@ -67,6 +70,7 @@ def _links(axes: Any, row: int, y: float, n: int, target: int, order: int, color
         arrow(axes, start, end, color=color, width=1.8, connectionstyle=path)
 
 
+@styled
 def attention_by_hand(
     query: Sequence[float],
     keys: Sequence[Sequence[float]],
@@ -98,6 +102,7 @@ def attention_by_hand(
     for index, word in enumerate(words):
         y = len(words) - 0.5 - index
         color = color_of(index)
+        axes.barh(y, 1.5, left=6.0, height=0.62, color=PALE)
         axes.barh(y, 1.5 * weights[index], left=6.0, height=0.62, color=color, alpha=0.35)
         cells = (word, _vector(keys[index]), format_number(scores[index], 2))
         texts = (*cells, format_number(weights[index], 2), _vector(values[index]))
@@ -124,6 +129,7 @@ def _vector(values: np.ndarray) -> str:
     )
 
 
+@styled
 def tokenization_ladder(
     levels: Sequence[tuple[str, Sequence[str]]] | None = None,
     *,

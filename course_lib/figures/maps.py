@@ -13,6 +13,7 @@ from course_lib.figures.style import (
     french_ticks,
     new_figure,
     set_title,
+    styled,
 )
 from course_lib.typography import format_number, format_percent
 
@@ -22,6 +23,7 @@ def as_array(values: Any) -> np.ndarray:
     return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values, dtype=float)
 
 
+@styled
 def attention_heatmap(
     weights: Any,
     words: Sequence[str],
@@ -49,6 +51,7 @@ def attention_heatmap(
     return figure
 
 
+@styled
 def skills_heatmap(
     scores: Any,
     models: Sequence[str],
@@ -76,6 +79,7 @@ def skills_heatmap(
     return figure
 
 
+@styled
 def delta_map(
     delta: Any,
     words: Sequence[str],
@@ -101,6 +105,7 @@ def delta_map(
     return figure
 
 
+@styled
 def sinusoidal_positions(
     n_positions: int = 60, d_model: int = 64, *, title: str = "", alt: str | None = None
 ) -> CourseFigure:

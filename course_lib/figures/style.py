@@ -65,6 +65,9 @@ _STYLE = {
     "svg.hashsalt": "cours",
 }
 
+# Décorateur des fonctions de figures : leurs textes aussi naissent dans ce style.
+styled = rc_context(_STYLE)
+
 
 class CourseFigure(Figure):
     """Figure matplotlib qui porte `alt` et s'affiche d'elle-même dans un cahier.

@@ -4,7 +4,16 @@ from typing import Any
 
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from course_lib.figures.style import COLORS, INK, MUTED, PALE, CourseFigure, new_figure, set_title
+from course_lib.figures.style import (
+    COLORS,
+    INK,
+    MUTED,
+    PALE,
+    CourseFigure,
+    new_figure,
+    set_title,
+    styled,
+)
 
 _FILL = {
     "attention": "#fde3c4",
@@ -41,13 +50,14 @@ def arrow(axes: Any, start: tuple, end: tuple, *, color: str = INK, width: float
     axes.add_patch(FancyArrowPatch(start, end, color=color, linewidth=width, zorder=2, **options))
 
 
+@styled
 def transformer_diagram(*, title: str = "", alt: str | None = None) -> CourseFigure:
     """Le Transformer de 2017 : encodeur à gauche, décodeur à droite (Vaswani et al., figure 1)."""
     alt = alt or (
-        "Schéma du Transformer. À gauche, l'encodeur lit la phrase anglaise : plongement, position, "
-        "puis N blocs d'auto-attention et de réseau dense. À droite, le décodeur écrit le français : "
-        "auto-attention masquée, attention croisée vers l'encodeur, réseau dense, puis la "
-        "probabilité du mot suivant"
+        "Schéma du Transformer. À gauche, l'encodeur lit la phrase anglaise : plongement, "
+        "position, puis N blocs d'auto-attention et de réseau dense. À droite, le décodeur écrit "
+        "le français : auto-attention masquée, attention croisée vers l'encodeur, réseau dense, "
+        "puis la probabilité du mot suivant"
     )
     figure, axes = new_figure(7.4, alt)
     axes.set(xlim=(0, 10), ylim=(-0.35, 12.75))
@@ -65,7 +75,7 @@ def transformer_diagram(*, title: str = "", alt: str | None = None) -> CourseFig
         ],
     )
     _inputs(axes, _LEFT, "the animal … too tired")
-    _inputs(axes, _RIGHT, "<bos> l’ animal …")
+    _inputs(axes, _RIGHT, "<bos> l’ animal … il")
     _memory(axes, top_left)
     _outputs(axes, top_right)
     set_title(axes, title)

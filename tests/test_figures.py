@@ -1,0 +1,123 @@
+"""Les figures : données fidèles, texte de remplacement, aucun texte hors du cadre, déterminisme."""
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from course_lib import figures
+
+WORDS = "the animal did not cross the street because it was too tired".split()
+
+
+def build_all() -> dict[str, Figure]:
+    """Une figure de chaque sorte, sur des données arbitraires."""
+    draw = np.random.default_rng(7)
+    weights = draw.dirichlet(np.ones(len(WORDS)), len(WORDS))
+    curves = {"LSTM": draw.random((3, 11)) + 2, "Transformer": draw.random(11) + 1}
+    return {
+        "attention": figures.attention_heatmap(weights, WORDS, title="Couche 2"),
+        "skills": figures.skills_heatmap(draw.random((3, 2)), ["a", "b", "c"], ["objet", "lieu"]),
+        "delta": figures.delta_map(draw.normal(size=(3, len(WORDS))), WORDS),
+        "sinusoidal": figures.sinusoidal_positions(),
+        "training": figures.training_curves(range(11), curves, reference=1.0),
+        "perplexity": figures.perplexity_bars({"LSTM": [1.8, 1.9], "KN": [2.1]}, 1.48),
+        "tokens": figures.token_bars({"Mots": ["le", " chat"], "BPE": ["le", " ch", "at"]}),
+        "intervention": figures.intervention_bars({"it → nom": 0.4}, {"it → nom": (0.3, 0.5)}),
+        "transformer": figures.transformer_diagram(title="Le Transformer"),
+        "context": figures.context_diagram(),
+        "by_hand": figures.attention_by_hand(
+            [1, 0], [[1, 0], [0, 1], [1, 1]], [[1, 0], [0, 1], [1, 1]]
+        ),
+        "ladder": figures.tokenization_ladder(),
+    }
+
+
+@pytest.fixture(scope="module")
+def gallery() -> dict[str, Figure]:
+    """Les figures, construites une fois."""
+    return build_all()
+
+
+def test_every_figure_has_an_alternative_text_and_a_stable_repr(gallery):
+    for name, figure in gallery.items():
+        assert isinstance(figure, Figure)
+        assert len(figure.alt) > 30, name
+        assert repr(figure) == f"Figure : {figure.alt}"
+
+
+def test_no_text_leaves_the_card_and_all_are_big_enough_for_a_phone(gallery):
+    for name, figure in gallery.items():
+        figure.canvas.draw()
+        card = figure.bbox
+        for text in figure.findobj(Text):
+            if (
+                not text.get_visible()
+                or not text.get_text().strip()
+                or not text.axes
+                or not _is_drawn(text)
+            ):
+                continue
+            box = text.get_window_extent()
+            inside = box.x0 > -1 and box.y0 > -1 and box.x1 < card.x1 + 1 and box.y1 < card.y1 + 1
+            assert inside, f"{name} : « {text.get_text()} » sort du cadre"
+            assert text.get_fontsize() >= 10, f"{name} : « {text.get_text()} » est trop petit"
+
+
+def _is_drawn(text) -> bool:
+    """Dit si l'étiquette est tracée : matplotlib garde des graduations hors des axes."""
+    axis = text.axes
+    ticks = [*axis.xaxis.get_ticklabels(), *axis.yaxis.get_ticklabels()]
+    return axis.axison and text not in ticks
+
+
+def test_png_is_reproducible():
+    first, second = (figures.perplexity_bars({"a": [2.0, 2.5]}).to_png() for _ in range(2))
+    assert first == second and first.startswith(b"\x89PNG")
+
+
+def test_display_publishes_the_image_with_its_alternative_text(monkeypatch):
+    published = []
+    monkeypatch.setattr(
+        "IPython.display.display", lambda data, **options: published.append((data, options))
+    )
+    figure = figures.tokenization_ladder(alt="Une échelle de jetons")
+    figure._ipython_display_()
+    data, options = published[0]
+    assert data["text/plain"] == "Figure : Une échelle de jetons"
+    assert options["metadata"]["image/png"]["alt"] == "Une échelle de jetons"
+
+
+def test_attention_by_hand_computes_what_it_writes():
+    query, keys = np.array([1.0, 2.0]), np.array([[1.0, 0.0], [0.0, 3.0], [1.0, 1.0]])
+    figure = figures.attention_by_hand(query, keys, keys)
+    scores = keys @ query / np.sqrt(2)
+    weights = np.exp(scores) / np.exp(scores).sum()
+    written = {text.get_text() for text in figure.axes[0].texts}
+    for value in (*scores, *weights):
+        assert f"{value:.2f}".replace(".", ",") in written
+
+
+def test_bars_show_median_and_each_seed():
+    figure = figures.perplexity_bars({"LSTM": [1.8, 1.9, 2.6]})
+    axes = figure.axes[0]
+    assert axes.patches[0].get_width() == pytest.approx(1.9)
+    assert sorted(axes.lines[0].get_xdata()) == [1.8, 1.9, 2.6]
+    assert "1,90" in [text.get_text() for text in axes.texts]
+
+
+def test_band_covers_the_seeds():
+    runs = np.array([[3.0, 2.0], [5.0, 1.0], [4.0, 1.5]])
+    axes = figures.training_curves([0, 1], {"x": runs}).axes[0]
+    assert list(axes.lines[0].get_ydata()) == [4.0, 1.5]
+    band = axes.collections[0].get_paths()[0].get_extents()
+    assert (band.y0, band.y1) == (1.0, 5.0)
+
+
+def test_wrong_shapes_are_refused():
+    with pytest.raises(ValueError, match=r"weights a la forme \(2, 3\) ; il faut \(2, 2\)"):
+        figures.attention_heatmap(np.zeros((2, 3)), ["a", "b"])
+    with pytest.raises(ValueError, match="même longueur"):
+        figures.training_curves([0, 1, 2], {"x": [1.0, 2.0]})
+    with pytest.raises(ValueError, match="même longueur"):
+        figures.attention_by_hand([1], [[1], [2]], [[1], [2]], ["un"])
