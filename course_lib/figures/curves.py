@@ -39,7 +39,7 @@ def training_curves(
 
     `runs` : nom → tableau `(graines, pas)`, ou `(pas,)` pour une seule graine.
     """
-    alt = alt or f"Courbes de {y_label} : {', '.join(runs)}, médiane et étendue des graines"
+    alt = alt or f"Courbes, {y_label} : {', '.join(runs)}, médiane et étendue des graines"
     figure, axes = new_figure(3.7, alt)
     for index, (name, values) in enumerate(runs.items()):
         values = np.atleast_2d(as_array(values))
@@ -72,7 +72,7 @@ def perplexity_bars(
 ) -> CourseFigure:
     """Barres des médianes, un point par graine, et la limite de l'oracle en pointillé."""
     names = list(perplexities)
-    alt = alt or f"Barres de {x_label} pour {', '.join(names)}, un point par graine"
+    alt = alt or f"Barres, {x_label}, pour {', '.join(names)}, un point par graine"
     figure, axes = new_figure(1.35 + 0.52 * len(names), alt)
     largest = max(max(np.atleast_1d(as_array(v))) for v in perplexities.values())
     for row, name in enumerate(names):
@@ -103,7 +103,8 @@ def token_bars(
 ) -> CourseFigure:
     """Un même texte sous plusieurs tokeniseurs : une bande par tokeniseur, une case par jeton.
 
-    `pieces` : nom → morceaux de texte, dans l'ordre. La largeur d'une case suit ses caractères.
+    `pieces` : nom → morceaux de texte, dans l'ordre. La largeur d'une case suit ses caractères,
+    écrits dans la case jusqu'à 62 caractères de texte.
     """
     counts = ", ".join(f"{name} : {len(parts)} jetons" for name, parts in pieces.items())
     alt = alt or f"Le même texte en jetons. {counts}"
@@ -141,7 +142,7 @@ def intervention_bars(
 ) -> CourseFigure:
     """Barres de masquage ou de greffe (parts de 0 à 1), avec leurs intervalles `(bas, haut)`."""
     names = list(rates)
-    alt = alt or f"Barres de {x_label} selon l'intervention : {', '.join(names)}"
+    alt = alt or f"Barres, {x_label} selon l'intervention : {', '.join(names)}"
     figure, axes = new_figure(1.25 + 0.55 * len(names), alt)
     for row, name in enumerate(names):
         axes.barh(row, rates[name], color=COLORS["blue"], alpha=0.75, height=0.58)
