@@ -102,6 +102,7 @@ def new_figure(
     """Crée une figure à la largeur du cours, haute de `height` pouces ; rend (figure, axes)."""
     with rc_context(_STYLE):
         figure = CourseFigure(figsize=(WIDTH, height), layout="constrained")
+        figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
         FigureCanvasAgg(figure)
         figure.alt = french_spaces(alt)
         axes = figure.subplots(rows, columns, **options)

@@ -5,6 +5,10 @@
 
 const ROW = 30; // hauteur d'une ligne, en pixels ; la feuille de style emploie la même
 
+const HELP =
+  "Choisissez un mot à gauche (souris ou flèches ↑ ↓)\u00a0: " +
+  "les courbes mènent aux mots qu’il regarde.";
+
 const SELECTIONS = { mean: "moyenne", sum: "somme" };
 
 /** Crée un élément HTML avec attributs et enfants. */
@@ -211,7 +215,7 @@ function controls(model) {
 
 function render({ model, el }) {
   const title = model.get("title");
-  const help = h("p", { class: "cw-help" }, "Choisissez un mot à gauche (souris ou flèches ↑ ↓)\u00a0: les courbes mènent aux mots qu’il regarde.");
+  const help = h("p", { class: "cw-help" }, HELP);
   const stage = h("div", { class: "cw-panels" });
   const live = h("p", { class: "cw-summary", "aria-live": "polite" });
 
@@ -233,7 +237,8 @@ function render({ model, el }) {
   const events = ["query", "layer", "head", "view", "sentences"].map((name) => `change:${name}`);
   for (const event of events) model.on(event, draw);
   const heading = h("p", { class: "cw-title" }, title);
-  el.append(h("section", { class: "cw cw-attention", "aria-label": title }, heading, controls(model), help, stage, live));
+  const parts = [heading, controls(model), help, stage, live];
+  el.append(h("section", { class: "cw cw-attention", "aria-label": title }, ...parts));
   draw();
   return () => events.forEach((event) => model.off(event, draw));
 }

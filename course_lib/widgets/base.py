@@ -15,6 +15,8 @@ from typing import Any, ClassVar
 import anywidget
 import traitlets
 
+from course_lib.typography import french_spaces
+
 FOLDER = Path(__file__).parent
 STYLE = FOLDER / "course-widgets.css"
 
@@ -82,6 +84,6 @@ def html_table(headers: list[str], rows: list[list[str]], caption: str) -> str:
         for row in rows
     )
     return (
-        f'<table class="cw-table"><caption>{html.escape(caption)}</caption>'
+        f'<table class="cw-table"><caption>{html.escape(french_spaces(caption))}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     )

@@ -4,6 +4,8 @@
  */
 
 const MAX_CHIPS = 400;
+const LEGEND =
+  "Une pastille = un jeton\u202f; dessous, son identifiant. ␣ est une espace, ⏎ une fin de ligne.";
 const INVISIBLE = { " ": "␣", "\n": "⏎", "\r": "␍", "\t": "⇥", "\u00a0": "⍽", "\u202f": "⍽" };
 
 /** Crée un élément avec attributs et enfants. */
@@ -188,7 +190,7 @@ function render({ model, el }) {
   const area = h("textarea", { class: "cw-textarea", rows: "3", spellcheck: "false" });
   const field = h("label", {}, h("strong", {}, "Votre texte"), area);
   const live = h("p", { class: "cw-visually-hidden", "aria-live": "polite" });
-  const legend = h("p", { class: "cw-help" }, "Une pastille = un jeton\u00a0; dessous, son identifiant. ␣ est une espace, ⏎ une fin de ligne.");
+  const legend = h("p", { class: "cw-help" }, LEGEND);
   let pending;
 
   const draw = () => {
