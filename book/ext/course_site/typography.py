@@ -59,7 +59,37 @@ class NoBreakSpaces(SphinxPostTransform):
         rewrite(self.document, french_spaces)
 
 
+class English(nodes.inline):
+    """Un passage en anglais, annoncé comme tel aux lecteurs d'écran."""
+
+
+def english_role(name, rawtext, text, lineno, inliner, options=None, content=None):
+    """Rôle `{lang-en}` : écrit `<span lang="en">`."""
+    return [English(rawtext, text)], []
+
+
+def visit_english(translator, node):
+    """Ouvre le passage en HTML."""
+    translator.body.append('<span lang="en">')
+
+
+def depart_english(translator, node):
+    """Ferme le passage en HTML."""
+    translator.body.append("</span>")
+
+
+def nothing(translator, node):
+    """Laisse le texte tel quel dans les autres formats."""
+
+
 def setup(app):
-    """Inscrit les deux transformations."""
+    """Inscrit les transformations et le rôle des mots anglais."""
+    app.add_node(
+        English,
+        html=(visit_english, depart_english),
+        latex=(nothing, nothing),
+        text=(nothing, nothing),
+    )
+    app.add_role("lang-en", english_role)
     app.add_transform(Apostrophes)
     app.add_post_transform(NoBreakSpaces)
