@@ -107,7 +107,7 @@ def test_attention_fallback_gives_the_chosen_row():
     widget = attention_explorer(query="too", layer=2, head=4)
     weight = widget.sentences[1]["weights"][1][3][2][0]
     assert f"<td>{weight:.2f}</td>".replace(".", ",") in widget.fallback_html()
-    assert "Ce que regarde « so »" in widget.fallback_html()
+    assert "Ce que regarde «\u00a0so\u00a0»" in widget.fallback_html()
 
 
 def test_attention_refuses_inconsistent_data():

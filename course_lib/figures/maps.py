@@ -45,7 +45,7 @@ def attention_heatmap(
     _label(axes, words, keys)
     axes.set(ylabel="mot qui regarde", xlabel="mot regardé")
     if len(keys) <= 6 if values is None else values:
-        _write(axes, weights, lambda v: format_number(v, 2), lambda v: v > 0.55)
+        _write(axes, weights, lambda v: format_number(v, 2), lambda v: v > 0.68)
     _color_bar(figure, image, axes, "poids")
     set_title(axes, title)
     return figure
@@ -70,7 +70,7 @@ def skills_heatmap(
     figure, axes = new_figure(1.3 + 0.45 * len(models), alt)
     axes.imshow(scores, cmap=SEQUENTIAL, vmin=0, vmax=1, aspect="auto")
     _label(axes, models, skills)
-    _write(axes, scores, format_percent, lambda v: v > 0.55)
+    _write(axes, scores, format_percent, lambda v: v > 0.68)
     axes.set_xticks(np.arange(len(skills) + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(len(models) + 1) - 0.5, minor=True)
     axes.grid(which="minor", color="white", linewidth=2)
