@@ -1,8 +1,8 @@
 """Exécute les chapitres : chapters/NN_nom.md (MyST) devient NN_nom.ipynb, de façon reproductible.
 
 Relancer la commande sans rien changer ne produit aucun diff : pas de durée, des identifiants de
-cellule stables, aucun état de composant (leur forme HTML suffit à la page). Seuls les chapitres dont
-le texte a changé sont exécutés ; `--all` les reprend tous, par exemple après un changement de
+cellule stables, aucun état de composant (leur forme HTML suffit à la page). Seuls les chapitres
+dont le texte a changé sont exécutés ; `--all` les reprend tous, par exemple après un changement de
 `course_lib`.
 
     python book/execute.py [--all] [--check] [NN_nom …]

@@ -46,10 +46,8 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
-    print(
-        f"\n  Le cours vous attend : http://127.0.0.1:{server.server_port}/\n  Ctrl+C pour fermer.\n",
-        flush=True,
-    )
+    print(f"\n  Le cours vous attend : http://127.0.0.1:{server.server_port}/")
+    print("  Ctrl+C pour fermer.\n", flush=True)
     try:
         server.serve_forever()
     except KeyboardInterrupt:

@@ -6,6 +6,8 @@ from pathlib import Path
 JUPYTERLAB = "http://localhost:8888/lab/tree/{page}.ipynb"
 # Textes que le thème et ses extensions écrivent en dur, sans passer par les traductions.
 TRANSLATIONS = {
+    # Rôle périmé d'ARIA : la liste des notices se suffit.
+    ' role="doc-biblioentry"': "",
     "Toggle primary sidebar": "Afficher ou masquer le plan du cours",
     "Toggle secondary sidebar": "Afficher ou masquer le plan de la page",
     'aria-label="Main"': 'aria-label="Plan du cours"',
@@ -17,6 +19,8 @@ TRANSLATIONS = {
     ),
 }
 SCRIPT_TRANSLATIONS = {
+    # Rôle périmé d'ARIA : la liste des notices se suffit.
+    ' role="doc-biblioentry"': "",
     "togglebutton.js": {"Toggle hidden content": "Afficher ou masquer"},
 }
 
@@ -89,6 +93,9 @@ def translate_html(page: str) -> str:
     """Applique les traductions et accorde les noms accessibles au texte visible."""
     for english, french in TRANSLATIONS.items():
         page = page.replace(english, french)
+    page = re.sub(
+        r"Solution de(\s*<a[^>]*>\s*(?:<span[^>]*>)?\s*)Exercice", r"Solution de l’\1exercice", page
+    )
     return re.sub(
         r'(<button class="btn[^>]*pst-js-only"[^>]*?)\s+aria-label="(Recherche|Thème)"', r"\1", page
     )

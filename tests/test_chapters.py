@@ -1,0 +1,118 @@
+"""Les chapitres : source et cahier d'accord, tout est exécuté, rien de fragile n'est comparé."""
+
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from conftest import load_script
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = sorted((ROOT / "chapters").glob("*.md"))
+execute = load_script(ROOT / "book" / "execute.py")
+
+DECISIONS = {"nbval-ignore-output", "nbval-check-output"}
+DECIMAL = re.compile(r"(?<![\w.])\d+[.,]\d+(?![\w.]*\.)")
+COMPARED = ("text/plain", "application/papermill.record/text/plain")
+
+
+def code_cells(source: Path):
+    """Les cellules de code du cahier exécuté, avec leur rang."""
+    notebook = nbformat.read(source.with_suffix(".ipynb"), as_version=4)
+    return [(i, cell) for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
+
+
+def compared_text(cell) -> str:
+    """Le texte de sortie que nbval comparerait."""
+    texts = []
+    for output in cell.outputs:
+        texts.append(output.get("text", ""))
+        texts += [str(output.get("data", {}).get(mime, "")) for mime in COMPARED]
+    return "\n".join(texts)
+
+
+def test_there_are_chapters():
+    assert [source.stem for source in SOURCES][:2] == ["00_jetons_et_modeles", "01_transformer"]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_notebook_agrees_with_source_and_is_executed(source):
+    assert execute.disagreements(source, source.with_suffix(".ipynb")) == []
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_fragile_outputs_are_tagged(source):
+    """Un nombre à virgule dépend de la machine : l'auteur dit s'il faut le comparer."""
+    undecided = [
+        f"cellule {index} : {DECIMAL.search(compared_text(cell))[0]}"
+        for index, cell in code_cells(source)
+        if DECIMAL.search(compared_text(cell))
+        and not DECISIONS & set(cell.metadata.get("tags", []))
+    ]
+    assert undecided == [], f"Ajoutez l'une des étiquettes {sorted(DECISIONS)}."
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_no_trailing_semicolon(source):
+    """nbval refuse en mode strict une cellule dont le « ; » final cache la sortie."""
+    guilty = [i for i, cell in code_cells(source) if cell.source.rstrip().endswith(";")]
+    assert guilty == []
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_images_have_alternative_text(source):
+    """Chaque cellule qui montre une image porte `mystnb.image.alt`."""
+    silent = [
+        index
+        for index, cell in code_cells(source)
+        if any(
+            "image/png" in o.get("data", {}) or "image/svg+xml" in o.get("data", {})
+            for o in cell.outputs
+        )
+        and "remove-output" not in cell.metadata.get("tags", [])
+        and not cell.metadata.get("mystnb", {}).get("image", {}).get("alt")
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_notebook_keeps_nothing_volatile(source):
+    text = source.with_suffix(".ipynb").read_text("utf-8")
+    assert "widgets" not in json.loads(text)["metadata"]
+    assert '"iopub.' not in text and '"execution": {' not in text
+
+
+def write_chapter(folder: Path, body: str) -> Path:
+    """Écrit un chapitre d'essai, en-tête comprise."""
+    header = (
+        "---\njupytext:\n  text_representation:\n    extension: .md\n    format_name: myst\n"
+        "kernelspec:\n  display_name: Python 3\n  language: python\n  name: python3\n---\n\n"
+    )
+    path = folder / "90_essai.md"
+    path.write_text(header + body, "utf-8")
+    return path
+
+
+def test_execution_is_reproducible_and_atomic(tmp_path):
+    body = "# Essai\n\n```{code-cell} ipython3\nprint(hash('x'))\n{1, 2}\n```\n"
+    source = write_chapter(tmp_path, body)
+    target = source.with_suffix(".ipynb")
+    assert "n'existe pas" in execute.disagreements(source, target)[0]
+    execute.execute(source, target)
+    first = target.read_bytes()
+    assert execute.disagreements(source, target) == []
+    execute.execute(source, target)
+    assert target.read_bytes() == first
+
+    write_chapter(tmp_path, body.replace("print", "raise ValueError #"))
+    assert "source diffère" in execute.disagreements(source, target)[0]
+    with pytest.raises(execute.CellExecutionError):
+        execute.execute(source, target)
+    assert target.read_bytes() == first
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["90_essai.ipynb", "90_essai.md"]
+
+
+def test_unknown_chapter_is_refused():
+    with pytest.raises(FileNotFoundError, match="Chapitre inconnu : 99_rien"):
+        execute.select_sources(["99_rien"])

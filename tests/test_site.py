@@ -1,0 +1,156 @@
+"""Le site construit, ouvert dans un vrai navigateur dont les noms ne se résolvent pas."""
+
+import gzip
+import re
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urljoin, urlparse
+
+import axe_playwright_python
+import pytest
+
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).resolve().parent.parent
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")
+PAGES = [
+    *(f"chapters/{path.stem}.html" for path in sorted((ROOT / "chapters").glob("*.md"))),
+    *(f"book/{name}.html" for name in ("index", "glossaire", "guide_enseignant", "bibliographie")),
+    "search.html",
+    "genindex.html",
+]
+MAX_COMPRESSED_BYTES = 1_000_000
+ENGLISH = re.compile(
+    r"\b(the|this page|toggle|search|download|launch|previous|next|contents|show|hide|click|copy|"
+    r"copied|index of|skip to|loading|source file|notebook file|edit|theme|back to top|solution to|"
+    r"exercise|note that|warning|print to)\b",
+    re.IGNORECASE,
+)
+# Le texte que lit l'utilisateur : ni le code, ni l'anglais annoncé comme tel, ni les références.
+VISIBLE_TEXT = """() => {
+  const skip = 'script,style,code,pre,mjx-container,[lang=en],.citation,noscript,p.context';
+  const found = [];
+  const walk = (node) => {
+    if (node.nodeType === 3) { if (node.data.trim()) found.push(node.data.trim()); return; }
+    if (node.nodeType !== 1 || node.matches(skip)) return;
+    const names = ['aria-label', 'title', 'placeholder', 'alt', 'data-bs-title', 'data-tooltip'];
+    for (const name of names)
+      if (node.getAttribute(name)) found.push(node.getAttribute(name));
+    for (const child of node.childNodes) walk(child);
+  };
+  walk(document.body);
+  return found;
+}"""
+
+
+class Visit:
+    """Une page ouverte, avec ce qu'elle a demandé et ce qu'elle a dit à la console."""
+
+    def __init__(self, browser, url: str, *, theme: str = "light", width: int = 1300):
+        self.context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=theme
+        )
+        self.page = self.context.new_page()
+        self.requests, self.errors = [], []
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", self._listen)
+        self.page.goto(url, wait_until="networkidle")
+
+    def _listen(self, message) -> None:
+        if message.type in ("error", "warning"):
+            self.errors.append(message.text)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *arguments):
+        self.context.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("page", PAGES)
+def test_page_is_accessible_quiet_and_local(browser, site_url, page, theme):
+    with Visit(browser, site_url + page, theme=theme) as visit:
+        local = (site_url, "data:", "blob:")
+        assert [url for url in visit.requests if not url.startswith(local)] == []
+        assert visit.errors == []
+        assert visit.page.get_attribute("html", "data-theme") == theme
+        visit.page.evaluate(AXE)
+        result = visit.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        violations = [
+            f"{violation['id']} : {node['target']} {node['html'][:120]}"
+            for violation in result["violations"]
+            for node in violation["nodes"]
+        ]
+        assert violations == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_is_in_french(browser, site_url, page):
+    with Visit(browser, site_url + page) as visit:
+        assert visit.page.get_attribute("html", "lang") == "fr"
+        texts = visit.page.evaluate(VISIBLE_TEXT)
+        assert len(texts) > 10
+        assert [text for text in texts if ENGLISH.search(text)] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_fits_a_phone(browser, site_url, page):
+    with Visit(browser, site_url + page, width=390) as visit:
+        assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize(
+    ("accented", "plain"), [("modèle", "modele"), ("probabilités", "probabilites")]
+)
+def test_search_ignores_accents(browser, site_url, accented, plain):
+    found = {}
+    for query in (accented, plain):
+        with Visit(browser, f"{site_url}search.html?q={query}") as visit:
+            visit.page.wait_for_selector("#search-results ul.search li a")
+            links = visit.page.locator("#search-results ul.search li > a")
+            found[query] = {urlparse(link.get_attribute("href")).path for link in links.all()}
+    assert found[accented]
+    assert found[accented] == found[plain]
+
+
+def test_search_summary_is_french(browser, site_url):
+    with Visit(browser, f"{site_url}search.html?q=jeton") as visit:
+        visit.page.wait_for_selector("#search-results ul.search li a")
+        visit.page.wait_for_timeout(500)
+        texts = visit.page.evaluate(VISIBLE_TEXT)
+        assert [text for text in texts if ENGLISH.search(text)] == []
+
+
+def test_internal_links_resolve(site_folder):
+    broken = []
+    for page in PAGES:
+        html = (site_folder / page).read_text("utf-8")
+        for link in re.findall(r'<a [^>]*?href="([^"]+)"', html):
+            if urlparse(link).scheme or link.startswith("//"):
+                continue
+            path, fragment = urldefrag(urljoin(f"/{page}", link))
+            target = site_folder / unquote(path).lstrip("/")
+            if not target.is_file():
+                broken.append(f"{page} → {link}")
+            elif fragment and target.suffix == ".html":
+                identifier = re.escape(unquote(fragment))
+                if not re.search(rf'\bid="{identifier}"', target.read_text("utf-8")):
+                    broken.append(f"{page} → {link} (ancre absente)")
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("chapters/")])
+def test_chapter_weighs_at_most_a_megabyte(browser, site_url, site_folder, page):
+    with Visit(browser, site_url + page) as visit:
+        paths = {urlparse(url).path for url in visit.requests if url.startswith(site_url)}
+    sizes = {path: compressed_size(site_folder / unquote(path).lstrip("/")) for path in paths}
+    heaviest = sorted(sizes.items(), key=lambda item: -item[1])[:5]
+    assert sum(sizes.values()) <= MAX_COMPRESSED_BYTES, heaviest
+
+
+def compressed_size(path: Path) -> int:
+    """Taille transmise par un serveur qui compresse le texte."""
+    content = path.read_bytes()
+    compressible = path.suffix in {".html", ".js", ".css", ".svg", ".json"}
+    return len(gzip.compress(content, 6)) if compressible else len(content)
