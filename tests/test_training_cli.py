@@ -20,7 +20,7 @@ from course_lib.transformer import LlamaConfig, count_parameters, llama
 # fmt: off
 SHORT = [
     "--d-model", "8", "--n-heads", "2", "--d-ff", "12", "--n-layers", "1", "--context-length", "16",
-    "--batch-size", "4", "--tokens", "2000", "--learning-rate", "0,02", "--sample-length", "25",
+    "--batch-size", "4", "--tokens", "4096", "--learning-rate", "0,02", "--sample-length", "25",
 ]
 # fmt: on
 
@@ -57,7 +57,7 @@ def test_the_command_trains_measures_and_saves(corpus, tmp_path, capsys):
     assert f"{loss / math.log(2):.4f}".replace(".", ",") + " bits par caractère" in printed
     assert f"{len(text) - cut} derniers caractères" in printed
     history = json.loads((output / "history.json").read_text(encoding="utf-8"))
-    assert history["records"][-1]["tokens"] == 2048
+    assert history["records"][-1]["tokens"] == 4096
     assert loss < math.log(len(tokenizer.tokens)) - 0.5  # il a appris
 
 

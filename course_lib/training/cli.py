@@ -50,8 +50,8 @@ def build_parser() -> FrenchArgumentParser:
         ("n-layers", 3, "nombre de couches"),
         ("d-model", 128, "dimension du modèle"),
         ("d-ff", 352, "dimension cachée des réseaux positionnels"),
-        ("n-heads", 4, "nombre de têtes d’attention"),
-        ("batch-size", 16, "fenêtres de texte par pas"),
+        ("n-heads", 8, "nombre de têtes d’attention"),
+        ("batch-size", 8, "fenêtres de texte par pas"),
         ("threads", 1, "fils de calcul"),
         ("sample-length", 400, "longueur du texte inventé, en jetons"),
     ):

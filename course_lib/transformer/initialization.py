@@ -15,35 +15,39 @@ from course_lib.transformer.blocks import FeedForward, SwiGLU
 Model = TypeVar("Model", bound=nn.Module)
 
 
-def normal_std(d_model: int) -> float:
-    """Écart-type des poids : 0,02 comme GPT-2, davantage pour les petits modèles.
-
-    Une somme de d_model termes a une variance proportionnelle à d_model : à 0,02, le signal d’un
-    modèle de 64 dimensions s’éteindrait d’une couche à la suivante.
-    """
-    return max(0.02, 0.3 / math.sqrt(d_model))
+EMBEDDING_STD = 0.02
 
 
 def initialize_normal(model: Model, seed: int) -> Model:
-    """Poids tirés de N(0, σ²), biais nuls ; sorties des sous-couches divisées par √(2 L).
+    """Matrices de variance 1 / entrées, embeddings d’écart-type 0,02, biais nuls.
 
-    Chacun des L blocs ajoute deux sorties au flux résiduel : divisées ainsi, leur somme garde la
-    même taille quelle que soit la profondeur. Source : Radford et al. 2019, §2.3.
+    Une somme de n termes a une variance n fois plus grande : divisée d’avance par n, elle laisse au
+    signal la même taille d’une couche à la suivante, dans un petit modèle comme dans un grand
+    (LeCun et al. 1998, §4.6). Les embeddings partent petits : liés à la tête, ils donnent d’abord
+    des scores presque égaux. Chacun des L blocs ajoute deux sorties au flux résiduel : divisées par
+    √(2 L), leur somme garde la même taille à toute profondeur (Radford et al. 2019, §2.3).
     """
     generator = torch.Generator().manual_seed(seed)
-    std = normal_std(model.embedding.tokens.embedding_dim)
     for module in model.modules():
-        if isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.normal_(module.weight, std=std, generator=generator)
-        if isinstance(module, nn.Linear) and module.bias is not None:
-            nn.init.zeros_(module.bias)
-    residual_std = std / math.sqrt(2 * len(model.blocks))
+        if isinstance(module, nn.Linear):
+            _draw(module, 1 / math.sqrt(module.in_features), generator)
+    residual_scale = 1 / math.sqrt(2 * len(model.blocks))
     for module in model.modules():
         if isinstance(module, Attention):
-            nn.init.normal_(module.output.weight, std=residual_std, generator=generator)
+            _draw(module.output, residual_scale / math.sqrt(module.output.in_features), generator)
         elif isinstance(module, FeedForward | SwiGLU):
-            nn.init.normal_(module.down.weight, std=residual_std, generator=generator)
+            _draw(module.down, residual_scale / math.sqrt(module.down.in_features), generator)
+    # En dernier : une tête liée aux embeddings garde leur tirage.
+    for module in model.modules():
+        if isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=EMBEDDING_STD, generator=generator)
     return model
+
+
+def _draw(linear: nn.Linear, std: float, generator: torch.Generator) -> None:
+    nn.init.normal_(linear.weight, std=std, generator=generator)
+    if linear.bias is not None:
+        nn.init.zeros_(linear.bias)
 
 
 def initialize_xavier(model: Model, seed: int) -> Model:
