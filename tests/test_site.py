@@ -25,9 +25,10 @@ ENGLISH = re.compile(
     r"exercise|note that|warning|print to)\b",
     re.IGNORECASE,
 )
-# Le texte que lit l'utilisateur : ni le code, ni l'anglais annoncé comme tel, ni les références.
+# Le texte que lit l'utilisateur : ni le code, ni l'anglais annoncé comme tel, ni les références,
+# ni les composants (qui montrent les phrases étudiées ; test_widgets_browser les vérifie).
 VISIBLE_TEXT = """() => {
-  const skip = 'script,style,code,pre,mjx-container,[lang=en],.citation,noscript,p.context';
+  const skip = 'script,style,code,pre,mjx-container,[lang=en],.citation,p.context,course-widget';
   const found = [];
   const walk = (node) => {
     if (node.nodeType === 3) { if (node.data.trim()) found.push(node.data.trim()); return; }
@@ -40,6 +41,13 @@ VISIBLE_TEXT = """() => {
   walk(document.body);
   return found;
 }"""
+
+
+def english_texts(page) -> list[str]:
+    """Les textes de la page où reste de l'anglais, citations entre « » mises à part."""
+    texts = page.evaluate(VISIBLE_TEXT)
+    assert len(texts) > 10
+    return [text for text in texts if ENGLISH.search(re.sub("«[^»]*»", "", text))]
 
 
 class Visit:
@@ -89,9 +97,7 @@ def test_page_is_accessible_quiet_and_local(browser, site_url, page, theme):
 def test_page_is_in_french(browser, site_url, page):
     with Visit(browser, site_url + page) as visit:
         assert visit.page.get_attribute("html", "lang") == "fr"
-        texts = visit.page.evaluate(VISIBLE_TEXT)
-        assert len(texts) > 10
-        assert [text for text in texts if ENGLISH.search(text)] == []
+        assert english_texts(visit.page) == []
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -118,8 +124,7 @@ def test_search_summary_is_french(browser, site_url):
     with Visit(browser, f"{site_url}search.html?q=jeton") as visit:
         visit.page.wait_for_selector("#search-results ul.search li a")
         visit.page.wait_for_timeout(500)
-        texts = visit.page.evaluate(VISIBLE_TEXT)
-        assert [text for text in texts if ENGLISH.search(text)] == []
+        assert english_texts(visit.page) == []
 
 
 def test_internal_links_resolve(site_folder):

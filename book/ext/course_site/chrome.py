@@ -6,8 +6,9 @@ from pathlib import Path
 JUPYTERLAB = "http://localhost:8888/lab/tree/{page}.ipynb"
 # Textes que le thème et ses extensions écrivent en dur, sans passer par les traductions.
 TRANSLATIONS = {
-    # Rôle périmé d'ARIA : la liste des notices se suffit.
+    # Rôles périmés ou incomplets d'ARIA : les notices sont de simples paragraphes.
     ' role="doc-biblioentry"': "",
+    '<div role="list" class="citation-list">': '<div class="citation-list">',
     "Toggle primary sidebar": "Afficher ou masquer le plan du cours",
     "Toggle secondary sidebar": "Afficher ou masquer le plan de la page",
     'aria-label="Main"': 'aria-label="Plan du cours"',
@@ -19,8 +20,9 @@ TRANSLATIONS = {
     ),
 }
 SCRIPT_TRANSLATIONS = {
-    # Rôle périmé d'ARIA : la liste des notices se suffit.
+    # Rôles périmés ou incomplets d'ARIA : les notices sont de simples paragraphes.
     ' role="doc-biblioentry"': "",
+    '<div role="list" class="citation-list">': '<div class="citation-list">',
     "togglebutton.js": {"Toggle hidden content": "Afficher ou masquer"},
 }
 
