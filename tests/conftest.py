@@ -63,8 +63,7 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=find_chromium(), args=["--no-sandbox", NO_DNS]
-        )
+        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", NO_DNS]
+        chromium = playwright.chromium.launch(executable_path=find_chromium(), args=options)
         yield chromium
         chromium.close()

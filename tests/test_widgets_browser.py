@@ -1,7 +1,6 @@
 """Les composants dans un vrai navigateur : mêmes ids qu'en Python, souris, clavier, thèmes."""
 
 import functools
-import os
 import shutil
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -9,15 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import sync_playwright
 
 from course_lib.tokenization import BPETokenizer, CharTokenizer, WordTokenizer
 from course_lib.widgets import AttentionExplorer, Choice, Question, Quiz, TokenizerExplorer
 from course_lib.widgets.base import FOLDER
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 HOST = Path(__file__).parents[1] / "book" / "static" / "widget-host.js"
-OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 SENTENCE = "the animal did not cross the street because it was too tired"
 WORDS = SENTENCE.split()
 CORPUS = ["L’animal n’a pas traversé la rue : il était trop fatigué. Été 2024, 1 234,5 €."] * 9
@@ -33,10 +29,7 @@ TEXTS = [
     "a" * 150 + "é" * 40,
 ]
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM, reason="Chromium introuvable : posez CHROMIUM=/chemin."),
-]
+pytestmark = pytest.mark.browser
 
 
 def widgets() -> dict:
@@ -91,15 +84,6 @@ def site(tmp_path_factory):
     server.shutdown()
     thread.join()
     server.server_close()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Un Chromium pour tous les essais du fichier."""
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
-        yield launched
-        launched.close()
 
 
 @pytest.fixture
