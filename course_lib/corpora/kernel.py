@@ -1,4 +1,4 @@
-"""Le noyau des grammaires : des tirages qui comptent leur probabilité, et la morphologie du français.
+"""Le noyau des grammaires : tirages qui comptent leur probabilité, morphologie du français.
 
 Deux garanties tiennent tout le micro-monde. Chaque choix au hasard passe par `Draw`, qui ajoute
 son logarithme de probabilité : la loi du corpus est donc connue exactement. Chaque élision,

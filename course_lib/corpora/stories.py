@@ -40,7 +40,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """Ce que raconte l’histoire. `place` est None si l’objet est volé, `thief` si nul n’y touche."""
+    """Ce que dit l’histoire. `place` est None si l’objet est volé, `thief` si nul n’y touche."""
 
     hero: str
     gender: str

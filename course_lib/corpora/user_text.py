@@ -36,9 +36,7 @@ def read_text(path: str | Path, min_length: int = 1) -> str:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     text = unicodedata.normalize("NFC", text)
     if not text.strip():
-        raise ValueError(
-            f"Le fichier « {path} » est vide. Donnez un fichier qui contient du texte."
-        )
+        raise ValueError(f"Le fichier « {path} » est vide. Donnez un fichier non vide.")
     if len(text) < min_length:
         raise ValueError(
             f"Le texte de « {path} » compte {len(text)} caractères ; il en faut au moins "
