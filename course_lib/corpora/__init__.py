@@ -1,5 +1,7 @@
 """Les corpus du cours : le micro-monde, dont la loi est connue, et le texte de l’utilisateur."""
 
+from course_lib.corpora.kernel import Draw
+from course_lib.corpora.splits import SPLITS, split_of
 from course_lib.corpora.stories import (
     SKILLS,
     Meaning,
@@ -8,14 +10,37 @@ from course_lib.corpora.stories import (
     generate_stories,
     story_entropy,
 )
+from course_lib.corpora.translation import (
+    PAIR_SPLITS,
+    famous_pair,
+    generate_pairs,
+    minimal_pairs,
+)
+from course_lib.corpora.translation_rendering import (
+    NO_COUNTERPART,
+    Clause,
+    TranslationPair,
+    detokenize_french,
+)
 from course_lib.corpora.user_text import read_text
 
 __all__ = [
+    "NO_COUNTERPART",
+    "PAIR_SPLITS",
     "SKILLS",
+    "SPLITS",
+    "Clause",
+    "Draw",
     "Meaning",
     "Probe",
     "Story",
+    "TranslationPair",
+    "detokenize_french",
+    "famous_pair",
+    "generate_pairs",
     "generate_stories",
+    "minimal_pairs",
     "read_text",
+    "split_of",
     "story_entropy",
 ]

@@ -1,4 +1,4 @@
-"""Le lexique de « L’animal et la rue » : mots anglais, mots français, et les couples mis de côté."""
+"""Le lexique de « L’animal et la rue » : mots anglais et français, couples mis de côté."""
 
 from __future__ import annotations
 
@@ -75,22 +75,19 @@ PLACE_ADJECTIVES = _adjectives(
 COLOURS = _adjectives(
     "white blanc blanche|black noir noire|green vert verte|grey gris grise|brown brun brune"
 )
-VERBS = tuple(
-    Verb(*entry.split())
-    for entry in [
-        "cross crossed traversé",
-        "reach reached atteint",
-        "leave left quitté",
-        "visit visited visité",
-        "follow followed suivi",
-        "like liked aimé",
-        "choose chose choisi",
-        "avoid avoided évité",
-        "see saw vu",
-        "explore explored exploré",
-    ]
+VERBS = (
+    Verb("cross", "crossed", "traversé"),
+    Verb("reach", "reached", "atteint"),
+    Verb("leave", "left", "quitté"),
+    Verb("visit", "visited", "visité"),
+    Verb("follow", "followed", "suivi"),
+    Verb("like", "liked", "aimé"),
+    Verb("choose", "chose", "choisi"),
+    Verb("avoid", "avoided", "évité"),
+    Verb("see", "saw", "vu"),
+    Verb("explore", "explored", "exploré"),
 )
-# (anglais, français, glose) : autant de mots anglais que de mots de glose, « ∅ » pour un mot sans pendant.
+# (anglais, français, glose) : la glose a autant de mots que l’anglais, « ∅ » s’il n’y a rien.
 CONJUNCTIONS = (
     ("because", "parce que", "car"),
     ("since", "puisque", "puisque"),
