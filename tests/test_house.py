@@ -1,0 +1,74 @@
+"""Les règles de la maison : des étages, des modules courts, des textes de présentation vrais."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LIBRARY = ROOT / "course_lib"
+FLOORS = {
+    "typography": 0,
+    "corpora": 0,
+    "tokenization": 0,
+    "ngram": 1,
+    "recurrent": 1,
+    "transformer": 1,
+    "training": 2,
+    "interpretation": 3,
+    "figures": 4,
+    "widgets": 4,
+    "checks": 4,
+    "experiments": 5,
+}
+MODULES = sorted(LIBRARY.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    """Le module ou le paquet de premier niveau auquel appartient un fichier."""
+    return path.relative_to(LIBRARY).parts[0].removesuffix(".py")
+
+
+def imported_rooms(source: str) -> set[str]:
+    """Les modules de `course_lib` qu'un code importe, où que soit l'instruction."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name.split(".")[1] for name in names if name.startswith("course_lib.")}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(LIBRARY).as_posix())
+def test_a_module_knows_its_room(path):
+    source, room = path.read_text(encoding="utf-8"), room_of(path)
+    assert len(source.splitlines()) <= 300, "plus de 300 lignes : est-ce bien un seul sujet ?"
+    assert ast.get_docstring(ast.parse(source)), "un module se présente en une phrase"
+    if room == "__init__":
+        return
+    for other in imported_rooms(source) - {room}:
+        assert FLOORS[other] <= FLOORS[room], f"{room} importe {other}, d'un étage au-dessus"
+
+
+def test_the_import_reader_sees_every_form():
+    source = "import course_lib.ngram\nfrom course_lib import checks\ndef f():\n" + (
+        "    from course_lib.figures.maps import delta_map\n"
+    )
+    assert imported_rooms(source) == {"ngram", "checks", "figures"}
+
+
+@pytest.mark.parametrize("page", ["README.md", "book/_toc.yml"])
+def test_every_chapter_is_announced(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    chapters = sorted(path.stem for path in (ROOT / "chapters").glob("*.ipynb"))
+    assert chapters
+    for chapter in chapters:
+        assert chapter in text, f"{page} ne cite pas {chapter}"
+
+
+def test_each_dependency_is_pinned():
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    packages = [line for line in lines if line and not line.startswith("#")]
+    assert packages
+    assert [line for line in packages if "==" not in line] == []
