@@ -6,7 +6,6 @@ Sans --corpus, le texte est tiré au hasard : des mots inventés, de fréquences
 Référence : une bibliothèque écrite en Rust ; la nôtre est en Python pur.
 """
 
-import argparse
 import os
 import random
 import tempfile
@@ -20,6 +19,8 @@ import tokenizers
 from tokenizers import models, pre_tokenizers, trainers
 
 from course_lib.tokenization import BPETokenizer
+from course_lib.training.arguments import FrenchArgumentParser
+from course_lib.typography import format_number
 
 
 def generate_corpus(n_words: int = 200_000, seed: int = 0) -> str:
@@ -53,13 +54,14 @@ def timed(function, *arguments):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = FrenchArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--corpus", type=Path, help="fichier texte en UTF-8")
     parser.add_argument("--merges", type=int, default=2048, help="nombre de fusions")
     options = parser.parse_args()
     text = options.corpus.read_text(encoding="utf-8") if options.corpus else generate_corpus()
     vocab_size = 259 + options.merges
-    print(f"Corpus : {len(text):,} caractères, {options.merges} fusions.".replace(",", "\u202f"))
+    size, merges = format_number(len(text), 0), format_number(options.merges, 0)
+    print(f"Corpus : {size} caractères, {merges} fusions.")
     ours, our_training = timed(BPETokenizer.train, [text], vocab_size)
     reference, their_training = timed(train_reference, text, vocab_size)
     with tempfile.TemporaryDirectory() as folder:
@@ -72,10 +74,13 @@ def main() -> None:
         ("Apprentissage", our_training, their_training),
         ("Encodage", our_encoding, their_encoding),
     ):
-        print(f"{name} : {mine:.2f} s contre {other:.2f} s, rapport {mine / other:.2f}.")
+        seconds, theirs = format_number(mine, 2), format_number(other, 2)
+        print(f"{name} : {seconds} s contre {theirs} s, rapport {format_number(mine / other, 2)}.")
     print("Mêmes ids : " + ("oui." if ids == expected else "NON."))
     gap = len(ids) / len(reference.encode(text).ids)
-    print(f"Jetons, les nôtres / ceux du vocabulaire appris par la référence : {gap:.4f}.")
+    print(
+        f"Jetons, les nôtres / ceux du vocabulaire appris par la référence : {format_number(gap, 4)}."
+    )
 
 
 if __name__ == "__main__":

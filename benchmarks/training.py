@@ -7,7 +7,6 @@ dans un seul processus. On compte le temps de processeur, que les autres program
 pas ; seul le rapport a un sens d’une machine à l’autre.
 """
 
-import argparse
 import statistics
 import time
 
@@ -17,6 +16,7 @@ from transformers import LlamaConfig as ReferenceConfig
 from transformers import LlamaForCausalLM
 
 from course_lib.training import TokenStream, TrainingConfig, build_optimizer, train
+from course_lib.training.arguments import FrenchArgumentParser
 from course_lib.transformer import LlamaConfig, count_parameters, llama
 from course_lib.typography import format_number
 
@@ -65,10 +65,10 @@ def time_reference(model: nn.Module, data: TokenStream, config: TrainingConfig) 
 
 def main() -> None:
     """Alterne les deux boucles et affiche les débits médians et leur rapport."""
-    parser = argparse.ArgumentParser(description=__doc__, add_help=False)
-    parser.add_argument("--repetitions", type=int, default=9)
-    parser.add_argument("--steps", type=int, default=12)
-    parser.add_argument("--threads", type=int, default=1)
+    parser = FrenchArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repetitions", type=int, default=9, help="nombre de tours")
+    parser.add_argument("--steps", type=int, default=12, help="pas par tour")
+    parser.add_argument("--threads", type=int, default=1, help="fils de calcul")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     generator = torch.Generator().manual_seed(0)
