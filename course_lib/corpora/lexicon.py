@@ -58,7 +58,7 @@ class Lexicon:
     openings: tuple[str, ...] = _list("Il était une fois|Il y avait autrefois")
     live_verbs: tuple[str, ...] = _list("habitait|vivait")
     homes: tuple[Noun, ...] = _nouns(
-        "maison|cabane|ferme|tour|grotte|chaumière|roulotte|hutte|auberge|yourte|caverne",
+        "maison|cabane|ferme|villa|grotte|chaumière|roulotte|hutte|auberge|yourte|caverne",
         "château|moulin|palais|chalet|manoir|hôtel|igloo|hameau|atelier|terrier|appartement",
     )
     dream_verbs: tuple[str, ...] = _list("rêvait|avait envie")

@@ -93,11 +93,19 @@ def _decode_western(data: bytes, path: Path) -> str:
             text = data.decode(encoding)
         except UnicodeDecodeError:
             continue
-        foreign = [char for char in text if ord(char) > 127 and char not in FRENCH_SIGNS]
-        letters = sum(char.isascii() and (char.isalpha() or char.isspace()) for char in text)
-        if not foreign and 2 * letters >= len(text):
+        if _looks_french(text):
             return text
     raise ValueError(
         f"Encodage de « {path} » non reconnu : ni UTF-8, ni UTF-16 avec marque, ni français en "
         "cp1252 ou latin-1. Réenregistrez le fichier en UTF-8."
     )
+
+
+def _looks_french(text: str) -> bool:
+    """Des lettres ordinaires, des accents français, au plus 5 % de signes plus rares."""
+    beyond_ascii = [char for char in text if ord(char) > 127]
+    if any(unicodedata.category(char) == "Cc" for char in beyond_ascii):
+        return False
+    rare = sum(char not in FRENCH_SIGNS for char in beyond_ascii)
+    plain = sum(char.isascii() and (char.isalpha() or char.isspace()) for char in text)
+    return 20 * rare <= len(beyond_ascii) and 3 * plain >= len(text)
