@@ -30,6 +30,7 @@ def build_all() -> dict[str, Figure]:
         "by_hand": figures.attention_by_hand(
             [1, 0], [[1, 0], [0, 1], [1, 1]], [[1, 0], [0, 1], [1, 1]]
         ),
+        "strips": figures.seed_strips({"0": [0.5, 1.0, 1.5], "1": [2.0]}, x_label="Δ"),
         "ladder": figures.tokenization_ladder(),
     }
 
@@ -115,6 +116,13 @@ def test_band_covers_the_seeds():
     assert list(axes.lines[0].get_ydata()) == [4.0, 1.5]
     band = axes.collections[0].get_paths()[0].get_extents()
     assert (band.y0, band.y1) == (1.0, 5.0)
+
+
+def test_strips_show_each_example_and_the_median():
+    axes = figures.seed_strips({"graine 0": [1.0, 2.0, 6.0]}, x_label="Δ").axes[0]
+    points, median = axes.lines[0], axes.lines[1]
+    assert list(points.get_xdata()) == [1.0, 2.0, 6.0]
+    assert list(median.get_xdata()) == [2.0, 2.0]
 
 
 def test_wrong_shapes_are_refused():

@@ -6,6 +6,7 @@ Chaque fonction rend une `CourseFigure` (figure matplotlib) dont `alt` décrit l
 from course_lib.figures.curves import (
     intervention_bars,
     perplexity_bars,
+    seed_strips,
     token_bars,
     training_curves,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "intervention_bars",
     "new_figure",
     "perplexity_bars",
+    "seed_strips",
     "sinusoidal_positions",
     "skills_heatmap",
     "token_bars",

@@ -162,3 +162,38 @@ def intervention_bars(
     light_grid(axes, "x")
     set_title(axes, title)
     return figure
+
+
+@styled
+def seed_strips(
+    values: Mapping[str, Sequence[float]],
+    *,
+    x_label: str,
+    zero: bool = True,
+    title: str = "",
+    alt: str | None = None,
+) -> CourseFigure:
+    """Une bande par nom : un point par exemple, décalé pour rester visible, et un trait médian.
+
+    `zero` trace la verticale du zéro : d'un coup d'œil, de quel côté sont les points.
+    """
+    names = list(values)
+    alt = alt or f"Nuages de points, {x_label}, une bande pour chacun : {', '.join(names)}"
+    figure, axes = new_figure(1.2 + 0.55 * len(names), alt)
+    for row, name in enumerate(names):
+        points = as_array(values[name])
+        # Un décalage régulier plutôt qu'un tirage : la même figure à chaque fois.
+        offsets = 0.27 * np.sin(2.4 * np.arange(len(points)))
+        color = color_of(row)
+        axes.plot(points, row + offsets, ".", color=color, alpha=0.5, markersize=4)
+        axes.plot([np.median(points)] * 2, [row - 0.36, row + 0.36], color=INK, linewidth=2.2)
+    if zero:
+        axes.axvline(0, color=MUTED, linestyle="--", linewidth=1.4)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_xlabel(french_spaces(x_label))
+    axes.tick_params(axis="y", length=0)
+    french_ticks(axes.xaxis)
+    light_grid(axes, "x")
+    set_title(axes, title)
+    return figure

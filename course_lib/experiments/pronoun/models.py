@@ -49,7 +49,12 @@ class Recipe:
 
 TRANSLATOR = Recipe(20_000, (1, 2), batch_size=32, n_steps=1100, learning_rate=2e-3)
 GLOSS = Recipe(20_000, (1,), batch_size=32, n_steps=1000, learning_rate=2e-3)
-RECIPES = {"gloss": GLOSS, "translator": TRANSLATOR, "gru_attention": TRANSLATOR, "gru": TRANSLATOR}
+RECIPES = {
+    "gloss": GLOSS,
+    "translator": TRANSLATOR,
+    "gru_attention": TRANSLATOR,
+    "gru": TRANSLATOR,
+}
 RECURRENT_HIDDEN_SIZE = {True: 136, False: 160}  # avec, sans attention : 263 000 paramètres chacun
 
 
@@ -68,8 +73,9 @@ def build_recurrent(words: Vocabulary, attention: bool, seed: int = 0) -> Recurr
     """Le traducteur récurrent (GRU), avec ou sans attention."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        sizes = (words.english.vocab_size, words.french.vocab_size, 64, RECURRENT_HIDDEN_SIZE[attention])
-        return RecurrentSeq2Seq(*sizes, "gru", attention, words.english.pad_id)
+        sizes = (64, RECURRENT_HIDDEN_SIZE[attention])
+        vocabularies = (words.english.vocab_size, words.french.vocab_size)
+        return RecurrentSeq2Seq(*vocabularies, *sizes, "gru", attention, words.english.pad_id)
 
 
 def _sizes(words: Vocabulary, target_vocab_size: int) -> OriginalTransformerConfig:
