@@ -77,10 +77,8 @@ def main() -> None:
         seconds, theirs = format_number(mine, 2), format_number(other, 2)
         print(f"{name} : {seconds} s contre {theirs} s, rapport {format_number(mine / other, 2)}.")
     print("Mêmes ids : " + ("oui." if ids == expected else "NON."))
-    gap = len(ids) / len(reference.encode(text).ids)
-    print(
-        f"Jetons, les nôtres / ceux du vocabulaire appris par la référence : {format_number(gap, 4)}."
-    )
+    gap = format_number(len(ids) / len(reference.encode(text).ids), 4)
+    print(f"Jetons, les nôtres / ceux du vocabulaire appris par la référence : {gap}.")
 
 
 if __name__ == "__main__":
