@@ -183,7 +183,7 @@ def seed_strips(
     for row, name in enumerate(names):
         points = as_array(values[name])
         # Un décalage régulier plutôt qu'un tirage : la même figure à chaque fois.
-        offsets = 0.27 * np.sin(2.4 * np.arange(len(points)))
+        offsets = 0.56 * (0.618 * np.arange(len(points)) % 1 - 0.5)
         color = color_of(row)
         axes.plot(points, row + offsets, ".", color=color, alpha=0.5, markersize=4)
         axes.plot([np.median(points)] * 2, [row - 0.36, row + 0.36], color=INK, linewidth=2.2)

@@ -1,0 +1,168 @@
+"""L'expérience du pronom : positions, traduction gloutonne, interventions, fichier livré."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from course_lib.corpora import famous_pair, generate_pairs, minimal_pairs
+from course_lib.experiments import pronoun
+from course_lib.experiments.intervals import wilson_interval
+from course_lib.experiments.pronoun import __main__ as command
+from course_lib.experiments.pronoun import causality, models
+from course_lib.experiments.pronoun.task import noun_group, prepare
+from course_lib.transformer import count_parameters
+
+WORDS = pronoun.vocabulary()
+PAIRS = minimal_pairs(7, seed=5)
+
+
+@pytest.fixture(scope="module")
+def translator():
+    return pronoun.build_translator(WORDS, seed=3).eval()
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return pronoun.build_gloss_encoder(WORDS, seed=3).eval()
+
+
+def test_wilson_matches_published_values():
+    # Newcombe 1998 (doi:10.1002/sici…17:8<857), tableau I : 81/263 et 0/20.
+    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
+    assert wilson_interval(0, 20) == pytest.approx((0.0, 0.1611), abs=1e-4)
+    with pytest.raises(ValueError, match="3 succès sur 2 essais"):
+        wilson_interval(3, 2)
+
+
+def test_vocabulary_covers_every_split():
+    for split in ("train", "held_out"):
+        for pair in generate_pairs(500, split, n_clauses=2, seed=9):
+            assert WORDS.english.unk_id not in WORDS.english.encode(pair.english)
+            assert WORDS.french.unk_id not in WORDS.french.encode(pair.french)
+            assert WORDS.gloss.unk_id not in WORDS.gloss.encode(pair.gloss)
+
+
+def test_prepared_positions_point_at_the_right_words():
+    sentences = prepare([pair[0] for pair in PAIRS], WORDS)
+    for row, (pair, _) in enumerate(PAIRS):
+        clause, english = pair.clauses[0], pair.english.split()
+        assert english[sentences.pronoun[row]] == "it"
+        french = [WORDS.french.tokens[i] for i in sentences.target[row, 1:].tolist()]
+        expected = "elle" if sentences.feminine[row] else "il"
+        assert french[sentences.french_pronoun[row]] == expected
+        group = [english[i] for i in sentences.referent[row].nonzero()[:, 0].tolist()]
+        assert group[0] == "the" and group[-1] == clause.agent_word
+        assert not (sentences.agent & sentences.place).any()
+
+
+def test_noun_group_goes_back_to_the_article():
+    assert noun_group(["near", "the", "dog", "the", "white", "cat"], 5) == [3, 4, 5]
+
+
+def test_greedy_translation_equals_the_uncached_one(translator):
+    sources = [pair.english for pair in generate_pairs(3, "held_out", seed=4)]
+    together = pronoun.greedy_translate(translator, sources, WORDS, max_length=12)
+    for source, translation in zip(sources, together, strict=True):
+        ids, target = torch.tensor([WORDS.english.encode(source)]), [WORDS.french.bos_id]
+        while len(target) <= 12 and target[-1] != WORDS.french.eos_id:
+            logits = translator(ids, torch.tensor([target]))
+            target.append(int(logits[0, -1].argmax()))
+        kept = [WORDS.french.tokens[i] for i in target[1:] if i != WORDS.french.eos_id]
+        assert translation == " ".join(kept)
+
+
+def test_scores_count_words_and_pronouns(encoder):
+    pairs = generate_pairs(5, "train", n_clauses=2, seed=1)
+    scores = pronoun.gloss_scores(encoder, pairs, WORDS)
+    assert scores["sentences"] == 5 and scores["pronouns"] == 10
+    assert scores["exact"] <= scores["right_pronouns"] <= 10
+
+
+def test_attention_masses_and_contrast(encoder):
+    agent, place = causality._masses(encoder, [pair[0] for pair in PAIRS], WORDS)
+    assert agent.shape == (7, 3, 1) and bool(((agent + place) <= 1).all())
+    swapped = [(second, first) for first, second in PAIRS]
+    contrast = pronoun.attention_contrast(encoder, PAIRS, WORDS)
+    torch.testing.assert_close(pronoun.attention_contrast(encoder, swapped, WORDS), -contrast)
+    # Les deux phrases ne diffèrent que par l'adjectif : chaque ligne d'attention somme à 1.
+    contrast_map = pronoun.contrast_map(encoder, famous_pair(), WORDS)
+    torch.testing.assert_close(contrast_map.sum(1), torch.zeros(3), atol=1e-5, rtol=0)
+
+
+def test_patching_everything_gives_the_answer_of_the_twin(translator):
+    """Greffer tous les mots revient à traduire la jumelle : juste devient faux, et l'inverse."""
+    both = [prepare([pair[side] for pair in PAIRS], WORDS) for side in (0, 1)]
+    errors = pronoun.translator_interventions(translator, PAIRS, WORDS)
+    with causality.record_activations(translator, ["encoder"]) as donor:
+        translator(both[1].source, both[1].target[:, :1])
+    with causality.patched_activations(translator, donor):
+        patched = translator(both[0].source, both[0].target[:, :-1])
+    plain = translator(both[1].source, both[0].target[:, :-1])
+    torch.testing.assert_close(patched, plain)
+    assert all(0 <= count <= 14 for count in errors.values())
+
+
+def test_masked_words_no_longer_matter(encoder):
+    """« it » coupé de tout autre mot rend la même réponse quelle que soit la phrase."""
+    sentences = prepare([pair[0] for pair in PAIRS[:1]], WORDS)
+    reads = causality._reads(sentences, ~sentences.at(sentences.pronoun))
+    changed = sentences.source.clone()
+    changed[0, 1] = WORDS.english.token_to_id["dog"]
+    with causality.masked_edges(encoder, reads):
+        before, after = encoder(sentences.source), encoder(changed)
+    position = int(sentences.pronoun)
+    torch.testing.assert_close(before[0, position], after[0, position])
+    assert not torch.allclose(before[0, 1], after[0, 1])
+
+
+def test_recurrent_models_have_the_size_of_the_translator(translator):
+    size = count_parameters(translator)
+    for attention in (True, False):
+        rival = count_parameters(pronoun.build_recurrent(WORDS, attention))
+        assert rival == pytest.approx(size, rel=0.01)
+
+
+def test_command_writes_resumes_and_refuses_stale_settings(tmp_path, monkeypatch, capsys):
+    recipe = replace(models.GLOSS, n_sentences=64, n_steps=3, batch_size=8)
+    monkeypatch.setattr(models, "train_gloss_encoder", _short(models.train_gloss_encoder, recipe))
+    monkeypatch.setattr(command, "N_TEST", 4)
+    monkeypatch.setattr(command, "N_PAIRS", 3)
+    output = tmp_path / "mesures.json"
+    arguments = ["--models", "gloss", "--seeds", "0", "--output", str(output)]
+    monkeypatch.setattr(models, "RECIPES", {**models.RECIPES, "gloss": recipe})
+    with monkeypatch.context() as context:
+        context.setattr(models, "_config", _short_config)
+        assert command.main(arguments) == 0
+        first = output.read_text("utf-8")
+        assert command.main(arguments) == 0
+    assert "déjà fait" in capsys.readouterr().out
+    assert output.read_text("utf-8") == first
+    entry = json.loads(first)["gloss"]["seeds"]["0"]
+    assert entry["answers"] == 6 and len(entry["attention_contrast"]) == 3
+
+
+def _short(function, recipe):
+    return lambda seed: function(seed, recipe, progress=False)
+
+
+def _short_config(recipe, seed, eval_every=0):
+    return models.TrainingConfig(recipe.n_steps, recipe.learning_rate, seed=seed, n_threads=1)
+
+
+def test_shipped_results_come_from_the_present_settings():
+    results = pronoun.load_results()
+    for name in ("gloss", "translator"):
+        saved = {k: v for k, v in results[name]["settings"].items() if k not in _VERSIONS}
+        present = {k: v for k, v in command.settings(name).items() if k not in _VERSIONS}
+        assert saved == present
+        assert sorted(results[name]["seeds"]) == ["0", "1", "2", "3", "4"]
+
+
+_VERSIONS = ("torch", "python")
+
+
+def test_missing_results_say_which_command_makes_them(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"python -m course_lib\.experiments\.pronoun"):
+        pronoun.load_results(tmp_path / "absent.json")
