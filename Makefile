@@ -13,7 +13,10 @@ livre: site
 	$(BIN)/python book/serve.py --port $(PORT)
 
 site: $(STAMP)
-	$(BIN)/jupyter-book build . --toc book/_toc.yml -W -n --keep-going --all
+	@mkdir -p _build
+	@$(BIN)/jupyter-book build . --toc book/_toc.yml -W -n --keep-going --all -q \
+		> _build/journal.txt 2>&1 || { cat _build/journal.txt; exit 1; }
+	@echo "Le site est construit : $(SITE)/index.html. « make livre » le sert."
 
 lab: $(STAMP)
 	LANG=fr_FR.UTF-8 LANGUAGE=fr_FR $(BIN)/jupyter lab chapters
