@@ -127,17 +127,25 @@ def settings(name: str) -> dict:
 
 
 def _run(name: str, seed: int, output: Path) -> None:
-    """Ajoute une graine au fichier, qu'on relit à chaque fois ; passe si elle y est déjà."""
+    """Ajoute une graine au fichier ; passe si elle y est déjà."""
+    if str(seed) in _entry(output, name)[1]["seeds"]:
+        print(f"{name}, graine {seed} : déjà fait.")
+        return
+    print(f"{name}, graine {seed}…", flush=True)
+    measures = JOBS[name](seed)
+    # Relu maintenant : une autre commande a pu y ajouter ses graines pendant l'entraînement.
+    results, entry = _entry(output, name)
+    entry["seeds"][str(seed)] = measures
+    write_json(output, {**results, name: entry})
+
+
+def _entry(output: Path, name: str) -> tuple[dict, dict]:
+    """Le contenu du fichier, et la part du modèle `name`, vide si les réglages ont changé."""
     results = json.loads(output.read_text(encoding="utf-8")) if output.exists() else {}
     entry = results.get(name)
     if entry is None or entry["settings"] != settings(name):
         entry = {"settings": settings(name), "seeds": {}}
-    if str(seed) in entry["seeds"]:
-        print(f"{name}, graine {seed} : déjà fait.")
-        return
-    print(f"{name}, graine {seed}…", flush=True)
-    entry["seeds"][str(seed)] = JOBS[name](seed)
-    write_json(output, {**results, name: entry})
+    return results, entry
 
 
 def main(arguments: list[str] | None = None) -> int:
