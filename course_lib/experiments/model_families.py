@@ -69,19 +69,22 @@ RATES = (4e-3, 1e-2, 2e-2)
 TUNING = (
     *(_recurrent("LSTM", 128, rate) for rate in RATES),
     *(_recurrent("GRU", 152, rate, "gru") for rate in RATES),
+    _recurrent("LSTM", 128, 4e-2),  # le meilleur taux étant le plus fort, on va au-delà
+    _recurrent("GRU", 152, 4e-2, "gru"),
+    _recurrent("GRU", 152, 8e-2, "gru"),
     *(_transformer("Transformer", 64, rate, 4) for rate in RATES),
-    *(_transformer("Transformer", 64, rate, 8) for rate in RATES),
+    _transformer("Transformer", 64, 4e-3, 8),
 )
 SETTINGS = (
     Setting("3-gramme", "ngram", order=3),
     Setting("5-gramme", "ngram", order=5),
     Setting("7-gramme", "ngram", order=7),
-    _recurrent("LSTM", 128, 1e-2),
-    _transformer("Transformer", 64, 1e-2),
-    _transformer("Transformer à 4 jetons", 64, 1e-2, past=(2, 1)),
+    _recurrent("LSTM", 128, 2e-2),
+    _transformer("Transformer", 64, 4e-3),
+    _transformer("Transformer à 4 jetons", 64, 4e-3, past=(2, 1)),
     _transformer("petit Transformer", 32, 1e-2),
-    _transformer("grand Transformer", 96, 1e-2),
-    _recurrent("grand LSTM", 320, 1e-2),
+    _transformer("grand Transformer", 96, 4e-3),
+    _recurrent("GRU", 152, 8e-2, "gru"),
 )
 
 
@@ -214,11 +217,17 @@ def _remaining(settings, seeds, done: list[dict]) -> list[tuple[Setting, int]]:
 
 def measure(settings, seeds, kind: str, split: str, path: Path, n_train: int, n_test: int) -> dict:
     """Fait ce qui manque au relevé `kind` (« tuning » ou « runs ») et l’écrit à mesure."""
-    results = load_results(path)
     tasks: dict[int, StoryTask] = {}
-    for setting, seed in tqdm(_remaining(settings, seeds, results[kind]), desc="Modèles"):
-        task = tasks.setdefault(seed, build_task(n_train, n_test, seed, split))
-        results[kind].append(run(setting, task, seed)[1])
+    remaining = _remaining(settings, seeds, load_results(path)[kind])
+    for setting, seed in tqdm(remaining, desc="Modèles"):
+        if not _remaining([setting], [seed], load_results(path)[kind]):
+            continue  # mesuré entre-temps : deux commandes peuvent se partager le travail
+        if seed not in tasks:
+            tasks[seed] = build_task(n_train, n_test, seed, split)
+        task = tasks[seed]
+        measured = run(setting, task, seed)[1]
+        results = load_results(path)
+        results[kind].append(measured)
         results["budget"] = {
             "stories": n_train,
             "held_out_stories": n_test,
@@ -232,7 +241,7 @@ def measure(settings, seeds, kind: str, split: str, path: Path, n_train: int, n_
         if kind == "runs":
             results["oracle"] = {k: round(v, 4) for k, v in _oracle(task).items()}
         write_json(path, results)
-    return results
+    return load_results(path)
 
 
 def _oracle(task: StoryTask) -> dict[str, float]:
