@@ -72,6 +72,7 @@ TUNING = (
     _recurrent("LSTM", 128, 4e-2),  # le meilleur taux étant le plus fort, on va au-delà
     _recurrent("GRU", 152, 4e-2, "gru"),
     _recurrent("GRU", 152, 8e-2, "gru"),
+    _recurrent("GRU", 152, 16e-2, "gru"),
     *(_transformer("Transformer", 64, rate, 4) for rate in RATES),
     _transformer("Transformer", 64, 4e-3, 8),
 )
