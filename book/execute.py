@@ -17,6 +17,7 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+from jupytext.myst import MystMetadataParsingError
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
@@ -34,8 +35,17 @@ CELL_TIMEOUT_SECONDS = 600
 
 
 def read_source(path: Path) -> nbformat.NotebookNode:
-    """Lit un chapitre MyST et lui donne des identifiants de cellule stables."""
-    notebook = jupytext.read(path)
+    """Lit un chapitre MyST et lui donne des identifiants de cellule stables.
+
+    ValueError si l'en-tête d'une cellule n'est pas du YAML.
+    """
+    try:
+        notebook = jupytext.read(path)
+    except MystMetadataParsingError as error:
+        raise ValueError(
+            f"{path.name} : l'en-tête d'une cellule n'est pas du YAML. Un texte qui contient "
+            f"« : » doit y être entre guillemets.\n{error}"
+        ) from error
     for index, cell in enumerate(notebook.cells):
         digest = hashlib.sha256(cell.source.encode()).hexdigest()[:8]
         cell["id"] = f"c{index:03d}-{digest}"
@@ -147,7 +157,11 @@ def main(arguments: list[str] | None = None) -> int:
     except FileNotFoundError as error:
         print(error, file=sys.stderr)
         return 1
-    return max([process(source, options) for source in sources], default=0)
+    try:
+        return max([process(source, options) for source in sources], default=0)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
 
 
 def process(source: Path, options: argparse.Namespace) -> int:

@@ -116,3 +116,14 @@ def test_execution_is_reproducible_and_atomic(tmp_path):
 def test_unknown_chapter_is_refused():
     with pytest.raises(FileNotFoundError, match="Chapitre inconnu : 99_rien"):
         execute.select_sources(["99_rien"])
+
+
+def test_a_broken_cell_header_is_explained(tmp_path):
+    source = tmp_path / "09_essai.md"
+    source.write_text(
+        "---\njupytext:\n  text_representation:\n    extension: .md\n    format_name: myst\n---\n\n"
+        "```{code-cell} ipython3\n---\nlegende: un : deux\n---\n1 + 1\n```\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(ValueError, match="09_essai.md : l'en-tête d'une cellule n'est pas du YAML"):
+        execute.read_source(source)
