@@ -125,5 +125,7 @@ def test_a_broken_cell_header_is_explained(tmp_path):
         "```{code-cell} ipython3\n---\nlegende: un : deux\n---\n1 + 1\n```\n",
         encoding="utf-8",
     )
-    with pytest.raises(ValueError, match="09_essai.md : l'en-tête d'une cellule n'est pas du YAML"):
+    with pytest.raises(
+        ValueError, match=r"09_essai\.md : l'en-tête d'une cellule n'est pas du YAML"
+    ):
         execute.read_source(source)
