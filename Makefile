@@ -19,7 +19,9 @@ site: $(STAMP)
 	@echo "Le site est construit : $(SITE)/index.html. « make livre » le sert."
 
 lab: $(STAMP)
-	LANG=fr_FR.UTF-8 LANGUAGE=fr_FR $(BIN)/jupyter lab chapters
+	mkdir -p .venv/share/jupyter/lab/settings
+	cp book/lab/overrides.json .venv/share/jupyter/lab/settings/
+	$(BIN)/jupyter lab chapters
 
 chapitres: $(STAMP)
 	$(BIN)/python book/execute.py $(CHAPITRES)
