@@ -62,15 +62,21 @@ class StoryTask:
 
 
 def build_task(
-    n_train: int, n_held_out: int, seed: int = 0, held_out_split: str = "test"
+    n_train: int,
+    n_held_out: int,
+    seed: int = 0,
+    held_out_split: str = "test",
+    tokenizer: Tokenizer | None = None,
 ) -> StoryTask:
     """Tire et découpe les histoires ; `seed` change celles d’apprentissage, jamais la mesure.
 
-    Un jeton par mot ou par signe : le découpage garde tout le texte, aucune perte n’y est cachée.
+    Sans `tokenizer`, un jeton par mot ou par signe, appris sur ces histoires. Tout découpage sans
+    mot inconnu convient : il garde tout le texte, aucune perte n’y est cachée.
     """
     stories = generate_stories(n_train, "train", seed)
     held_out = generate_stories(n_held_out, held_out_split)
-    tokenizer = WordTokenizer.train(story.text for story in stories)
+    if tokenizer is None:
+        tokenizer = WordTokenizer.train(story.text for story in stories)
     encoded = [tokenizer.encode_with_spans(story.text) for story in held_out]
     return StoryTask(
         tokenizer=tokenizer,

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from course_lib.training.cross_entropy import mean_cross_entropy
 from course_lib.training.data import IGNORE
 
 Loss = Callable[[nn.Module, tuple], tuple[Tensor, int]]
@@ -28,7 +29,7 @@ def language_model_loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> tuple
         hidden, targets = hidden.flatten(0, 1), targets.flatten()  # (B·T, D), (B·T,)
     else:
         hidden, targets = hidden[kept], targets[kept]  # (N, D), (N,)
-    return F.cross_entropy(model.head(hidden), targets), n_tokens
+    return mean_cross_entropy(model.head(hidden), targets), n_tokens
 
 
 def sequence_to_sequence_loss(
