@@ -17,6 +17,7 @@ from course_lib.transformer.attention import Attention, check_heads
 from course_lib.transformer.blocks import Block, FeedForward, SwiGLU
 from course_lib.transformer.initialization import initialize_normal, initialize_xavier
 from course_lib.transformer.models import Decoder, Encoder, EncoderDecoder, InputEmbedding
+from course_lib.transformer.normalization import RMSNorm
 from course_lib.transformer.positions import (
     LearnedPositions,
     RotaryPositions,
@@ -259,8 +260,8 @@ class LlamaConfig:
 def llama(config: LlamaConfig, seed: int = 0) -> Decoder:
     """Décodeur de type Llama (Touvron et al. 2023)."""
 
-    def norm() -> nn.RMSNorm:
-        return nn.RMSNorm(config.d_model, config.norm_eps)
+    def norm() -> RMSNorm:
+        return RMSNorm(config.d_model, config.norm_eps)
 
     def attention() -> Attention:
         heads = (config.n_heads, config.n_kv_heads, config.head_dim)
