@@ -63,6 +63,16 @@ class KVCache:
         """Garde les lignes `rows` du lot, dans cet ordre (recherche en faisceau)."""
         self.keys, self.values = self.keys[rows], self.values[rows]
 
+    def drop_first(self, n: int) -> None:
+        """Oublie les n premières positions et libère leur place (remplissage devenu inutile)."""
+        if not 0 <= n <= self.length:
+            raise ValueError(
+                f"On ne peut pas oublier {n} positions : la mémoire cache en tient {self.length}."
+            )
+        for kept in (self.keys, self.values):
+            kept[:, :, : self.length - n] = kept[:, :, n : self.length].clone()
+        self.length -= n
+
 
 @dataclass
 class BlockCache:
@@ -89,3 +99,8 @@ class ModelCache:
             block.self_attention.select(rows)
             if block.cross_attention is not None:
                 block.cross_attention.select(rows)
+
+    def drop_first(self, n: int) -> None:
+        """Oublie les n premières positions de chaque attention propre."""
+        for block in self.blocks:
+            block.self_attention.drop_first(n)

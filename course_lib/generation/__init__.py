@@ -1,0 +1,29 @@
+"""La génération : du modèle au texte, en passant par le choix de chaque mot."""
+
+from course_lib.generation.beam import Beam, beam_search
+from course_lib.generation.decoding import (
+    Generation,
+    Step,
+    continuation_log_probs,
+    generate,
+    next_token_distribution,
+    row_seeds,
+    stream,
+)
+from course_lib.generation.sampling import SamplingConfig, next_distribution
+from course_lib.generation.text import TextGenerator
+
+__all__ = [
+    "Beam",
+    "Generation",
+    "SamplingConfig",
+    "Step",
+    "TextGenerator",
+    "beam_search",
+    "continuation_log_probs",
+    "generate",
+    "next_distribution",
+    "next_token_distribution",
+    "row_seeds",
+    "stream",
+]
