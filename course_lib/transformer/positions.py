@@ -57,6 +57,7 @@ class RotaryPositions(nn.Module):
 
     def __init__(self, context_length: int, head_dim: int, theta: float = 10000.0):
         super().__init__()
+        self.theta = theta
         frequencies = theta ** (-torch.arange(0, head_dim, 2) / head_dim)  # (Dh/2,)
         angles = torch.outer(torch.arange(context_length).float(), frequencies)
         angles = torch.cat((angles, angles), dim=-1)  # (N, Dh) : une paire = (i, i + Dh/2)

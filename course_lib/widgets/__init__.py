@@ -2,7 +2,16 @@
 
 from course_lib.widgets.attention import AttentionExplorer
 from course_lib.widgets.base import CourseWidget
+from course_lib.widgets.language_model import LanguageModelWidget
 from course_lib.widgets.quiz import Choice, Question, Quiz
 from course_lib.widgets.tokenizer import TokenizerExplorer
 
-__all__ = ["AttentionExplorer", "Choice", "CourseWidget", "Question", "Quiz", "TokenizerExplorer"]
+__all__ = [
+    "AttentionExplorer",
+    "Choice",
+    "CourseWidget",
+    "LanguageModelWidget",
+    "Question",
+    "Quiz",
+    "TokenizerExplorer",
+]

@@ -89,7 +89,7 @@ def _to_state(name: str, tokenizer: Tokenizer) -> dict[str, Any]:
     return {
         **common,
         "kind": "pieces",
-        "pattern": _javascript_pattern(_piece_pattern(name, tokenizer)),
+        "pattern": javascript_pattern(_piece_pattern(name, tokenizer)),
         "tokens": tokenizer.tokens,
         "unknown": tokenizer.unk_id,
     }
@@ -113,15 +113,15 @@ def _bpe_state(tokenizer: BPETokenizer) -> dict[str, Any]:
     results = [ids[left + right] for left, right in tokenizer.merges]
     consecutive = all(after == before + 1 for before, after in pairwise(results))
     return {
-        "pattern": _javascript_pattern(GPT2_PATTERN.pattern),
-        "digit": _javascript_pattern(SINGLE_DIGIT.pattern) if tokenizer.isolate_digits else None,
+        "pattern": javascript_pattern(GPT2_PATTERN.pattern),
+        "digit": javascript_pattern(SINGLE_DIGIT.pattern) if tokenizer.isolate_digits else None,
         "bytes": [ids.get(BYTE_TO_CHAR[byte]) for byte in range(256)],
         "merges": [ids[token] for pair in tokenizer.merges for token in pair],
         "results": results[:1] if consecutive else results,
     }
 
 
-def _javascript_pattern(pattern: str) -> str:
+def javascript_pattern(pattern: str) -> str:
     """Traduit une expression du module `regex` (V1) pour le mode `v` de JavaScript.
 
     Le `\\s` de JavaScript compte U+FEFF parmi les espaces et oublie U+0085 : on nomme la propriété.

@@ -9,7 +9,7 @@ const LEGEND =
 const INVISIBLE = { " ": "␣", "\n": "⏎", "\r": "␍", "\t": "⇥", "\u00a0": "⍽", "\u202f": "⍽" };
 
 /** Crée un élément avec attributs et enfants. */
-function h(tag, attributes = {}, ...children) {
+export function h(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
   node.append(...children);
@@ -17,7 +17,7 @@ function h(tag, attributes = {}, ...children) {
 }
 
 /** Écrit un nombre à la française. */
-const format = (value, digits = 0) =>
+export const format = (value, digits = 0) =>
   value.toLocaleString("fr-FR", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 
 /** Coupe le texte aux jetons spéciaux : `[morceau, id ou null]`. */
@@ -48,7 +48,7 @@ function pieceEncoder(state) {
 }
 
 /** Rang et id produit de chaque fusion, par paire d'ids. */
-function mergeTable(state) {
+export function mergeTable(state) {
   const table = new Map();
   const contiguous = state.results.length === 1;
   for (let rank = 0; 2 * rank < state.merges.length; rank += 1) {
@@ -60,7 +60,7 @@ function mergeTable(state) {
 }
 
 /** Les octets que représente chaque id. */
-function bytesById(state, table) {
+export function bytesById(state, table) {
   const bytes = new Array(state.size);
   state.bytes.forEach((id, byte) => (bytes[id] = [byte]));
   for (const [pair, { id }] of table) {
@@ -95,7 +95,7 @@ function replacePair(ids, { pair: [left, right], id }) {
 }
 
 /** Texte d'un jeton BPE ; un caractère coupé en deux montre ses octets : « \xc3 ». */
-function readable(bytes) {
+export function readable(bytes) {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(new Uint8Array(bytes));
   } catch {
@@ -129,7 +129,7 @@ export function createEncoder(state) {
 }
 
 /** Le texte d'un jeton, où ce qui ne se voit pas est marqué. */
-function visibleText(text) {
+export function visibleText(text) {
   return [...text].map((character) => {
     const code = character.codePointAt(0);
     const control = code < 32 || /^[\p{Cf}\p{Cc}\p{Zs}\p{Zl}\p{Zp}]$/u.test(character);

@@ -1,0 +1,127 @@
+"""Livrer un modèle de type Llama en demi-précision : deux octets par poids au lieu de quatre.
+
+Un F16 garde 11 bits significatifs : l'arrondi change un poids de moins d'un millième, bien moins
+que ce que l'apprentissage a laissé d'incertain. Le calcul, lui, reste en simple précision.
+"""
+
+import json
+import os
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from course_lib.transformer.architectures import LlamaConfig, llama
+from course_lib.transformer.blocks import SwiGLU
+from course_lib.transformer.models import Decoder
+
+_LARGEST = torch.finfo(torch.float16).max
+
+
+def llama_config(model: Decoder) -> LlamaConfig:
+    """Retrouve les tailles d'un décodeur de type Llama (sans son abandon, inutile pour écrire).
+
+    ValueError si le modèle n'en est pas un.
+    """
+    if not isinstance(model, Decoder) or model.rope is None or not _is_llama(model):
+        raise ValueError(
+            f"{type(model).__name__} n'est pas un décodeur de type Llama (positions rotatives, "
+            "SwiGLU, sans biais). Construisez-le avec llama(LlamaConfig(…))."
+        )
+    attention = model.blocks[0].self_attention
+    vocab_size, d_model = model.embedding.tokens.weight.shape
+    return LlamaConfig(
+        vocab_size=vocab_size,
+        context_length=model.embedding.context_length,
+        d_model=d_model,
+        n_layers=len(model.blocks),
+        n_heads=attention.n_heads,
+        n_kv_heads=attention.n_kv_heads,
+        head_dim=attention.head_dim,
+        d_ff=model.blocks[0].feed_forward.gate.out_features,
+        rope_theta=model.rope.theta,
+        norm_eps=model.norm.eps,
+        tie_weights=model.head.weight is model.embedding.tokens.weight,
+    )
+
+
+def _is_llama(model: Decoder) -> bool:
+    blocks_fit = all(
+        isinstance(block.feed_forward, SwiGLU)
+        and block.norm_first
+        and block.cross_attention is None
+        and block.self_attention.query.bias is None
+        for block in model.blocks
+    )
+    return blocks_fit and len(model.blocks) > 0 and isinstance(model.norm, torch.nn.RMSNorm)
+
+
+def half_precision_bytes(model: Decoder) -> bytes:
+    """Contenu safetensors des poids en F16 ; des poids liés n'y figurent qu'une fois.
+
+    ValueError si un poids dépasse ce qu'un F16 peut écrire (65 504) ou n'est pas un nombre.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, parameter in model.named_parameters():  # sans doublon pour les poids liés
+        weight = parameter.detach()
+        if not bool((weight.abs() <= _LARGEST).all()):
+            raise ValueError(
+                f"« {name} » contient une valeur indéfinie ou plus grande que {_LARGEST:.0f} : la "
+                "demi-précision ne peut l'écrire. L'entraînement a-t-il divergé ?"
+            )
+        tensors[name] = weight.to(torch.float16).contiguous()
+    return save(tensors)
+
+
+def export_half_precision(model: Decoder, path: str | Path) -> None:
+    """Écrit les poids en F16 (safetensors) ; le fichier n'apparaît qu'une fois complet."""
+    _write(Path(path), half_precision_bytes(model))
+
+
+@torch.no_grad()
+def load_half_precision(path: str | Path, config: LlamaConfig) -> Decoder:
+    """Reconstruit le décodeur `config` avec les poids de `export_half_precision`, en F32.
+
+    FileNotFoundError si le fichier manque, ValueError nommant le premier tenseur qui diffère.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"Aucun fichier de poids à l’adresse « {path} ».")
+    tensors, model = load_file(path), llama(config).eval()
+    ours = dict(model.named_parameters())
+    for name in [*ours, *(name for name in tensors if name not in ours)]:
+        found, wanted = tensors.get(name), ours.get(name)
+        shapes = [None if one is None else list(one.shape) for one in (found, wanted)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"« {name} » : forme {shapes[0] or 'absente'} dans le fichier, "
+                f"{shapes[1] or 'absente'} dans le modèle. Ce fichier va avec une autre "
+                "configuration."
+            )
+        wanted.copy_(found)
+    return model
+
+
+def export_folder(model: Decoder, tokenizer, folder: str | Path) -> None:
+    """Écrit ce que la page du cours lit : `model.safetensors`, `config.json`, `tokenizer.json`."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    config = json.dumps(asdict(llama_config(model)), indent=1) + "\n"
+    _write(folder / "config.json", config.encode())
+    tokenizer.save(folder / "tokenizer.json")
+    export_half_precision(model, folder / "model.safetensors")
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Écrit sous un nom provisoire, puis renomme : jamais de fichier à moitié écrit."""
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+        os.chmod(temporary, 0o644)  # mkstemp réserve le fichier à son propriétaire
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

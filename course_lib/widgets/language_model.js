@@ -1,0 +1,274 @@
+/**
+ * Un modèle de langue dans la page : on tape, il prédit ; on demande, il continue.
+ * Sur le site, les poids viennent d’un dossier voisin ; dans un cahier, du noyau.
+ */
+
+import { createRandom, draw, mostProbable, nextDistribution } from "./llm_sampling.js";
+import { Session } from "./llm_session.js";
+import { createTokenizer } from "./llm_tokenizer.js";
+import { attentionView, nextTokensView, percent, spokenToken } from "./llm_views.js";
+import { fetchModel, readSafetensors, requestModel, weightsChecksum } from "./llm_weights.js";
+import { format, h } from "./tokenizer_explorer.js";
+
+const HELP =
+  "Tapez le début d’une histoire. À chaque frappe, le modèle donne le jeton suivant\u00a0: " +
+  "choisissez-en un, ou laissez-le continuer. ␣ est une espace, ⏎ une fin de ligne.";
+const STILL = "Version figée\u00a0: les nombres ont été calculés d’avance.";
+const FAILURE = "Le modèle n’a pas pu être chargé. Voici sa version figée\u202f; rechargez la page pour réessayer.";
+const NO_SOURCE = "Sur cette page, le modèle est figé\u202f; il s’anime dans le cahier, une fois exécuté.";
+
+/** Le moteur, pour les essais et pour qui veut l’appeler de la console. */
+export const engine = { Session, createRandom, createTokenizer, draw, mostProbable, nextDistribution, readSafetensors };
+
+/** Un bouton et ce qu’il fait. */
+function button(label, onClick) {
+  const node = h("button", { type: "button", class: "cw-button" }, label);
+  node.addEventListener("click", onClick);
+  return node;
+}
+
+/** Un champ numérique ; sa valeur reste toujours dans les bornes. */
+function numberField(label, { min, max, step, value }, onChange) {
+  const input = h("input", { class: "cw-select cw-number", type: "number", min, max, step, value });
+  input.addEventListener("input", onChange);
+  const read = () => {
+    const typed = input.valueAsNumber;
+    return Number.isNaN(typed) ? value : Math.min(Math.max(typed, min), max);
+  };
+  return { node: h("label", { class: "cw-field" }, h("span", {}, label), input), read };
+}
+
+/** Les réglages du tirage. */
+function samplingControls(onChange) {
+  const temperature = numberField("Température", { min: 0, max: 5, step: 0.1, value: 1 }, onChange);
+  const topK = numberField("Top-k (0\u00a0: tous)", { min: 0, max: 100, step: 1, value: 0 }, onChange);
+  const topP = numberField("Top-p", { min: 0.05, max: 1, step: 0.05, value: 1 }, onChange);
+  const seed = numberField("Graine", { min: 0, max: 999999, step: 1, value: 0 }, onChange);
+  const fields = [temperature, topK, topP, seed].map(({ node }) => node);
+  const legend = h("legend", {}, "Réglages du tirage");
+  return {
+    node: h("fieldset", { class: "cw-fieldset" }, legend, h("div", { class: "cw-controls" }, ...fields)),
+    settings: () => ({ temperature: temperature.read(), topK: Math.round(topK.read()), topP: topP.read() }),
+    seed: () => Math.round(seed.read()),
+  };
+}
+
+/** La version figée, tant que le modèle n’est pas là. */
+function stillView({ rows, caption, continuation }) {
+  const body = rows.map(([token, value]) =>
+    h("tr", {}, h("th", { scope: "row" }, token), h("td", {}, value)));
+  const head = h("tr", {}, h("th", { scope: "col" }, "Jeton"), h("th", { scope: "col" }, "Probabilité"));
+  const table = h("table", { class: "cw-table" }, h("caption", {}, caption), h("thead", {}, head), h("tbody", {}, ...body));
+  return h("div", { class: "cw-still" }, table, h("p", {}, continuation), h("p", { class: "cw-help" }, STILL));
+}
+
+/** Le composant vivant, une fois le modèle chargé. */
+class LivePanel {
+  constructor(session, prompt) {
+    this.session = session;
+    this.running = false;
+    this.area = h("textarea", { class: "cw-textarea", rows: "5", spellcheck: "false" });
+    this.sampling = samplingControls(() => this.draw());
+    this.next = nextTokensView((id) => this.choose(id));
+    this.attention = attentionView(session, () => this.attention.update());
+    this.go = button("Continuer", () => (this.running ? (this.running = false) : this.generate()));
+    this.status = h("p", { class: "cw-summary cw-facts" });
+    this.live = h("p", { class: "cw-visually-hidden", "aria-live": "polite" });
+    this.area.addEventListener("input", () => this.type());
+    this.area.addEventListener("keydown", (event) => this.#shortcut(event));
+    this.node = this.#layout();
+    this.setText(prompt);
+  }
+
+  #layout() {
+    const field = h("label", {}, h("strong", {}, "Votre texte"), this.area);
+    const clear = button("Effacer", () => this.clear());
+    const actions = h("div", { class: "cw-controls cw-actions" }, this.go, clear);
+    const panel = (title, node) =>
+      h("div", { class: "cw-panel" }, h("p", { class: "cw-panel-title" }, title), node);
+    const panels = h("div", { class: "cw-panels" },
+      panel("Le jeton suivant", this.next.node),
+      panel("Ce que lit le dernier jeton (son attention)", this.attention.node));
+    return h("div", {}, field, actions, this.sampling.node, panels, this.status, this.live);
+  }
+
+  /** Ctrl+Entrée continue, ou arrête, sans quitter le texte. */
+  #shortcut(event) {
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+    event.preventDefault();
+    this.go.click();
+  }
+
+  setText(text) {
+    this.area.value = text;
+    this.type();
+  }
+
+  /** Le lecteur a changé le texte : la génération s’arrête, la prédiction suit. */
+  type() {
+    this.running = false;
+    this.session.setText(this.area.value);
+    this.draw();
+    this.announce(() => this.summary());
+  }
+
+  choose(id) {
+    this.running = false;
+    this.append(id);
+    this.announce(() => this.summary());
+  }
+
+  append(id) {
+    this.session.append(id);
+    this.area.value = this.session.text;
+    this.area.scrollTop = this.area.scrollHeight;
+    this.draw();
+  }
+
+  clear() {
+    this.setText("");
+    this.area.focus();
+  }
+
+  /** Écrit jeton après jeton, jusqu’à la fin du texte, du contexte, ou de la patience du lecteur. */
+  async generate() {
+    const random = createRandom(this.sampling.seed());
+    const before = this.session.ids.length;
+    let ending = "arrêté";
+    this.running = true;
+    this.go.textContent = "Arrêter";
+    while (this.running) {
+      if (this.session.full) ending = `le contexte de ${format(this.session.limit)} jetons est plein`;
+      const id = this.session.full ? null : draw(this.session.distribution(this.sampling.settings()), random);
+      if (id === this.session.eos) ending = "le modèle a fini son texte";
+      if (id === null || id === this.session.eos) break;
+      this.append(id);
+      await new Promise((resolve) => setTimeout(resolve)); // laisse la page se dessiner
+    }
+    this.running = false;
+    this.go.textContent = "Continuer";
+    const written = this.session.tokenizer.decode(this.session.ids.slice(before));
+    this.ending = `Fin de l’écriture\u00a0: ${ending}.`;
+    this.draw();
+    this.announce(() => `${written} ${this.ending}`);
+    this.ending = "";
+  }
+
+  /** Redessine les jetons suivants, l’attention et les mesures. */
+  draw() {
+    const { session } = this;
+    const distribution = session.distribution(this.sampling.settings());
+    this.best = distribution ? this.next.update(session.tokenizer, distribution) : [];
+    this.attention.update();
+    this.status.textContent = [this.ending, ...this.facts()].filter(Boolean).join(" ");
+  }
+
+  facts() {
+    const { ids, limit, millisecondsPerToken: time } = this.session;
+    const facts = [`${format(ids.length)}\u00a0jetons sur ${format(limit)} de contexte.`];
+    if (ids.length > limit) facts.push(`Le modèle ne lit que le début et les derniers jetons\u202f: ${format(limit)} en tout.`);
+    if (time !== null) facts.push(`Sur votre machine\u00a0: ${format(time, 1)}\u00a0ms par jeton.`);
+    return facts;
+  }
+
+  summary() {
+    const told = this.best.slice(0, 3).map(({ id, probability }) =>
+      `${spokenToken(this.session.tokenizer, id)}, ${percent(probability)}`);
+    return `Jeton suivant\u00a0: ${told.join("\u202f; ")}.`;
+  }
+
+  /** Le lecteur d’écran attend une pause dans la frappe : sinon il parlerait à chaque lettre. */
+  announce(compose) {
+    clearTimeout(this.pending);
+    this.pending = setTimeout(() => (this.live.textContent = compose()), 500);
+  }
+
+  destroy() {
+    this.running = false;
+    clearTimeout(this.pending);
+  }
+}
+
+/** Va chercher le modèle où il se trouve et vérifie que ce sont les poids annoncés. */
+async function loadSession(model, onProgress) {
+  const inNotebook = model.get("weights") !== undefined;
+  const folder = () => new URL(`../${model.get("weights_url")}/`, import.meta.url);
+  const files = inNotebook ? await requestModel(model) : await fetchModel(folder(), onProgress);
+  if (weightsChecksum(files.view) !== model.get("checksum")) {
+    throw new Error("Les poids reçus ne sont pas ceux que la page annonce.");
+  }
+  return new Session(files, model.get("patterns"));
+}
+
+/** Le bouton de chargement et son avancement. */
+function loader(size, start) {
+  const megabytes = format(size / 1e6, 1);
+  const progress = h("progress", { max: size, value: 0, "aria-label": "Chargement du modèle" });
+  progress.hidden = true;
+  const load = button(`Charger le modèle (${megabytes}\u00a0Mo)`, start);
+  const status = h("p", { role: "status" });
+  const begin = () => {
+    progress.hidden = false;
+    load.disabled = true;
+    status.textContent = "Le modèle arrive…";
+  };
+  const stop = (message) => {
+    progress.hidden = true;
+    load.disabled = false;
+    status.textContent = message;
+    status.className = "cw-error";
+  };
+  const node = h("div", { class: "cw-loader" }, load, progress, status);
+  return { node, begin, stop, advance: (bytes) => (progress.value = bytes) };
+}
+
+/** Appelle `start` quand le composant arrive à l’écran, sauf si le lecteur économise ses données. */
+function whenSeen(node, start) {
+  if (navigator.connection?.saveData || !("IntersectionObserver" in window)) return () => {};
+  const observer = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && start());
+  observer.observe(node);
+  return () => observer.disconnect();
+}
+
+function render({ model, el }) {
+  const title = model.get("title");
+  const body = h("div", {}, stillView(model.get("preview")));
+  const section = h("section", { class: "cw cw-llm", "aria-label": title });
+  section.append(h("p", { class: "cw-title" }, title), h("p", { class: "cw-help" }, HELP), body);
+  el.append(section);
+  if (!model.get("weights_url") && model.get("weights") === undefined) {
+    body.append(h("p", { class: "cw-help" }, NO_SOURCE));
+    return () => {};
+  }
+  let panel = null;
+  let started = false;
+  let removed = false;
+  const start = async () => {
+    if (started) return;
+    started = true;
+    stopWatching();
+    bar.begin();
+    try {
+      const session = await loadSession(model, bar.advance);
+      if (removed) return;
+      const focused = bar.node.contains(document.activeElement);
+      panel = new LivePanel(session, model.get("prompt"));
+      body.replaceChildren(panel.node);
+      if (focused) panel.area.focus();
+    } catch (error) {
+      console.warn("Modèle de langue :", error);
+      bar.stop(FAILURE);
+      started = false;
+    }
+  };
+  const bar = loader(model.get("weights_size"), start);
+  body.prepend(bar.node);
+  const stopWatching = whenSeen(section, start);
+  return () => {
+    removed = true;
+    stopWatching();
+    panel?.destroy();
+  };
+}
+
+export default { render };

@@ -1,0 +1,176 @@
+"""Un modèle de langue dans la page : il tourne dans le navigateur, sans serveur de calcul.
+
+Sur le site, la page va chercher les poids (F16) dans `_static/` quand le lecteur arrive au
+composant. Dans un cahier, le noyau les envoie à la demande : ils n'entrent donc ni dans la forme
+HTML ni dans le cahier enregistré.
+"""
+
+import html
+import json
+import zlib
+from dataclasses import asdict
+from typing import Any
+
+import torch
+import traitlets
+
+from course_lib.tokenization import BPETokenizer
+from course_lib.tokenization.patterns import GPT2_PATTERN, SINGLE_DIGIT
+from course_lib.transformer import Decoder
+from course_lib.transformer.half_precision import half_precision_bytes, llama_config
+from course_lib.typography import NO_BREAK, french_spaces
+from course_lib.widgets.base import FOLDER, CourseWidget, html_table
+from course_lib.widgets.bundle import bundle
+from course_lib.widgets.tokenizer import MAX_VOCAB_SIZE, javascript_pattern
+
+STATIC_NOTICE = french_spaces(
+    "Version figée. Ici, le modèle s'exécute dans la page : il lui faut JavaScript, et une page "
+    "servie par un serveur (par exemple `make livre`), non ouverte comme un simple fichier."
+)
+_SHOWN = 10  # jetons montrés
+_CONTINUATION = 40  # jetons écrits d'avance pour la version figée
+
+
+class LanguageModelWidget(CourseWidget):
+    """Fait tourner `model` dans la page : jetons suivants, génération, attention.
+
+    `model` : un décodeur de type Llama ; `tokenizer` : son BPETokenizer. `prompt` : le texte de
+    départ. `weights_url` : dossier des poids sous `_static/` du site, par exemple
+    `"models/petit_llm"` ; avec None, le site montre la version figée et seul le cahier est vivant.
+    ValueError si le modèle n'est pas de type Llama, si les vocabulaires diffèrent ou si le texte
+    de départ dépasse le contexte ; TypeError pour un autre tokeniseur.
+    """
+
+    module = "language_model.js"
+    state_fields = ("prompt", "weights_url", "weights_size", "checksum", "patterns", "preview")
+    _esm = bundle(FOLDER / "language_model.js")
+    prompt = traitlets.Unicode().tag(sync=True)
+    weights_url = traitlets.Unicode(allow_none=True).tag(sync=True)
+    weights_size = traitlets.Int().tag(sync=True)
+    checksum = traitlets.Int().tag(sync=True)
+    patterns = traitlets.Dict().tag(sync=True)
+    preview = traitlets.Dict().tag(sync=True)
+    # Vides tant que la page du cahier n'a rien demandé : un cahier enregistré reste léger.
+    requested = traitlets.Bool(False).tag(sync=True)
+    definition = traitlets.Unicode().tag(sync=True)
+    weights = traitlets.Bytes(b"").tag(sync=True)
+
+    def __init__(
+        self,
+        model: Decoder,
+        tokenizer: BPETokenizer,
+        *,
+        prompt: str = "Il était une fois",
+        weights_url: str | None = None,
+        title: str = "Un modèle de langue dans la page",
+        **kwargs: Any,
+    ):
+        config = llama_config(model)
+        _check(config.vocab_size, tokenizer)
+        self._content = half_precision_bytes(model)
+        self._parts = {"config": asdict(config), "tokenizer": tokenizer.to_json()}
+        super().__init__(
+            prompt=prompt,
+            weights_url=weights_url,
+            weights_size=len(self._content),
+            checksum=zlib.crc32(self._content[_data_start(self._content) :]),
+            patterns={
+                "word": javascript_pattern(GPT2_PATTERN.pattern),
+                "digit": javascript_pattern(SINGLE_DIGIT.pattern),
+            },
+            preview=_preview(model, tokenizer, prompt),
+            title=title,
+            **kwargs,
+        )
+
+    @traitlets.observe("requested")
+    def _send_weights(self, change: Any) -> None:
+        """Répond à la page : le tokeniseur et les tailles, puis les poids."""
+        if change["new"]:
+            self.definition = json.dumps(self._parts, ensure_ascii=False)
+            self.weights = self._content
+
+    def fallback_html(self) -> str:
+        """Rend les jetons suivants les plus probables, une suite écrite d'avance et un avis."""
+        table = html_table(["Jeton", "Probabilité"], self.preview["rows"], self.preview["caption"])
+        paragraphs = (
+            f"<p>{html.escape(text)}</p>" for text in (self.preview["continuation"], STATIC_NOTICE)
+        )
+        return table + "".join(paragraphs)
+
+
+def _check(vocab_size: int, tokenizer: Any) -> None:
+    """Vérifie que le tokeniseur est celui du modèle et tient dans une page."""
+    if not isinstance(tokenizer, BPETokenizer):
+        raise TypeError(
+            f"Le tokeniseur est un {type(tokenizer).__name__} ; il faut un BPETokenizer de "
+            "course_lib.tokenization, le seul que la page sache refaire ici."
+        )
+    if tokenizer.vocab_size != vocab_size:
+        raise ValueError(
+            f"Le modèle connaît {vocab_size} jetons et le tokeniseur {tokenizer.vocab_size} : "
+            "donnez le tokeniseur avec lequel le modèle a appris."
+        )
+    if vocab_size > MAX_VOCAB_SIZE:
+        raise ValueError(
+            f"Le vocabulaire a {vocab_size} jetons ; la page en accepte {MAX_VOCAB_SIZE}. "
+            "Choisissez un modèle plus petit."
+        )
+
+
+def _data_start(content: bytes) -> int:
+    """Où commencent les nombres d'un fichier safetensors, après son en-tête."""
+    return 8 + int.from_bytes(content[:8], "little")
+
+
+def _preview(model: Decoder, tokenizer: BPETokenizer, prompt: str) -> dict[str, Any]:
+    """Ce que montre la version figée : les jetons suivants et la suite gloutonne."""
+    start = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
+    ids = start + tokenizer.encode(prompt)
+    if not 0 < len(ids) <= model.embedding.context_length:
+        raise ValueError(
+            f"Le texte de départ compte {len(ids)} jetons ; il en faut de 1 à "
+            f"{model.embedding.context_length}, la longueur du contexte."
+        )
+    probabilities, new_ids = _greedy(model, ids, tokenizer.eos_id)
+    written = tokenizer.decode(new_ids, skip_special_tokens=True)
+    return {
+        "rows": _rows(probabilities, tokenizer),
+        "caption": french_spaces(f"Le jeton qui suit « {prompt} »"),
+        "continuation": french_spaces("Suite la plus probable, jeton après jeton : « ")
+        + f"{prompt}{written}{NO_BREAK}».",
+    }
+
+
+@torch.no_grad()
+def _greedy(model: Decoder, ids: list[int], eos_id: int | None) -> tuple[torch.Tensor, list[int]]:
+    """Loi du premier jeton, (V,), et au plus 40 jetons choisis chaque fois au plus probable."""
+    was_training = model.training
+    model.eval()
+    cache, new_ids = model.new_cache(1), []
+    logits = model(torch.tensor([ids]), cache=cache)[0, -1]  # (1, T, V) → (V,)
+    first = logits.softmax(-1)
+    room = min(_CONTINUATION, model.embedding.context_length - len(ids))
+    while len(new_ids) < room and (token_id := int(logits.argmax())) != eos_id:
+        new_ids.append(token_id)
+        if len(new_ids) < room:
+            logits = model(torch.tensor([[token_id]]), cache=cache)[0, -1]
+    model.train(was_training)
+    return first, new_ids
+
+
+def _rows(probabilities: torch.Tensor, tokenizer: BPETokenizer) -> list[list[str]]:
+    """Les jetons d'au moins 1 %, dix au plus ; le seul plus probable si aucun n'y atteint.
+
+    Des pour-cent entiers, rangés par valeur puis par identifiant : pareils sur toute machine.
+    """
+    percents = (100 * probabilities.double()).round().int().tolist()
+    order = sorted(range(len(percents)), key=lambda token_id: (-percents[token_id], token_id))
+    kept = [token_id for token_id in order[:_SHOWN] if percents[token_id] >= 1]
+    if not kept:
+        return [[_visible(tokenizer, int(probabilities.argmax())), f"moins de 1{NO_BREAK}%"]]
+    return [[_visible(tokenizer, one), f"{percents[one]}{NO_BREAK}%"] for one in kept]
+
+
+def _visible(tokenizer: BPETokenizer, token_id: int) -> str:
+    return tokenizer.tokens[token_id].replace(" ", "␣").replace("\n", "⏎")

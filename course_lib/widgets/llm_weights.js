@@ -1,0 +1,109 @@
+/**
+ * Les fichiers du modèle : les trouver, les recevoir, les lire.
+ * Un fichier safetensors = 8 octets (taille de l’en-tête), un en-tête JSON, puis les nombres.
+ */
+
+let halfTable = null;
+
+/** La valeur de chacun des 65 536 demi-flottants (1 signe, 5 bits d’exposant, 10 de mantisse). */
+function halfValues() {
+  if (halfTable) return halfTable;
+  halfTable = new Float32Array(65536);
+  for (let bits = 0; bits < 65536; bits += 1) {
+    const sign = bits >> 15 ? -1 : 1;
+    const exponent = (bits >> 10) & 31;
+    const fraction = (bits & 1023) / 1024;
+    if (exponent === 31) halfTable[bits] = fraction ? NaN : sign * Infinity;
+    else halfTable[bits] = sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction) : 2 ** -14 * fraction);
+  }
+  return halfTable;
+}
+
+/** Lit `count` nombres F16 ou F32 à la place `offset`. */
+function readNumbers(view, dtype, offset, count) {
+  const values = new Float32Array(count);
+  if (dtype === "F16") {
+    const table = halfValues();
+    for (let i = 0; i < count; i += 1) values[i] = table[view.getUint16(offset + 2 * i, true)];
+  } else if (dtype === "F32") {
+    for (let i = 0; i < count; i += 1) values[i] = view.getFloat32(offset + 4 * i, true);
+  } else {
+    throw new Error(`Type de nombre « ${dtype} » non pris en charge : il faut F16 ou F32.`);
+  }
+  return values;
+}
+
+/** Où finit l’en-tête, donc où commencent les nombres. */
+const dataStart = (view) => 8 + Number(view.getBigUint64(0, true));
+
+/**
+ * Lit un fichier safetensors.
+ * @param {DataView} view
+ * @returns {Record<string, {shape: number[], values: Float32Array}>}
+ */
+export function readSafetensors(view) {
+  const start = dataStart(view);
+  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(view.buffer, view.byteOffset + 8, start - 8)));
+  delete header.__metadata__;
+  const tensors = {};
+  for (const [name, { dtype, shape, data_offsets: [first] }] of Object.entries(header)) {
+    const count = shape.reduce((product, size) => product * size, 1);
+    tensors[name] = { shape, values: readNumbers(view, dtype, start + first, count) };
+  }
+  return tensors;
+}
+
+/** Somme CRC-32 des nombres du fichier : elle dit si ces poids sont ceux que la page annonce. */
+export function weightsChecksum(view) {
+  const table = Int32Array.from({ length: 256 }, (_, byte) => {
+    let value = byte;
+    for (let bit = 0; bit < 8; bit += 1) value = value & 1 ? (value >>> 1) ^ 0xedb88320 : value >>> 1;
+    return value;
+  });
+  const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+  let crc = -1;
+  for (let i = dataStart(view); i < bytes.length; i += 1) crc = table[(crc ^ bytes[i]) & 255] ^ (crc >>> 8);
+  return ~crc >>> 0;
+}
+
+/** Télécharge un fichier ; `onProgress(octets)` à chaque morceau reçu. */
+async function download(url, onProgress) {
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`${url.pathname} : réponse ${response.status}`);
+  const parts = [];
+  const reader = response.body.getReader();
+  for (let received = 0; ; ) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    parts.push(value);
+    onProgress((received += value.length));
+  }
+  return new Blob(parts).arrayBuffer();
+}
+
+/** Les trois fichiers d’un dossier du site. @returns {Promise<{view, config, tokenizer}>} */
+export async function fetchModel(folder, onProgress = () => {}) {
+  const json = async (name) => JSON.parse(await new Blob([await download(new URL(name, folder), () => {})]).text());
+  const [buffer, config, tokenizer] = await Promise.all([
+    download(new URL("model.safetensors", folder), onProgress),
+    json("config.json"),
+    json("tokenizer.json"),
+  ]);
+  return { view: new DataView(buffer), config, tokenizer };
+}
+
+/** Dans un cahier, on demande les poids au noyau ; ils arrivent par la liaison du composant. */
+export function requestModel(model) {
+  return new Promise((resolve) => {
+    const receive = () => {
+      const view = model.get("weights");
+      if (!view?.byteLength) return;
+      model.off("change:weights", receive);
+      resolve({ view, ...JSON.parse(model.get("definition")) });
+    };
+    model.on("change:weights", receive);
+    model.set("requested", true);
+    model.save_changes();
+    receive();
+  });
+}

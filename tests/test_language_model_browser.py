@@ -1,0 +1,537 @@
+"""Le modèle de langue dans un vrai navigateur : mêmes nombres qu'en Python, clavier, thèmes."""
+
+import functools
+import json
+import shutil
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import axe_playwright_python
+import pytest
+import torch
+from transformers import (
+    MinPLogitsWarper,
+    RepetitionPenaltyLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from course_lib.tokenization import BPETokenizer
+from course_lib.transformer import LlamaConfig, llama
+from course_lib.transformer.half_precision import export_folder, load_half_precision
+from course_lib.widgets import LanguageModelWidget
+from course_lib.widgets.base import FOLDER
+
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).resolve().parent.parent
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")
+SHIPPED = ROOT / "course_lib" / "experiments" / "results" / "petit_llm"
+SENTENCES = [
+    "Il était une fois un petit chat qui n’avait pas peur du tonnerre.",
+    "Léa range l'écharpe rouge dans le coffre ; Hugo la cherche au jardin.",
+    "« Où est passée la clé ? » demande-t-elle, étonnée…",
+    "Le 14 juillet 2024, 1 234 ballons s'envolent : quel été !",
+    "Ça alors ! L’ogre a mangé 3 pommes,\npuis il s'est endormi.\n\nFin.",
+]
+ODD = [
+    "",
+    " ",
+    "   ",
+    "\n",
+    "\n\n\t ",
+    "🐾👩‍👩‍👧‍👦 e\u0301te\u0301",
+    "日本語 العربية ไทย Ω≈ç√",
+    "don't we'll I'm 's <eos><pad> <eo",
+    "deux\u00a0insécables\u202f!",
+    "\ufeffX\u0085Y\x1cZ",
+    "a" * 70,
+    "0123456789 42 3,14",
+    "l’été où j’ai vu l'œuvre",
+    "ǅ \U0001e6c0 ᲀ",
+]
+PROMPT = "Il était une fois"
+
+
+def texts(count: int) -> list[str]:
+    """Des débuts de phrases de longueurs variées, puis les textes inhabituels."""
+    cuts = [s[: 1 + 5 * i] for i in range(14) for s in SENTENCES]
+    return list(dict.fromkeys([*ODD, *SENTENCES, *cuts]))[:count] + [
+        f"Essai {i} : {SENTENCES[i % 5][i:]}" for i in range(max(0, count - 70))
+    ]
+
+
+def random_models(folder: Path) -> None:
+    """Deux modèles de la taille du modèle de base, aux poids tirés : à têtes égales, partagées."""
+    tokenizer = BPETokenizer.train(SENTENCES * 3, vocab_size=1024, min_frequency=2)
+    for name, kv_heads, tied in (("dense", 4, True), ("partage", 2, False)):
+        config = LlamaConfig(
+            tokenizer.vocab_size, 256, 128, 2, 4, kv_heads, d_ff=320, tie_weights=tied
+        )
+        model = llama(config, seed=7)
+        with torch.no_grad():  # des scores bien séparés, comme après un apprentissage
+            model.embedding.tokens.weight.mul_(20)
+        export_folder(model, tokenizer, folder / name)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> Path:
+    """Le dossier des modèles à essayer ; celui du cours en fait partie s'il est livré."""
+    folder = tmp_path_factory.mktemp("models")
+    random_models(folder)
+    if (SHIPPED / "model.safetensors").is_file():
+        shutil.copytree(SHIPPED, folder / "petit_llm")
+    return folder
+
+
+def load(folder: Path):
+    """Relit un modèle exporté et son tokeniseur."""
+    config = LlamaConfig(**json.loads((folder / "config.json").read_text("utf-8")))
+    tokenizer = BPETokenizer.load(folder / "tokenizer.json")
+    return load_half_precision(folder / "model.safetensors", config), tokenizer
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Sert les fichiers sans écrire de journal."""
+
+    def log_message(self, *_):
+        """Ne rien écrire."""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, models):
+    """Une page par modèle et par thème, et celles où le modèle ne peut pas vivre."""
+    root = tmp_path_factory.mktemp("site")
+    static = root / "_static"
+    shutil.copytree(FOLDER, static / "widgets", ignore=shutil.ignore_patterns("*.py", "__*"))
+    shutil.copy(ROOT / "book" / "static" / "widget-host.js", static)
+    shutil.copytree(models, static / "models")
+    names = sorted(path.name for path in models.iterdir())
+    for name in names:
+        model, tokenizer = load(models / name)
+        widget = LanguageModelWidget(model, tokenizer, prompt=PROMPT, weights_url=f"models/{name}")
+        write_page(root / f"{name}.html", widget.html(), "light")
+        write_page(root / f"{name}-dark.html", widget.html(), "dark")
+    still = LanguageModelWidget(model, tokenizer, prompt=PROMPT)
+    write_page(root / "still.html", still.html(), "light")
+    lost = LanguageModelWidget(model, tokenizer, prompt=PROMPT, weights_url="models/absent")
+    write_page(root / "lost.html", lost.html(), "light")
+    other = LanguageModelWidget(
+        llama(LlamaConfig(tokenizer.vocab_size, 64, 32, 1, 2)),
+        tokenizer,
+        prompt=PROMPT,
+        weights_url=f"models/{names[-1]}",
+    )
+    write_page(root / "other.html", other.html(), "light")
+    server = ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(QuietHandler, directory=str(root))
+    )
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def write_page(path: Path, body: str, theme: str) -> None:
+    """Écrit une page d'essai complète."""
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    head += '<link rel="icon" href="data:,"><title>Essai</title>'
+    head += '<script type="module" src="_static/widget-host.js"></script>'
+    page = f'<!doctype html><html lang="fr" data-theme="{theme}"><head>{head}</head>'
+    background = "#0e1116" if theme == "dark" else "#ffffff"
+    body = (
+        f'<main><h1 style="color:{"#eee" if theme == "dark" else "#111"}">Essai</h1>{body}</main>'
+    )
+    path.write_text(f'{page}<body style="background:{background}">{body}</body></html>', "utf-8")
+
+
+NAMES = ["dense", "partage", "petit_llm"]
+START = """async (name) => {
+  const { engine } = await import("/_static/widgets/language_model.js");
+  const { fetchModel } = await import("/_static/widgets/llm_weights.js");
+  const folder = new URL(`/_static/models/${name}/`, location.href);
+  const state = JSON.parse(document.querySelector("course-widget script").textContent);
+  window.engine = engine;
+  window.session = new engine.Session(await fetchModel(folder), state.patterns);
+}"""
+
+
+@pytest.fixture(params=NAMES)
+def loaded(request, browser, site, models):
+    """Le même modèle des deux côtés : (page, modèle, tokeniseur)."""
+    if not (models / request.param).is_dir():
+        pytest.skip("Le modèle « petit LLM » n'est pas livré.")
+    page = browser.new_page()
+    page.goto(f"{site}/{request.param}.html")
+    page.evaluate(START, request.param)
+    yield page, *load(models / request.param)
+    page.close()
+
+
+def read_ids(tokenizer, text: str, limit: int) -> list[int]:
+    """Les jetons que lit le composant : le début, puis les derniers qui tiennent."""
+    ids = tokenizer.encode(text)
+    return [tokenizer.bos_id, *ids[max(0, len(ids) + 1 - limit) :]]
+
+
+def test_ids_equal_python_and_decode_back(loaded):
+    page, _, tokenizer = loaded
+    samples = texts(110)
+    assert len(samples) >= 100
+    found = page.evaluate("texts => texts.map(t => session.tokenizer.encode(t))", samples)
+    assert found == [tokenizer.encode(text) for text in samples]
+    assert page.evaluate("all => all.map(ids => session.tokenizer.decode(ids))", found) == samples
+
+
+def test_logits_equal_pytorch(loaded):
+    page, model, tokenizer = loaded
+    samples = [*texts(50), "Il pleut. " * 200]  # le dernier dépasse le contexte
+    script = "texts => texts.map(t => { session.setText(t); return Array.from(session.logits); })"
+    found = torch.tensor(page.evaluate(script, samples))
+    limit = model.embedding.context_length
+    with torch.no_grad():
+        expected = torch.stack(
+            [model(torch.tensor([read_ids(tokenizer, t, limit)]))[0, -1] for t in samples]
+        )
+    assert expected.std() > 0.5
+    worst = (found - expected).abs().max().item()
+    print(f"écart des scores : {worst:.2g} au pire sur {len(samples)} textes")
+    assert worst < 1e-2
+
+
+def test_a_shared_prefix_changes_nothing_but_the_work(loaded):
+    page, *_ = loaded
+    result = page.evaluate(
+        """([long, other]) => {
+      const fresh = (text) => { session.decoder.ids.length = 0; session.setText(text);
+        return Array.from(session.logits); };
+      const [a, b] = [fresh(long), fresh(other)];
+      session.setText(long);
+      const before = session.decoder.computed;
+      session.setText(long + " !");
+      const added = session.decoder.computed - before;
+      session.setText(long);
+      const again = Array.from(session.logits);
+      session.setText(other);
+      const far = (x, y) => Math.max(...x.map((v, i) => Math.abs(v - y[i])));
+      return [added, far(a, again), far(b, Array.from(session.logits)), far(a, b)];
+    }""",
+        SENTENCES[:2],
+    )
+    assert 1 <= result[0] <= 2
+    assert result[1] == result[2] == 0 and result[3] > 0
+
+
+def test_attention_equals_pytorch(loaded):
+    page, model, tokenizer = loaded
+    page.evaluate("text => session.setText(text)", SENTENCES[0])
+    found = page.evaluate("""() => session.decoder.attention.map(heads =>
+        heads.map(map => Array.from(map.slice(0, session.read.length))))""")
+    ids = torch.tensor([read_ids(tokenizer, SENTENCES[0], 10**6)])
+    rope = model.rope(torch.arange(ids.shape[1]))
+    x, expected = model.embedding.tokens(ids), []
+    with torch.no_grad():
+        for block in model.blocks:
+            normed = block.self_attention_norm(x)
+            _, weights = block.self_attention(
+                normed, is_causal=True, rope=rope, return_weights=True
+            )
+            expected.append(weights[0, :, -1])  # (H, Tk), le dernier jeton
+            x = block(x, is_causal=True, rope=rope)
+    torch.testing.assert_close(torch.tensor(found), torch.stack(expected), atol=1e-4, rtol=0)
+    mean = torch.tensor(page.evaluate("() => session.attention()"))
+    torch.testing.assert_close(mean, torch.stack(expected).mean((0, 1)), atol=1e-4, rtol=0)
+
+
+def test_greedy_generation_equals_pytorch(loaded):
+    page, model, tokenizer = loaded
+    for prompt in SENTENCES[:3]:
+        written = page.evaluate(
+            """text => { session.setText(text); const ids = [];
+          const random = engine.createRandom(0);
+          for (let i = 0; i < 30; i += 1) {
+            const law = session.distribution({ temperature: 0 });
+            ids.push(engine.draw(law, random)); session.append(ids.at(-1)); }
+          return ids; }""",
+            prompt,
+        )
+        ids = read_ids(tokenizer, prompt, 10**6)
+        with torch.no_grad():
+            logits = model(torch.tensor([ids + written]))[0, len(ids) - 1 : -1]
+        chosen = logits.gather(1, torch.tensor(written)[:, None])[:, 0]
+        # Deux jetons ex æquo à l'arrondi près se valent : on compare les scores, non les ids.
+        assert (logits.max(1).values - chosen).max() < 1e-3
+
+
+SETTINGS = [
+    {},
+    {"temperature": 0.7},
+    {"temperature": 1.8, "topK": 13},
+    {"topP": 0.83},
+    {"temperature": 0.9, "topK": 40, "topP": 0.6},
+    {"minP": 0.11},
+    {"repetitionPenalty": 1.4},
+    {"repetitionPenalty": 1.2, "temperature": 1.3, "topK": 50, "topP": 0.9, "minP": 0.05},
+]
+
+
+def reference(logits, settings: dict, previous: list[int]):
+    """La loi selon `transformers`, dans son ordre."""
+    kinds = {
+        "repetitionPenalty": RepetitionPenaltyLogitsProcessor,
+        "temperature": TemperatureLogitsWarper,
+        "topK": TopKLogitsWarper,
+        "topP": TopPLogitsWarper,
+        "minP": MinPLogitsWarper,
+    }
+    scores = logits[None].clone()
+    for name, kind in kinds.items():
+        if name in settings:
+            scores = kind(settings[name])(torch.tensor([previous]), scores)
+    return scores.softmax(-1)[0]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_distributions_follow_their_definitions(browser, site, settings):
+    page = browser.new_page()
+    page.goto(f"{site}/dense.html")
+    page.evaluate(START, "dense")
+    logits = torch.randn(211, generator=torch.Generator().manual_seed(5), dtype=torch.float64) * 3
+    previous = [3, 7, 7, 101, 210]
+    script = "([l, s, p]) => Array.from(engine.nextDistribution(l, s, p))"
+    found = page.evaluate(script, [logits.tolist(), settings, previous])
+    page.close()
+    expected = reference(logits, settings, previous)
+    torch.testing.assert_close(torch.tensor(found, dtype=torch.float64), expected)
+
+
+def test_draws_follow_the_distribution_and_the_seed(browser, site):
+    page = browser.new_page()
+    page.goto(f"{site}/dense.html")
+    page.evaluate(START, "dense")
+    script = """seed => { const random = engine.createRandom(seed);
+      return Array.from({ length: 4000 }, () => engine.draw([0.5, 0, 0.3, 0.2], random)); }"""
+    first, again, other = (page.evaluate(script, seed) for seed in (1, 1, 2))
+    page.close()
+    assert first == again != other
+    shares = torch.bincount(torch.tensor(first), minlength=4) / 4000
+    assert shares[1] == 0
+    # Quatre écarts-types d'une fréquence sur 4 000 tirages font au plus 0,032.
+    assert (shares - torch.tensor([0.5, 0, 0.3, 0.2])).abs().max() < 0.032
+
+
+def test_latency_and_weight_are_measured(loaded, request):
+    page, *_ = loaded
+    milliseconds = page.evaluate(
+        """text => { session.setText(""); session.timings.length = 0;
+      while (!session.full) session.append(session.eos + 1 + session.ids.length % 90);
+      return session.millisecondsPerToken; }""",
+        PROMPT,
+    )
+    size = page.evaluate("""() => performance.getEntriesByType("resource")
+      .filter(e => /models|widgets/.test(e.name)).reduce((s, e) => s + e.encodedBodySize, 0)""")
+    print(f"{milliseconds:.2f} ms par jeton ; {size / 1e6:.2f} Mo téléchargés")
+    assert milliseconds > 0
+    assert 0 < size <= 1_500_000 * (1 if "partage" not in page.url else 2)
+
+
+@pytest.fixture
+def open_page(browser, site):
+    """Ouvre une page et attend le modèle ; toute erreur de console fait échouer l'essai."""
+    pages, problems = [], []
+
+    def open_one(name="dense", *, expected=".cw-llm textarea", **options):
+        page = browser.new_page(**options)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on(
+            "console", lambda m: problems.append(m.text) if m.type in ("error", "warning") else None
+        )
+        page.goto(f"{site}/{name}.html")
+        page.wait_for_selector(expected)
+        pages.append(page)
+        return page
+
+    open_one.problems = problems
+    yield open_one
+    for page in pages:
+        page.close()
+
+
+def test_typing_updates_predictions_attention_and_summary(open_page):
+    page = open_page()
+    assert page.get_by_label("Votre texte").input_value() == PROMPT
+    assert page.locator(".cw-next li").count() == 10
+    before = page.locator(".cw-next").inner_text()
+    page.get_by_label("Votre texte").fill("Le 14 juillet")
+    assert page.locator(".cw-next").inner_text() != before
+    shown = page.locator(".cw-shaded").inner_text()
+    assert shown.startswith("début du texte") and "1" in shown and "␣" in shown
+    page.wait_for_function("document.querySelector('.cw-llm [aria-live]').textContent")
+    assert "Jeton suivant" in page.locator(".cw-llm [aria-live]").inner_text()
+    assert "ms par jeton" in page.locator(".cw-facts").inner_text()
+    mean = page.locator(".cw-keys").inner_text()
+    page.get_by_label("Couche").select_option("1")
+    page.get_by_label("Tête").select_option("2")
+    assert page.locator(".cw-keys").inner_text() != mean
+    page.get_by_label("Top-k").fill("3")
+    assert page.locator(".cw-next li").count() == 3
+    page.get_by_label("Température").fill("0")
+    assert page.locator(".cw-next .cw-value").all_inner_texts() == ["100,0\u00a0%"]
+    assert open_page.problems == []
+
+
+def test_keyboard_alone_goes_through_everything(open_page):
+    page = open_page()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.tagName") == "TEXTAREA"
+    page.keyboard.press("Control+A")
+    page.keyboard.type("Un chat")
+    reached = []
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        reached.append(
+            page.evaluate("""() => { const e = document.activeElement;
+          const outline = getComputedStyle(e).outlineStyle;
+          return [e.getAttribute("aria-label") ?? e.closest("label")?.textContent ?? e.textContent,
+                  outline !== "none"]; }""")
+        )
+    names = [name for name, _ in reached]
+    assert names[:2] == ["Continuer", "Effacer"]
+    for wanted in ("Température", "Top-k", "Top-p", "Graine", "Couche", "Tête"):
+        assert any(wanted in name for name in names), wanted
+    assert sum(name.startswith("Ajouter") for name in names) == 10
+    inside = reached[: 2 + 4 + 10 + 2]
+    assert all(visible for _, visible in inside)
+
+
+def test_keyboard_adds_a_token_and_keeps_its_place(open_page):
+    page = open_page()
+    page.locator(".cw-next button").nth(2).focus()
+    expected = page.evaluate("document.activeElement.textContent").replace("␣", " ")
+    page.keyboard.press("Enter")
+    text = page.get_by_label("Votre texte").input_value()
+    assert text.startswith(PROMPT) and len(text) > len(PROMPT)
+    assert "\\x" in expected or text == PROMPT + expected.replace("⏎", "\n")
+    assert page.evaluate("document.activeElement.matches('.cw-next li:nth-child(3) button')")
+
+
+def test_generation_is_seeded_stops_and_clears(open_page):
+    page = open_page()
+    area = page.get_by_label("Votre texte")
+
+    def write(seed: str) -> str:
+        area.fill(PROMPT)
+        page.get_by_label("Graine").fill(seed)
+        area.press("Control+Enter")
+        page.wait_for_function(
+            "document.querySelector('.cw-llm textarea').value.length > 150"
+            " || document.querySelector('.cw-facts').textContent.includes('Fin de')"
+        )
+        if page.get_by_role("button", name="Arrêter").count():
+            page.get_by_role("button", name="Arrêter").click()
+        page.get_by_role("button", name="Continuer").wait_for()
+        assert "Fin de l’écriture" in page.locator(".cw-facts").inner_text()
+        return area.input_value()[:100]
+
+    first, again, other = write("1"), write("1"), write("2")
+    assert first.startswith(PROMPT) and len(first) > len(PROMPT)
+    assert first == again != other
+    page.get_by_role("button", name="Effacer").click()
+    assert area.input_value() == "" and page.locator(".cw-next li").count() > 0
+
+
+def test_a_full_context_ends_the_generation(open_page):
+    page = open_page()
+    page.get_by_label("Votre texte").fill("Il était " * 300)
+    assert "ne lit que" in page.locator(".cw-facts").inner_text()
+    page.get_by_role("button", name="Continuer").click()
+    assert "contexte de 256" in page.locator(".cw-facts").inner_text()
+
+
+def test_a_missing_or_foreign_model_keeps_the_static_form(open_page):
+    for name in ("lost", "other"):
+        page = open_page(name, expected=".cw-llm .cw-error")
+        assert "n’a pas pu être chargé" in page.locator(".cw-error").inner_text()
+        assert page.locator(".cw-still table").is_visible()
+        assert page.get_by_role("button", name="Charger le modèle").is_enabled()
+    page = open_page("still", expected=".cw-still")
+    assert "dans le cahier" in page.locator(".cw-llm").inner_text()
+
+
+def test_below_the_screen_nothing_is_downloaded(open_page, site, browser):
+    page = browser.new_page()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.add_init_script(
+        "addEventListener('DOMContentLoaded', () => {"
+        " document.querySelector('h1').style.marginBottom = '3000px'; });"
+    )
+    page.goto(f"{site}/dense.html", wait_until="networkidle")
+    assert page.locator(".cw-still").count() == 1
+    assert not [url for url in asked if "models/" in url]
+    page.locator(".cw-llm").scroll_into_view_if_needed()
+    page.wait_for_selector(".cw-llm textarea")
+    assert all(url.startswith((site, "data:")) for url in asked)
+    page.close()
+
+
+def test_opened_as_a_file_the_page_keeps_its_notice(browser, site, tmp_path, models):
+    model, tokenizer = load(models / "dense")
+    widget = LanguageModelWidget(model, tokenizer, weights_url="models/dense")
+    write_page(tmp_path / "page.html", widget.html(), "light")
+    page = browser.new_page()
+    page.goto((tmp_path / "page.html").as_uri())
+    assert page.locator(".cw-fallback table").is_visible()
+    assert "Version figée" in page.locator(".cw-fallback").inner_text()
+    page.close()
+
+
+NOTEBOOK = """async ([source, state, content]) => {
+  const bytes = Uint8Array.from(atob(content), c => c.charCodeAt(0));
+  const values = { ...state, weights: new DataView(new ArrayBuffer(0)), requested: false };
+  const heard = new Map();
+  const model = {
+    get: (name) => values[name],
+    set: (name, value) => { values[name] = value; },
+    on: (name, listener) => heard.set(name, listener),
+    off: (name) => heard.delete(name),
+    save_changes: () => setTimeout(() => {
+      values.weights = new DataView(bytes.buffer); heard.get("change:weights")(); }),
+  };
+  const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+  const { default: widget } = await import(url);
+  const el = document.createElement("div");
+  document.body.replaceChildren(el);
+  widget.render({ model, el });
+}"""
+
+
+def test_the_bundle_lives_as_an_anywidget_does(browser, site, models):
+    import base64
+
+    model, tokenizer = load(models / "dense")
+    widget = LanguageModelWidget(model, tokenizer, prompt=PROMPT)
+    widget.requested = True
+    state = {**widget.state(), "definition": widget.definition}
+    page = browser.new_page()
+    page.goto(f"{site}/still.html")
+    content = base64.b64encode(widget.weights).decode()
+    page.evaluate(NOTEBOOK, [str(widget._esm), state, content])
+    page.wait_for_selector(".cw-llm textarea")
+    assert page.locator(".cw-next li").count() == 10
+    page.close()
+
+
+@pytest.mark.parametrize("name", ["dense", "dense-dark"])
+def test_no_accessibility_fault_on_a_wide_or_narrow_screen(open_page, name):
+    for width in (1200, 390):
+        page = open_page(name, viewport={"width": width, "height": 900})
+        page.evaluate(AXE)
+        result = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        assert [(v["id"], [n["html"] for n in v["nodes"]]) for v in result["violations"]] == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert open_page.problems == []
