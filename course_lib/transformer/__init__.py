@@ -14,6 +14,13 @@ from course_lib.transformer.architectures import (
 from course_lib.transformer.attention import Attention, causal_mask, scaled_dot_product
 from course_lib.transformer.blocks import Block, FeedForward, SwiGLU
 from course_lib.transformer.cache import KVCache, ModelCache
+from course_lib.transformer.experts import MixtureOfExperts
+from course_lib.transformer.mixtral import (
+    MixtralConfig,
+    SwitchConfig,
+    mixtral,
+    switch_transformer,
+)
 from course_lib.transformer.models import (
     Decoder,
     Encoder,
@@ -34,15 +41,20 @@ __all__ = [
     "InputEmbedding",
     "KVCache",
     "LlamaConfig",
+    "MixtralConfig",
+    "MixtureOfExperts",
     "ModelCache",
     "OriginalTransformerConfig",
     "SwiGLU",
+    "SwitchConfig",
     "bert",
     "causal_mask",
     "count_parameters",
     "gpt2",
     "llama",
+    "mixtral",
     "original_encoder",
     "original_transformer",
     "scaled_dot_product",
+    "switch_transformer",
 ]

@@ -1,6 +1,6 @@
 """Le bloc du Transformer, et les réseaux qui le composent.
 
-Les normalisations sont celles de PyTorch : `nn.LayerNorm` et `nn.RMSNorm`.
+`nn.LayerNorm` vient de PyTorch ; `RMSNorm` est dans `normalization`.
 Formes : B phrases, T jetons, S jetons de la source, D = d_model, F = d_ff.
 """
 
@@ -24,16 +24,16 @@ ACTIVATIONS = {
 class FeedForward(nn.Module):
     """Réseau appliqué à chaque position : W2 · f(W1 · x). Source : Vaswani et al. 2017, §3.3."""
 
-    def __init__(self, d_model: int, d_ff: int, activation: str = "relu"):
+    def __init__(self, d_model: int, d_ff: int, activation: str = "relu", bias: bool = True):
         super().__init__()
         if activation not in ACTIVATIONS:
             raise ValueError(
                 f"activation = {activation!r} est inconnue : choisissez parmi "
                 f"{', '.join(ACTIVATIONS)}."
             )
-        self.up = nn.Linear(d_model, d_ff)
+        self.up = nn.Linear(d_model, d_ff, bias=bias)
         self.activation = ACTIVATIONS[activation]()
-        self.down = nn.Linear(d_ff, d_model)
+        self.down = nn.Linear(d_ff, d_model, bias=bias)
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         return self.down(self.activation(self.up(x)))  # (B, T, D) → (B, T, F) → (B, T, D)

@@ -1,0 +1,48 @@
+"""Ce que coûte un modèle : paramètres, calcul, mémoire, machines, et lois d’échelle."""
+
+from course_lib.scaling.flops import (
+    approximate_flops_per_token,
+    forward_flops,
+    forward_flops_per_token,
+    training_flops,
+    training_flops_per_token,
+)
+from course_lib.scaling.memory import (
+    BYTES,
+    Memory,
+    activation_numbers,
+    inference_memory,
+    kv_cache_bytes,
+    training_memory,
+)
+from course_lib.scaling.models import MODELS, Adjustment, Model, find_model
+from course_lib.scaling.parameters import (
+    PART_LABELS,
+    active_parameters,
+    build_on_meta,
+    count_by_formula,
+    parameter_breakdown,
+)
+
+__all__ = [
+    "BYTES",
+    "MODELS",
+    "PART_LABELS",
+    "Adjustment",
+    "Memory",
+    "Model",
+    "activation_numbers",
+    "active_parameters",
+    "approximate_flops_per_token",
+    "build_on_meta",
+    "count_by_formula",
+    "find_model",
+    "forward_flops",
+    "forward_flops_per_token",
+    "inference_memory",
+    "kv_cache_bytes",
+    "parameter_breakdown",
+    "training_flops",
+    "training_flops_per_token",
+    "training_memory",
+]

@@ -1,0 +1,132 @@
+"""Compter les paramètres, de deux façons qui doivent s’accorder.
+
+Par formule : quelques produits de tailles. En bâtissant le modèle sur l’appareil « meta » de
+PyTorch : toutes les formes y sont, aucun nombre n’est gardé en mémoire.
+"""
+
+import gc
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from course_lib.scaling.anatomy import Stack, anatomy
+from course_lib.transformer import (
+    BertConfig,
+    GPT2Config,
+    LlamaConfig,
+    MixtralConfig,
+    OriginalTransformerConfig,
+    SwitchConfig,
+    bert,
+    gpt2,
+    llama,
+    mixtral,
+    original_transformer,
+    switch_transformer,
+)
+
+PART_LABELS = {
+    "embeddings": "embeddings",
+    "positions": "positions apprises",
+    "attention": "attention",
+    "feed_forward": "réseaux",
+    "experts": "experts",
+    "router": "routeurs",
+    "norms": "normes",
+    "head": "tête",
+}
+BUILDERS = {
+    MixtralConfig: mixtral,
+    LlamaConfig: llama,
+    GPT2Config: gpt2,
+    BertConfig: bert,
+    OriginalTransformerConfig: original_transformer,
+    SwitchConfig: switch_transformer,
+}
+
+
+def parameter_breakdown(config: object) -> dict[str, int]:
+    """Nombre de paramètres de chaque partie, par formule ; leur somme est le total du modèle.
+
+    Les clés sont celles de `PART_LABELS`, toujours toutes présentes. Des poids liés ne comptent
+    qu’une fois, avec les embeddings. TypeError si l’architecture est inconnue.
+    """
+    model = anatomy(config)
+    parts = dict.fromkeys(PART_LABELS, 0)
+    parts["embeddings"] = model.embeddings
+    parts["positions"] = model.positions
+    parts["norms"] = model.embedding_norm
+    parts["head"] = model.head_parameters
+    for stack in model.stacks:
+        for part, count in _stack_breakdown(stack).items():
+            parts[part] += count
+    return parts
+
+
+def _stack_breakdown(stack: Stack) -> dict[str, int]:
+    attention_biases = (
+        stack.head_dim * (stack.n_heads + 2 * stack.n_kv_heads) + stack.d_model if stack.bias else 0
+    )
+    network_biases = stack.d_ff + stack.d_model if stack.bias else 0
+    n_attentions = 2 if stack.cross else 1
+    n_networks = max(stack.n_experts, 1)
+    network = n_networks * (stack.network_matrices + network_biases)
+    norms = stack.n_layers * (n_attentions + 1) + stack.final_norm
+    return {
+        "attention": stack.n_layers * n_attentions * (stack.attention_matrices + attention_biases),
+        "experts" if stack.n_experts else "feed_forward": stack.n_layers * network,
+        "router": stack.n_layers * stack.d_model * stack.n_experts,
+        "norms": norms * stack.norm_size,
+    }
+
+
+def count_by_formula(config: object) -> int:
+    """Nombre total de paramètres, par formule."""
+    return sum(parameter_breakdown(config).values())
+
+
+def active_parameters(config: object) -> int:
+    """Paramètres qui servent pour un jeton : tous, sauf les experts non choisis."""
+    idle = sum(
+        stack.n_layers * (stack.n_experts - stack.n_active) * stack.network_matrices
+        for stack in anatomy(config).stacks
+        if stack.n_experts
+    )
+    return count_by_formula(config) - idle
+
+
+def build_on_meta(config: object) -> nn.Module:
+    """Bâtit le modèle sans allouer un seul nombre, si grand soit-il. TypeError si inconnu."""
+    anatomy(config)  # refuse, avec le remède, ce que l’on ne sait pas bâtir
+    # Bâtir cent mille experts sans que Python cherche à chaque instant des objets à jeter.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        with torch.device("meta"), _NoDraws():
+            return BUILDERS[type(config)](config)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+class _NoDraws(TorchFunctionMode):
+    """Saute les tirages : sans mémoire, il n’y a rien à tirer."""
+
+    SKIPPED = frozenset(
+        {
+            nn.init.kaiming_uniform_,
+            nn.init.uniform_,
+            nn.init.normal_,
+            torch.Tensor.uniform_,
+            torch.Tensor.normal_,
+            torch.Tensor.fill_,
+            torch.Tensor.zero_,
+        }
+    )
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function in self.SKIPPED:
+            return args[0] if args else kwargs["tensor"]
+        return function(*args, **kwargs)
