@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import traitlets
 
+from course_lib.generation import SamplingConfig, generate, next_token_distribution
 from course_lib.tokenization import BPETokenizer
 from course_lib.tokenization.patterns import GPT2_PATTERN, SINGLE_DIGIT
 from course_lib.transformer import Decoder
@@ -127,36 +128,23 @@ def _preview(model: Decoder, tokenizer: BPETokenizer, prompt: str) -> dict[str, 
     """Ce que montre la version figée : les jetons suivants et la suite gloutonne."""
     start = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
     ids = start + tokenizer.encode(prompt)
-    if not 0 < len(ids) <= model.embedding.context_length:
+    room = model.embedding.context_length - len(ids)
+    if not ids or room < 1:
         raise ValueError(
             f"Le texte de départ compte {len(ids)} jetons ; il en faut de 1 à "
-            f"{model.embedding.context_length}, la longueur du contexte."
+            f"{model.embedding.context_length - 1}, pour que le modèle puisse en ajouter un."
         )
-    probabilities, new_ids = _greedy(model, ids, tokenizer.eos_id)
-    written = tokenizer.decode(new_ids, skip_special_tokens=True)
+    probabilities = next_token_distribution(model, ids)
+    stops = [] if tokenizer.eos_id is None else [tokenizer.eos_id]
+    greedy = SamplingConfig(temperature=0)
+    (suite,) = generate(model, [ids], min(_CONTINUATION, room), sampling=greedy, stop_ids=stops)
+    written = tokenizer.decode(suite.ids, skip_special_tokens=True)
     return {
         "rows": _rows(probabilities, tokenizer),
         "caption": french_spaces(f"Le jeton qui suit « {prompt} »"),
         "continuation": french_spaces("Suite la plus probable, jeton après jeton : « ")
         + f"{prompt}{written}{NO_BREAK}».",
     }
-
-
-@torch.no_grad()
-def _greedy(model: Decoder, ids: list[int], eos_id: int | None) -> tuple[torch.Tensor, list[int]]:
-    """Loi du premier jeton, (V,), et au plus 40 jetons choisis chaque fois au plus probable."""
-    was_training = model.training
-    model.eval()
-    cache, new_ids = model.new_cache(1), []
-    logits = model(torch.tensor([ids]), cache=cache)[0, -1]  # (1, T, V) → (V,)
-    first = logits.softmax(-1)
-    room = min(_CONTINUATION, model.embedding.context_length - len(ids))
-    while len(new_ids) < room and (token_id := int(logits.argmax())) != eos_id:
-        new_ids.append(token_id)
-        if len(new_ids) < room:
-            logits = model(torch.tensor([[token_id]]), cache=cache)[0, -1]
-    model.train(was_training)
-    return first, new_ids
 
 
 def _rows(probabilities: torch.Tensor, tokenizer: BPETokenizer) -> list[list[str]]:

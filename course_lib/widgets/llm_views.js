@@ -78,11 +78,12 @@ export function attentionView(session, onChange) {
   const layer = menu("Couche", layers, onChange);
   const head = menu("Tête", heads, onChange);
   const shaded = h("p", { class: "cw-shaded", "aria-hidden": "true" });
-  const list = h("ol", { class: "cw-keys", "aria-label": "Jetons les plus lus" });
+  const list = h("ol", { class: "cw-most-read", "aria-label": "Jetons les plus lus" });
   const controls = h("div", { class: "cw-controls" }, layer.node, head.node);
   const update = () => {
     const weights = session.attention(layer.value(), head.value());
-    shaded.replaceChildren(...session.read.map((id, position) => shade(session, id, weights[position], position)));
+    const largest = Math.max(...weights);
+    shaded.replaceChildren(...session.read.map((_, position) => shade(session, weights[position] / largest, position)));
     const best = mostProbable(weights, MOST_READ);
     list.replaceChildren(...best.map(({ id: position, probability }) => {
       const text = h("span", { class: "cw-text" }, tokenNode(session.tokenizer, session.read[position]));
@@ -93,11 +94,11 @@ export function attentionView(session, onChange) {
   return { node: h("div", {}, controls, shaded, list), update };
 }
 
-/** Un jeton du texte, d’autant plus coloré qu’il est lu. */
-function shade(session, id, weight, position) {
-  const node = tokenNode(session.tokenizer, id);
+/** Un jeton du texte, d’autant plus coloré qu’il est lu ; le plus lu l’est tout à fait. */
+function shade(session, share, position) {
+  const node = tokenNode(session.tokenizer, session.read[position]);
   // La racine carrée laisse voir les petits poids ; la liste donne les valeurs exactes.
-  node.style.setProperty("--share", `${(100 * Math.sqrt(weight)).toFixed(1)}%`);
+  node.style.setProperty("--share", `${(100 * Math.sqrt(share)).toFixed(1)}%`);
   if (position === session.read.length - 1) node.dataset.current = "";
   return node;
 }

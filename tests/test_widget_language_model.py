@@ -1,0 +1,197 @@
+"""Le modèle de langue, côté Python : demi-précision, forme figée, envoi des poids, assemblage."""
+
+import importlib.util
+import json
+import os
+import zlib
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from safetensors.torch import load as parse
+
+from course_lib.tokenization import BPETokenizer, CharTokenizer
+from course_lib.transformer import GPT2Config, LlamaConfig, gpt2, llama
+from course_lib.transformer.half_precision import (
+    export_folder,
+    export_half_precision,
+    half_precision_bytes,
+    llama_config,
+    load_half_precision,
+)
+from course_lib.widgets import LanguageModelWidget
+from course_lib.widgets.bundle import bundle
+
+ROOT = Path(__file__).resolve().parent.parent
+TEXTS = ["Il était une fois un chat. Il dort, le chat <b>gris</b>."] * 5
+TOKENIZER = BPETokenizer.train(TEXTS, vocab_size=283)
+CONFIG = LlamaConfig(
+    TOKENIZER.vocab_size, 53, 30, 3, 6, 2, head_dim=10, d_ff=37, rope_theta=500.0, norm_eps=1e-4
+)
+
+
+def widget(**options) -> LanguageModelWidget:
+    """Le composant d'un petit modèle aux poids tirés."""
+    return LanguageModelWidget(llama(CONFIG, seed=3), TOKENIZER, prompt="Il dort", **options)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_half_precision_comes_back(tmp_path, tied):
+    config = replace(CONFIG, tie_weights=tied)
+    model = llama(config, seed=5).eval()
+    export_folder(model, TOKENIZER, tmp_path / "petit")
+    content = json.loads((tmp_path / "petit" / "config.json").read_text("utf-8"))
+    assert LlamaConfig(**content) == llama_config(model) == config
+    again = load_half_precision(tmp_path / "petit" / "model.safetensors", LlamaConfig(**content))
+    ids = torch.tensor([TOKENIZER.encode("Il était une fois")])
+    torch.testing.assert_close(again(ids), model(ids), atol=5e-3, rtol=1e-3)
+    assert not torch.equal(again(ids), model(ids))  # l'arrondi existe bel et bien
+    for ours, original in zip(again.parameters(), model.parameters(), strict=True):
+        assert torch.equal(ours, original.half().float())
+    assert half_precision_bytes(again) == (tmp_path / "petit" / "model.safetensors").read_bytes()
+    assert BPETokenizer.load(tmp_path / "petit" / "tokenizer.json").merges == TOKENIZER.merges
+
+
+def test_tied_weights_are_stored_once_in_two_bytes():
+    model = llama(CONFIG)
+    tensors = parse(half_precision_bytes(model))
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
+    assert set(tensors) == {name for name, _ in model.named_parameters()}
+    assert "head.weight" not in tensors
+
+
+def test_export_is_all_or_nothing(tmp_path, monkeypatch):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"avant")
+
+    def refuse(*_):
+        raise OSError("disque plein")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OSError, match="disque plein"):
+        export_half_precision(llama(CONFIG), path)
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+    assert path.read_bytes() == b"avant"
+
+
+def test_half_precision_refuses_what_it_cannot_hold(tmp_path):
+    model = llama(CONFIG)
+    with torch.no_grad():
+        model.norm.weight[4] = 70_000
+    with pytest.raises(ValueError, match=r"norm\.weight.*65504"):
+        half_precision_bytes(model)
+    with torch.no_grad():
+        model.norm.weight[4] = torch.nan
+    with pytest.raises(ValueError, match="divergé"):
+        half_precision_bytes(model)
+    with pytest.raises(ValueError, match="type Llama"):
+        llama_config(gpt2(GPT2Config(31, 16, 12, 1, 2)))
+    with pytest.raises(FileNotFoundError, match=r"absent\.safetensors"):
+        load_half_precision(tmp_path / "absent.safetensors", CONFIG)
+    export_half_precision(llama(CONFIG), tmp_path / "m.safetensors")
+    with pytest.raises(ValueError, match=r"feed_forward\.gate\.weight.*\[37, 30\].*\[41, 30\]"):
+        load_half_precision(tmp_path / "m.safetensors", replace(CONFIG, d_ff=41))
+    with pytest.raises(ValueError, match="forme absente dans le fichier"):
+        load_half_precision(tmp_path / "m.safetensors", replace(CONFIG, n_layers=4))
+
+
+def test_html_is_deterministic_light_and_holds_no_weight():
+    first, second = (widget(weights_url="models/petit_llm") for _ in range(2))
+    assert first.html() == second.html() and repr(first) == repr(second)
+    assert len(first.html()) < 15_000 < first.weights_size
+    assert first.weights == b"" and first.definition == ""
+    assert " id=" not in first.html() and "models/petit_llm" in first.html()
+    state = first.get_state()
+    assert not state["weights"] and "definition" in state
+
+
+def test_weights_go_to_the_page_only_when_asked():
+    one = widget()
+    one.requested = True
+    assert one.weights == half_precision_bytes(llama(CONFIG, seed=3))
+    parts = json.loads(one.definition)
+    assert LlamaConfig(**parts["config"]) == CONFIG
+    assert BPETokenizer.from_json(parts["tokenizer"]).encode("Il dort") == TOKENIZER.encode(
+        "Il dort"
+    )
+    header = int.from_bytes(one.weights[:8], "little")
+    assert one.checksum == zlib.crc32(one.weights[8 + header :])
+
+
+def test_the_static_form_tells_the_true_probabilities():
+    model = llama(CONFIG, seed=3)
+    with torch.no_grad():
+        model.embedding.tokens.weight.mul_(60)
+        model.train()
+        one = LanguageModelWidget(model, TOKENIZER, prompt="Il <b>dort")
+        assert model.training
+        ids = torch.tensor([[TOKENIZER.bos_id, *TOKENIZER.encode("Il <b>dort")]])
+        law = model.eval()(ids)[0, -1].softmax(-1)
+    best = int(law.argmax())
+    assert law[best] > 0.01
+    shown = TOKENIZER.tokens[best].replace(" ", "␣").replace("\n", "⏎")
+    assert one.preview["rows"][0] == [shown, f"{round(100 * law[best].item())}\u00a0%"]
+    assert 1 <= len(one.preview["rows"]) <= 10
+    html = one.fallback_html()
+    assert "Version figée" in html and "Il &lt;b&gt;dort" in html and "<b>" not in html
+    flat = widget().preview["rows"]
+    assert [row[1] for row in flat] == ["moins de 1\u00a0%"]
+
+
+def test_the_widget_refuses_what_it_cannot_run():
+    model = llama(CONFIG)
+    with pytest.raises(TypeError, match="CharTokenizer"):
+        LanguageModelWidget(model, CharTokenizer.train(TEXTS))
+    with pytest.raises(ValueError, match="283 jetons et le tokeniseur 270"):
+        LanguageModelWidget(model, BPETokenizer.train(TEXTS, vocab_size=270))
+    with pytest.raises(ValueError, match="de 1 à 52"):
+        LanguageModelWidget(model, TOKENIZER, prompt="0123456789 " * 9)
+    with pytest.raises(ValueError, match="type Llama"):
+        LanguageModelWidget(gpt2(GPT2Config(283, 16, 12, 1, 2)), TOKENIZER)
+
+
+def test_bundle_orders_modules_and_keeps_the_default(tmp_path):
+    (tmp_path / "a.js").write_text("export const one = 1;\n", "utf-8")
+    (tmp_path / "b.js").write_text(
+        'import { one } from "./a.js";\nexport default { one };\n', "utf-8"
+    )
+    text = bundle(tmp_path / "b.js")
+    assert text.index("module_a = ") < text.index("module_b = ")
+    assert "import " not in text and text.endswith("export default module_b.default_;\n")
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "message"),
+    [
+        ('import { x } from "./b.js";\n', ValueError, "b.js → b.js"),
+        ('import { x } from "./z.js";\n', FileNotFoundError, "« z.js », importé par « b.js »"),
+        ('import * as x from "./a.js";\n', ValueError, r"import \* as x"),
+        ("const x = 1;\nexport { x };\n", ValueError, "export { x }"),
+    ],
+)
+def test_bundle_refuses_other_forms(tmp_path, source, error, message):
+    (tmp_path / "b.js").write_text(source, "utf-8")
+    with pytest.raises(error, match=message):
+        bundle(tmp_path / "b.js")
+
+
+def test_the_site_receives_each_complete_model(tmp_path, monkeypatch):
+    path = ROOT / "book" / "ext" / "course_site" / "models.py"
+    spec = importlib.util.spec_from_file_location("site_models", path)
+    models = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(models)
+    monkeypatch.setattr(models, "RESULTS", tmp_path / "results")
+    for name in ("complet", "incomplet"):
+        export_folder(llama(CONFIG), TOKENIZER, tmp_path / "results" / name)
+    (tmp_path / "results" / "complet" / "training.json").write_text("{}", "utf-8")
+    (tmp_path / "results" / "incomplet" / "config.json").unlink()
+    site = SimpleNamespace(outdir=tmp_path / "html", builder=SimpleNamespace(format="html"))
+    models.copy_models(site, ValueError("construction interrompue"))
+    assert not (tmp_path / "html").exists()
+    models.copy_models(site, None)
+    copied = sorted(p.relative_to(site.outdir).as_posix() for p in site.outdir.rglob("*.*"))
+    folder = "_static/models/complet"
+    names = ("config.json", "model.safetensors", "tokenizer.json")
+    assert copied == [f"{folder}/{name}" for name in names]
