@@ -122,7 +122,7 @@ def _read_block(weights, heads, rope, keys, values, slots, lengths, x, room):
             opened[b, i] = (
                 gate / (np.float32(1.0) + np.float32(math.exp(-gate))) * opened[b, d_ff + i]
             )
-    _project(opened[:, :d_ff], down, branch, n_rows)
+    _project(opened, down, branch, n_rows)  # ne lit que les d_ff premières colonnes
     x += branch
 
 

@@ -68,7 +68,7 @@ def beam_search(
         # Un texte ne peut que perdre de la probabilité : voici le mieux qu’on puisse espérer.
         longest = n_new if length_penalty > 0 else length + 1
         hope = active[0][2] / longest**length_penalty
-        if len(finished) == n_beams and finished[-1].score >= hope:
+        if len(finished) == n_beams and (n_beams == 1 or finished[-1].score >= hope):
             break
         reader.keep([row for row, _, _ in active])
         beams = [(ids, log_prob) for _, ids, log_prob in active]

@@ -1,0 +1,90 @@
+"""Les noyaux numba : mêmes scores que PyTorch, et un refus net des autres architectures."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from course_lib.generation import SamplingConfig, generate, stream
+from course_lib.generation.readers import open_reader
+from course_lib.transformer import GPT2Config, LlamaConfig, gpt2, llama
+
+V, CONTEXT = 53, 41
+CONFIGS = {
+    "liée": LlamaConfig(V, CONTEXT, d_model=30, n_layers=3, n_heads=3, d_ff=37),
+    "groupée": LlamaConfig(
+        V, CONTEXT, 42, 2, 6, n_kv_heads=2, head_dim=10, d_ff=31, tie_weights=False, norm_eps=1e-2
+    ),
+    "une-tête": LlamaConfig(V, CONTEXT, 22, 1, 11, n_kv_heads=1, d_ff=13, rope_theta=300.0),
+}
+PROMPTS = [[1, 2, 3], [4] * 11, [5], [7] * 2, [9] * 6, [8] * 5, [6]]
+
+
+@pytest.fixture(params=CONFIGS)
+def model(request):
+    torch.manual_seed(0)
+    model = llama(CONFIGS[request.param]).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.6)
+    return model
+
+
+def test_logits_equal_torch(model):
+    readers = [open_reader(model, PROMPTS, CONTEXT, backend=b) for b in ("torch", "numba")]
+    assert_close(*[reader.start() for reader in readers])
+    n_texts = len(PROMPTS)
+    for turn in range(20):
+        ids = [(7 * turn + i) % V for i in range(n_texts)]
+        expected, actual = [reader.step(ids) for reader in readers]
+        assert expected.abs().max() > 1
+        assert_close(actual, expected, atol=1e-4, rtol=1e-4)
+        if turn in (4, 9):
+            rows = [0, 2, 4, 5, 6] if turn == 4 else [3]
+            n_texts = len(rows)
+            for reader in readers:
+                reader.keep(rows)
+
+
+def test_written_log_probs_are_those_of_the_model(model):
+    for sampling in (SamplingConfig(), SamplingConfig(temperature=0)):
+        results = generate(model, PROMPTS, 60, sampling=sampling, backend="numba", stop_ids=[3])
+        for prompt, result in zip(PROMPTS, results, strict=True):
+            ids = torch.tensor([prompt + result.ids[:-1]])
+            logits = model(ids)[0, len(prompt) - 1 :].detach().log_softmax(-1)
+            expected = logits[range(len(result.ids)), result.ids]
+            assert_close(torch.tensor(result.log_probs), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_stream_accepts_the_backend(model):
+    steps = list(stream(model, [1, 2], 9, seed=1, backend="numba"))
+    (whole,) = generate(model, [[1, 2]], 9, seed=1, backend="numba")
+    assert [step.token_id for step in steps] == whole.ids
+
+
+def unsupported(change: str) -> torch.nn.Module:
+    if change == "gpt2":
+        return gpt2(GPT2Config(V, CONTEXT, 21, 1, 3))
+    model = llama(LlamaConfig(V, CONTEXT, 30, 1, 3))
+    if change == "biais":
+        model.blocks[0].self_attention.key = torch.nn.Linear(30, 30)
+    elif change == "norme":
+        model.norm = torch.nn.LayerNorm(30)
+    elif change == "après":
+        model.blocks[0].norm_first = False
+    elif change == "tête":
+        model.head = torch.nn.Linear(30, V)
+    return model
+
+
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        ("gpt2", "positions ne sont pas rotatives"),
+        ("biais", "attention a des biais"),
+        ("norme", "pas des RMSNorm"),
+        ("après", "norme avant, SwiGLU"),
+        ("tête", "tête n’est pas une matrice sans biais"),
+    ],
+)
+def test_other_architectures_are_refused(change, reason):
+    with pytest.raises(ValueError, match=f"{reason}.*prenez backend='torch'"):
+        generate(unsupported(change), [[1]], 5, backend="numba")

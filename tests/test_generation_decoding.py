@@ -1,0 +1,322 @@
+"""L’écriture : avec ou sans mémoire cache, seul ou en lot, d’un coup ou au fil de l’eau."""
+
+import itertools
+
+import pytest
+import torch
+import transformers
+from scipy.stats import chisquare
+from test_architectures import LLAMA_RULES, rename
+from torch.testing import assert_close
+
+from course_lib.generation import (
+    SamplingConfig,
+    beam_search,
+    continuation_log_probs,
+    generate,
+    next_distribution,
+    next_token_distribution,
+    row_seeds,
+    stream,
+)
+from course_lib.generation.readers import open_reader
+from course_lib.transformer import (
+    BertConfig,
+    GPT2Config,
+    LlamaConfig,
+    bert,
+    gpt2,
+    llama,
+)
+
+V, CONTEXT = 53, 31
+CONFIGS = {
+    "gpt2": (gpt2, GPT2Config(V, CONTEXT, d_model=21, n_layers=3, n_heads=7, d_ff=37)),
+    "llama": (llama, LlamaConfig(V, CONTEXT, d_model=30, n_layers=3, n_heads=3, d_ff=37)),
+    "llama-gqa": (
+        llama,
+        LlamaConfig(V, CONTEXT, 42, 2, 6, n_kv_heads=2, head_dim=10, d_ff=37, tie_weights=False),
+    ),
+}
+PROMPTS = [[1, 2, 3], [4] * 19, [5], [7] * CONTEXT, [9, 8, 7, 6, 5, 4]]
+TYPICAL = SamplingConfig(temperature=0.9, top_k=30, top_p=0.95, repetition_penalty=1.1)
+GREEDY = SamplingConfig(temperature=0)
+SAMPLINGS = {"pur": SamplingConfig(), "réglé": TYPICAL, "glouton": GREEDY}
+
+
+def build(name: str) -> torch.nn.Module:
+    """Un modèle aux poids assez grands pour que ses distributions ne soient pas plates."""
+    make, config = CONFIGS[name]
+    torch.manual_seed(0)
+    model = make(config).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return model
+
+
+@pytest.fixture(params=CONFIGS)
+def model(request):
+    return build(request.param)
+
+
+@pytest.fixture
+def small():
+    return build("llama")
+
+
+def copied_from_transformers(**sizes) -> tuple[torch.nn.Module, torch.nn.Module]:
+    """Un petit Llama de `transformers`, et le nôtre avec les mêmes poids."""
+    torch.manual_seed(0)
+    reference = transformers.LlamaForCausalLM(
+        transformers.LlamaConfig(
+            vocab_size=sizes["vocab_size"],
+            hidden_size=30,
+            intermediate_size=37,
+            num_hidden_layers=2,
+            num_attention_heads=3,
+            max_position_embeddings=CONTEXT,
+            rms_norm_eps=1e-5,
+            tie_word_embeddings=True,
+            pad_token_id=0,
+            bos_token_id=None,
+            eos_token_id=None,
+        )
+    ).eval()
+    for parameter in reference.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    model = llama(LlamaConfig(sizes["vocab_size"], CONTEXT, 30, 2, 3, d_ff=37)).eval()
+    model.load_state_dict(rename(reference.state_dict(), LLAMA_RULES))
+    return model, reference
+
+
+# ------------------------------------------------------------------ les chemins sont équivalents
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS.values(), ids=SAMPLINGS)
+def test_cached_batch_equals_each_text_alone_uncached(model, sampling):
+    together = generate(model, PROMPTS, 40, sampling=sampling, seed=5)
+    for i, prompt in enumerate(PROMPTS):
+        room = CONTEXT - len(prompt) + 1
+        assert (len(together[i].ids), together[i].stopped_by) == (room, "context")
+        logits = open_reader(model, [prompt], CONTEXT, use_cache=False)
+        scores = [logits.start(), *(logits.step([token]) for token in together[i].ids[:-1])]
+        expected = torch.cat(scores).log_softmax(-1)[range(room), together[i].ids]
+        assert_close(torch.tensor(together[i].log_probs), expected, atol=1e-4, rtol=1e-4)
+    alone = generate(model, PROMPTS[:1], 40, sampling=sampling, seed=5, use_cache=False)
+    assert alone[0].ids == together[0].ids
+
+
+def test_cached_logits_equal_uncached(model):
+    readers = [open_reader(model, PROMPTS[:3], 27, use_cache=c) for c in (True, False)]
+    logits = [reader.start() for reader in readers]
+    for turn in range(8):
+        assert_close(*logits, atol=1e-5, rtol=1e-5)
+        if turn == 3:
+            for reader in readers:
+                reader.keep([2, 0])
+        n_texts = 3 if turn < 3 else 2
+        logits = [reader.step([11, 12, 13][:n_texts]) for reader in readers]
+
+
+def test_stream_equals_generate(small):
+    for sampling in SAMPLINGS.values():
+        (whole,) = generate(small, [[1, 2]], 12, sampling=sampling, seed=3)
+        steps = list(stream(small, [1, 2], 12, sampling=sampling, seed=3))
+        assert [step.token_id for step in steps] == whole.ids
+        assert [step.log_prob for step in steps] == whole.log_probs
+        ids = [1, 2]
+        for step in steps:
+            expected = next_token_distribution(small, ids, sampling)
+            assert_close(step.distribution, expected, atol=1e-5, rtol=1e-4)
+            ids.append(step.token_id)
+
+
+def test_a_stream_is_lazy_and_leaves_the_gradient_alone(small):
+    steps = stream(small, [1], 20)
+    next(steps)
+    assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+    with pytest.raises(ValueError, match="max_new_tokens = 0"):
+        stream(small, [1], 0)  # refusé avant le premier jeton
+
+
+def test_dropout_is_off_while_writing_and_restored():
+    model = gpt2(GPT2Config(V, CONTEXT, 21, 2, 7, dropout=0.5)).train()
+    first, second = (generate(model, [[1]], 9, sampling=GREEDY)[0] for _ in range(2))
+    assert first == second
+    assert model.training and model.blocks[0].dropout.training
+
+
+# ------------------------------------------------------------------ le hasard
+
+
+def test_the_seed_decides(small):
+    prompts = [[1]] * 5
+    first, again, other = (generate(small, prompts, 15, seed=seed) for seed in (0, 0, 1))
+    assert first == again
+    assert first != other
+    assert len({tuple(result.ids) for result in first}) == 5  # même amorce, cinq textes
+    longer = generate(small, prompts, 25, seed=0)
+    assert [result.ids[:15] for result in longer] == [result.ids for result in first]
+    assert row_seeds(7, 3) == row_seeds(7, 20)[:3]
+    assert not set(row_seeds(0, 20)) & set(row_seeds(1, 20))
+
+
+def test_sampling_follows_the_distribution(small):
+    sampling = SamplingConfig(temperature=1.3, top_k=9)
+    expected = next_token_distribution(small, [3, 4], sampling)
+    n = 4000
+    results = generate(small, [[3, 4]] * n, 1, sampling=sampling, seed=11)
+    counts = torch.bincount(torch.tensor([r.ids[0] for r in results]), minlength=V)
+    kept = expected > 0
+    assert counts[~kept].sum() == 0 and kept.sum() == 9
+    frequencies = expected[kept].double()
+    frequencies = n * frequencies / frequencies.sum()
+    assert chisquare(counts[kept].double().numpy(), frequencies.numpy()).pvalue > 0.001
+
+
+# ------------------------------------------------------------------ arrêts
+
+
+def test_stops(small):
+    (free,) = generate(small, [[1, 2]], 20, seed=4)
+    assert (len(free.ids), free.stopped_by) == (20, "max_new_tokens")
+    token = free.ids[6]
+    first = free.ids.index(token)
+    (stopped,) = generate(small, [[1, 2]], 20, seed=4, stop_ids=[token])
+    assert (stopped.ids, stopped.stopped_by) == (free.ids[: first + 1], "stop_id")
+    (cut,) = generate(small, [[1, 2]], 20, seed=4, stop_sequences=[free.ids[8:11], [V - 1] * 9])
+    assert (cut.ids, cut.stopped_by) == (free.ids[:11], "stop_sequence")
+
+
+def test_finished_texts_do_not_disturb_the_others(small):
+    prompts = [[i, i + 1] for i in range(1, 8)]
+    free = generate(small, prompts, 20, seed=2)
+    stop_ids = [free[0].ids[2], free[3].ids[5]]
+    for result, whole in zip(
+        generate(small, prompts, 20, seed=2, stop_ids=stop_ids), free, strict=True
+    ):
+        ends = [i for i, token in enumerate(whole.ids) if token in stop_ids]
+        assert result.ids == whole.ids[: ends[0] + 1 if ends else 20]
+
+
+# ------------------------------------------------------------------ probabilités
+
+
+def test_continuation_log_probs(model):
+    prompt, continuation = [3, 1, 4], [1, 5, 9, 2, 6]
+    actual = continuation_log_probs(model, prompt, continuation)
+    text, expected = list(prompt), []
+    for token in continuation:
+        expected.append(next_token_distribution(model, text)[token].log())
+        text.append(token)
+    assert_close(actual, torch.stack(expected), atol=1e-4, rtol=1e-4)
+    (written,) = generate(model, [prompt], 6, seed=1)
+    judged = continuation_log_probs(model, prompt, written.ids)
+    assert_close(torch.tensor(written.log_probs), judged, atol=1e-4, rtol=1e-4)
+    assert len(continuation_log_probs(model, [1] * CONTEXT, [2])) == 1  # le dernier n’est pas lu
+
+
+def test_next_token_distribution_sees_what_is_written(small):
+    sampling = SamplingConfig(repetition_penalty=5.0)
+    logits = small(torch.tensor([[8, 9]]))[0, -1].detach()
+    expected = next_distribution(logits, sampling, [8, 9])
+    assert_close(next_token_distribution(small, [8, 9], sampling), expected)
+
+
+# ------------------------------------------------------------------ recherche
+
+
+def best_by_enumeration(model, prompt, length, stop, length_penalty):
+    """Toutes les suites de longueur au plus `length`, notées une à une."""
+    vocab_size, found = model.embedding.tokens.num_embeddings, []
+    for n in range(1, length + 1):
+        for ids in itertools.product(range(vocab_size), repeat=n):
+            if stop in ids[:-1] or (n < length and ids[-1] != stop):
+                continue
+            log_prob = float(continuation_log_probs(model, prompt, ids).sum())
+            found.append((log_prob / n**length_penalty, list(ids)))
+    return sorted(found, reverse=True)
+
+
+@pytest.mark.parametrize("length_penalty", [0.0, 1.0, 2.0])
+def test_a_wide_beam_is_an_exhaustive_search(length_penalty):
+    torch.manual_seed(3)
+    model = llama(LlamaConfig(5, 7, d_model=12, n_layers=2, n_heads=3, d_ff=17)).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    expected = best_by_enumeration(model, [1, 2], 3, 0, length_penalty)
+    beams = beam_search(model, [1, 2], 125, 3, length_penalty=length_penalty, stop_ids=[0])
+    assert [beam.ids for beam in beams[:9]] == [ids for _, ids in expected[:9]]
+    assert [beam.score for beam in beams[:9]] == pytest.approx([s for s, _ in expected[:9]], 1e-4)
+
+
+def test_greedy_equals_transformers():
+    model, reference = copied_from_transformers(vocab_size=V)
+    prompts = torch.randint(1, V, (4, 5), generator=torch.Generator().manual_seed(1))
+    mask = torch.ones_like(prompts)
+    expected = reference.generate(prompts, attention_mask=mask, max_new_tokens=15, do_sample=False)
+    results = generate(model, prompts.tolist(), 15, sampling=GREEDY)
+    assert [result.ids for result in results] == expected[:, 5:].tolist()
+
+
+@pytest.mark.parametrize("length_penalty", [0.0, 1.0, 1.7])
+@pytest.mark.parametrize("n_beams", [1, 3, 4])
+def test_beam_search_equals_transformers(n_beams, length_penalty):
+    model, reference = copied_from_transformers(vocab_size=23)
+    for prompt in ([1, 2, 3], [7, 5], [11]):
+        expected = reference.generate(
+            torch.tensor([prompt]),
+            attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+            max_new_tokens=9,
+            do_sample=False,
+            num_beams=n_beams,
+            length_penalty=length_penalty,
+            early_stopping="never" if n_beams > 1 else False,
+            eos_token_id=4,
+        )[0, len(prompt) :].tolist()
+        beams = beam_search(model, prompt, n_beams, 9, length_penalty=length_penalty, stop_ids=[4])
+        assert beams[0].ids == expected
+        total = float(continuation_log_probs(model, prompt, beams[0].ids).sum())
+        assert beams[0].log_prob == pytest.approx(total, abs=1e-4)
+        assert [b.score for b in beams] == sorted((b.score for b in beams), reverse=True)
+
+
+# ------------------------------------------------------------------ refus
+
+
+@pytest.mark.parametrize(
+    "arguments, settings, message",
+    [
+        (([[]], 5), {}, "Amorce n° 1 : aucun jeton"),
+        (([[1], [V]], 5), {}, f"Amorce n° 2 : l’id {V} est hors du vocabulaire"),
+        (([[1], [2, -1]], 5), {}, "l’id -1 est hors du vocabulaire"),
+        (([[1] * (CONTEXT + 1)], 5), {}, r"a 32 jetons .* tient 31 : .*prompt\[-31:\]"),
+        (([[1]], 0), {}, "max_new_tokens = 0"),
+        (([], 5), {}, "Aucune amorce"),
+        (([[1]], 5), {"backend": "cuda"}, "backend = 'cuda' est inconnu"),
+        (([[1]], 5), {"backend": "numba", "use_cache": False}, "laissez use_cache=True"),
+        (([[1]], 5), {"stop_sequences": [[]]}, "suite vide"),
+        (([[1]], 5), {"seed": -1}, "seed = -1"),
+    ],
+)
+def test_impossible_requests_are_refused(small, arguments, settings, message):
+    with pytest.raises(ValueError, match=message):
+        generate(small, *arguments, **settings)
+
+
+def test_other_refusals(small):
+    with pytest.raises(ValueError, match="n_beams = 0"):
+        beam_search(small, [1], 0, 5)
+    with pytest.raises(ValueError, match="length_penalty = nan"):
+        beam_search(small, [1], 2, 5, length_penalty=float("nan"))
+    with pytest.raises(ValueError, match="Suite à juger : aucun jeton"):
+        continuation_log_probs(small, [1], [])
+    with pytest.raises(ValueError, match="lire 32 jetons et le contexte en tient 31"):
+        continuation_log_probs(small, [1] * 30, [2, 3, 4])
+    with pytest.raises(TypeError, match="suite d’entiers"):
+        next_token_distribution(small, "chat")
+    with pytest.raises(TypeError, match="il faut un décodeur"):
+        generate(bert(BertConfig(V, CONTEXT, 21, 1, 3)), [[1]], 5)
+    torch.nn.init.constant_(small.norm.weight, float("nan"))
+    with pytest.raises(ValueError, match="pas des nombres finis"):
+        generate(small, [[1]], 5)
