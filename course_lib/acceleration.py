@@ -4,8 +4,8 @@
 coûte plus cher que le calcul. Ici une seule fonction compilée lit tous les poids une fois et rend
 les scores. Elle se choisit : `generate(..., backend="numba")` ; l’amorce reste lue par PyTorch.
 
-La compilation prend une dizaine de secondes au premier jeton de chaque processus. On ne la garde pas sur
-le disque : numba l’écrirait à côté de ce fichier, dans un dossier qui peut être en lecture seule.
+La compilation prend quelques secondes au premier jeton de chaque processus. On ne la garde pas
+sur le disque : numba l’écrirait à côté de ce fichier, dans un dossier parfois en lecture seule.
 Formes : L étages, B textes, S positions, D = d_model, H têtes, Hkv têtes de clés, Dh, F = d_ff.
 """
 
