@@ -118,6 +118,8 @@ def test_weights_go_to_the_page_only_when_asked():
     )
     header = int.from_bytes(one.weights[:8], "little")
     assert one.checksum == zlib.crc32(one.weights[8 + header :])
+    one.requested = False
+    assert one.weights == b"" and one.definition == ""
 
 
 def test_the_static_form_tells_the_true_probabilities():

@@ -87,7 +87,7 @@ class LivePanel {
     const panel = (title, node) =>
       h("div", { class: "cw-panel" }, h("p", { class: "cw-panel-title" }, title), node);
     const panels = h("div", { class: "cw-panels" },
-      panel("Le jeton suivant", this.next.node),
+      panel("Le jeton suivant, réglages appliqués", this.next.node),
       panel("Ce que lit le dernier jeton (son attention)", this.attention.node));
     return h("div", {}, field, actions, this.sampling.node, panels, this.status, this.live);
   }
@@ -148,19 +148,18 @@ class LivePanel {
     this.running = false;
     this.go.textContent = "Continuer";
     const written = this.session.tokenizer.decode(this.session.ids.slice(before));
-    this.ending = `Fin de l’écriture\u00a0: ${ending}.`;
-    this.draw();
-    this.announce(() => `${written} ${this.ending}`);
-    this.ending = "";
+    const told = `Fin de l’écriture\u00a0: ${ending}.`;
+    this.draw(told);
+    this.announce(() => `${written} ${told}`);
   }
 
-  /** Redessine les jetons suivants, l’attention et les mesures. */
-  draw() {
+  /** Redessine les jetons suivants, l’attention et les mesures, précédées de `news`. */
+  draw(news = "") {
     const { session } = this;
     const distribution = session.distribution(this.sampling.settings());
     this.best = distribution ? this.next.update(session.tokenizer, distribution) : [];
     this.attention.update();
-    this.status.textContent = [this.ending, ...this.facts()].filter(Boolean).join(" ");
+    this.status.textContent = [news, ...this.facts()].filter(Boolean).join(" ");
   }
 
   facts() {

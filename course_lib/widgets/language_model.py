@@ -26,7 +26,7 @@ from course_lib.widgets.tokenizer import MAX_VOCAB_SIZE, javascript_pattern
 
 STATIC_NOTICE = french_spaces(
     "Version figée. Ici, le modèle s'exécute dans la page : il lui faut JavaScript, et une page "
-    "servie par un serveur (par exemple `make livre`), non ouverte comme un simple fichier."
+    "servie par un serveur (par exemple avec « make livre »), non ouverte comme un simple fichier."
 )
 _SHOWN = 10  # jetons montrés
 _CONTINUATION = 40  # jetons écrits d'avance pour la version figée
@@ -86,10 +86,10 @@ class LanguageModelWidget(CourseWidget):
 
     @traitlets.observe("requested")
     def _send_weights(self, change: Any) -> None:
-        """Répond à la page : le tokeniseur et les tailles, puis les poids."""
-        if change["new"]:
-            self.definition = json.dumps(self._parts, ensure_ascii=False)
-            self.weights = self._content
+        """Répond à la page : le tokeniseur et les tailles, puis les poids ; les reprend ensuite."""
+        wanted = change["new"]
+        self.definition = json.dumps(self._parts, ensure_ascii=False) if wanted else ""
+        self.weights = self._content if wanted else b""
 
     def fallback_html(self) -> str:
         """Rend les jetons suivants les plus probables, une suite écrite d'avance et un avis."""

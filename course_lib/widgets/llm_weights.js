@@ -100,6 +100,9 @@ export function requestModel(model) {
       if (!view?.byteLength) return;
       model.off("change:weights", receive);
       resolve({ view, ...JSON.parse(model.get("definition")) });
+      // Le noyau reprend alors les poids : un cahier enregistré ensuite ne les contient pas.
+      model.set("requested", false);
+      model.save_changes();
     };
     model.on("change:weights", receive);
     model.set("requested", true);
