@@ -83,7 +83,7 @@ def test_published_training_flops(name, published):
 
 
 def test_impossible_lengths_are_refused():
-    with pytest.raises(ValueError, match="context_length = 32 : il faut entre 1 et 31"):
+    with pytest.raises(ValueError, match="context_length = 32 : il faut entre 1 et 31"):
         flops.forward_flops(CONFIGS[0], 32)
     with pytest.raises(ValueError, match="batch_size = 0"):
         flops.forward_flops(CONFIGS[0], 3, batch_size=0)
@@ -149,7 +149,7 @@ def test_optimizer_bytes_equal_those_of_adamw():
 
 
 def test_impossible_memories_are_refused():
-    with pytest.raises(ValueError, match="Format inconnu : 'float8'"):
+    with pytest.raises(ValueError, match="Format inconnu : 'float8'"):
         memory.inference_memory(CONFIGS[0], dtype="float8")
     with pytest.raises(ValueError, match="on n’entraîne pas en entiers"):
         memory.training_memory(CONFIGS[0], dtype="int8")

@@ -76,7 +76,7 @@ class Anatomy:
 def anatomy(config: object) -> Anatomy:
     """Lit les tailles d’une configuration ; TypeError si l’on ne connaît pas son architecture."""
     raise TypeError(
-        f"{type(config).__name__} n’est pas une architecture connue : donnez une configuration de "
+        f"{type(config).__name__} n’est pas une architecture connue : donnez une configuration de "
         "course_lib.transformer (GPT2Config, LlamaConfig, BertConfig, MixtralConfig, SwitchConfig "
         "ou OriginalTransformerConfig), ou le champ config d’un modèle de MODELS."
     )

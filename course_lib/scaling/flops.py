@@ -27,7 +27,7 @@ def forward_flops(
     length = _check_length("context_length", context_length, model.context_length)
     source = _check_length("source_length", source_length or length, model.context_length)
     if batch_size < 1:
-        raise ValueError(f"batch_size = {batch_size} : il faut au moins un texte.")
+        raise ValueError(f"batch_size = {batch_size} : il faut au moins un texte.")
     total = 2 * length * model.head_matrices
     if model.encoder is not None:
         read = source if model.decoder is not None else length
@@ -41,7 +41,7 @@ def _check_length(name: str, length: int | None, maximum: int) -> int:
     length = maximum if length is None else length
     if not 1 <= length <= maximum:
         raise ValueError(
-            f"{name} = {length} : il faut entre 1 et {maximum} jetons, le contexte du modèle. "
+            f"{name} = {length} : il faut entre 1 et {maximum} jetons, le contexte du modèle. "
             "Raccourcissez le texte, ou agrandissez context_length dans la configuration."
         )
     return length

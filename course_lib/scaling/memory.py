@@ -31,7 +31,7 @@ class Memory:
 def bytes_per_number(dtype: str) -> float:
     """Octets d’un nombre ; ValueError si le format est inconnu."""
     if dtype not in BYTES:
-        raise ValueError(f"Format inconnu : {dtype!r}. Choisissez parmi {', '.join(BYTES)}.")
+        raise ValueError(f"Format inconnu : {dtype!r}. Choisissez parmi {', '.join(BYTES)}.")
     return BYTES[dtype]
 
 
@@ -49,7 +49,7 @@ def training_memory(
     """
     size, count = bytes_per_number(dtype), count_by_formula(config)
     if size < 2:
-        raise ValueError(f"dtype = {dtype!r} : on n’entraîne pas en entiers ; prenez « bfloat16 ».")
+        raise ValueError(f"dtype = {dtype!r} : on n’entraîne pas en entiers ; prenez « bfloat16 ».")
     moments = 2 * 4 * count
     copy = 4 * count if size < 4 else 0
     kept = activation_numbers(config, context_length, batch_size) * size
@@ -111,8 +111,7 @@ def activation_numbers(
 
 def _block_activations(stack: Stack) -> int:
     width, keys = stack.n_heads * stack.head_dim, stack.n_kv_heads * stack.head_dim
-    # RMSNorm garde aussi l’entrée divisée par sa taille.
-    norm = (3 if stack.norm_size == stack.d_model else 2) * stack.d_model
+    norm = 2 * stack.d_model  # son entrée et sa sortie
     # Attention : sa norme, q et la sortie (2 H Dh), k et v (2 Hkv Dh).
     attention = norm + 2 * width + 2 * keys + stack.n_heads
     # Réseau : avant et après l’activation ; la porte y ajoute deux nombres.
@@ -126,6 +125,6 @@ def _check_sizes(length: int | None, batch_size: int, maximum: int) -> int:
     length = maximum if length is None else length
     if length < 1 or batch_size < 1:
         raise ValueError(
-            f"Longueur {length}, batch_size {batch_size} : il faut au moins un jeton et un texte."
+            f"Longueur {length}, batch_size {batch_size} : il faut au moins un jeton et un texte."
         )
     return length

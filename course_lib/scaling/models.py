@@ -53,7 +53,7 @@ def _bert_adjustments(config: BertConfig) -> tuple[Adjustment, ...]:
     head = d * d + 3 * d + config.vocab_size
     return (
         Adjustment("sans la tête qui devine les mots cachés", -head),
-        Adjustment("avec la couche « pooler », posée sur le premier jeton", d * d + d),
+        Adjustment("avec la couche « pooler », posée sur le premier jeton", d * d + d),
     )
 
 
@@ -69,13 +69,13 @@ def _original(name: str, published: int, tokens: float, **sizes: int) -> Model:
 
 def _bert(name: str, published: int, config: BertConfig) -> Model:
     # Un million d’étapes de 256 phrases de 512 jetons au plus (§A.2).
-    source, tokens = "Devlin et al. 2018 ; poids publiés", 1e6 * 256 * 512
+    source, tokens = "Devlin et al. 2018 ; poids publiés", 1e6 * 256 * 512
     return Model(name, 2018, config, published, source, tokens, True, _bert_adjustments(config))
 
 
 def _gpt2(name: str, published: int, d_model: int, n_layers: int, n_heads: int) -> Model:
     config = GPT2Config(d_model=d_model, n_layers=n_layers, n_heads=n_heads)
-    return Model(name, 2019, config, published, "Radford et al. 2019 ; poids publiés", exact=True)
+    return Model(name, 2019, config, published, "Radford et al. 2019 ; poids publiés", exact=True)
 
 
 def _llama(
@@ -117,7 +117,7 @@ _ALL = (
             n_experts=2048,
         ),
         1_571_000_000_000,
-        "Fedus et al. 2021, tableau 9 ; tailles : configuration T5X « switch_c »",
+        "Fedus et al. 2021, tableau 9 ; tailles : configuration T5X « switch_c »",
     ),
     _llama(
         "Llama-2-7B",
@@ -135,7 +135,7 @@ _ALL = (
         2023,
         7_241_732_096,
         None,
-        "Jiang et al. 2023 ; poids publiés (fenêtre glissante non comptée)",
+        "Jiang et al. 2023 ; poids publiés (fenêtre glissante non comptée)",
         vocab_size=32000,
         context_length=8192,
         n_kv_heads=8,
@@ -154,7 +154,7 @@ _ALL = (
             **_SEVEN_BILLION,
         ),
         46_702_792_704,
-        "Jiang et al. 2024 ; poids publiés",
+        "Jiang et al. 2024 ; poids publiés",
         exact=True,
     ),
     _llama(
@@ -162,7 +162,7 @@ _ALL = (
         2024,
         8_030_261_248,
         15e12,
-        "Grattafiori et al. 2024 ; poids publiés",
+        "Grattafiori et al. 2024 ; poids publiés",
         vocab_size=128256,
         context_length=8192,
         n_kv_heads=8,
@@ -175,7 +175,7 @@ _ALL = (
         2024,
         405_853_388_800,
         15.6e12,
-        "Grattafiori et al. 2024, tableau 3 ; poids publiés",
+        "Grattafiori et al. 2024, tableau 3 ; poids publiés",
         vocab_size=128256,
         context_length=131072,
         d_model=16384,
@@ -191,7 +191,7 @@ _ALL = (
         2025,
         134_515_008,
         2e12,
-        "Ben Allal et al. 2025 ; poids publiés",
+        "Ben Allal et al. 2025 ; poids publiés",
         vocab_size=49152,
         context_length=8192,
         d_model=576,
@@ -218,5 +218,5 @@ MODELS: dict[str, Model] = {model.name: model for model in _ALL}
 def find_model(name: str) -> Model:
     """Le modèle de ce nom ; ValueError, avec la liste, s’il n’y est pas."""
     if name not in MODELS:
-        raise ValueError(f"Modèle inconnu : {name!r}. Choisissez parmi {', '.join(MODELS)}.")
+        raise ValueError(f"Modèle inconnu : {name!r}. Choisissez parmi {', '.join(MODELS)}.")
     return MODELS[name]

@@ -15,7 +15,7 @@ def check_experts(n_experts: int, n_active: int) -> None:
     """Vérifie que l’on active au moins un expert et au plus tous."""
     if not 1 <= n_active <= n_experts:
         raise ValueError(
-            f"n_active = {n_active} pour n_experts = {n_experts} : chaque jeton traverse au moins "
+            f"n_active = {n_active} pour n_experts = {n_experts} : chaque jeton traverse au moins "
             "un expert et au plus tous. Choisissez 1 ≤ n_active ≤ n_experts."
         )
 

@@ -77,7 +77,7 @@ class SwitchConfig:
     def __post_init__(self):
         for name, value in vars(self).items():
             if type(value) is int and value < 1 and name != "pad_id":
-                raise ValueError(f"{name} = {value} : il faut un entier strictement positif.")
+                raise ValueError(f"{name} = {value} : il faut un entier strictement positif.")
         check_heads(self.d_model, self.n_heads, self.n_heads, self.head_dim)
 
 

@@ -1,0 +1,99 @@
+"""La loi de Chinchilla : quelle taille et combien de jetons pour un calcul donné.
+
+L(N, D) = E + A / N^α + B / D^β, en nats par jeton : ce qui reste de hasard dans la langue, ce que
+coûte un modèle trop petit, ce que coûte un texte trop court. Constantes de Hoffmann et al. 2022,
+§D.3, ajustées sur leurs modèles et leur corpus : ailleurs, ce ne sont que des ordres de grandeur.
+"""
+
+import math
+from dataclasses import dataclass
+
+from scipy.optimize import minimize_scalar
+
+from course_lib.typography import format_number
+
+ENTROPY, A, B, ALPHA, BETA = 1.69, 406.4, 410.7, 0.34, 0.28
+FLOPS_PER_PARAMETER = 6  # apprentissage : 6 N D ; lecture ou écriture : 2 N par jeton
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Un modèle de `parameters` poids appris sur `tokens` jetons, puis employé (opérations)."""
+
+    parameters: float
+    tokens: float
+    loss: float
+    training_flops: float
+    inference_flops: float = 0.0
+
+    @property
+    def total_flops(self) -> float:
+        """Apprentissage et emploi réunis."""
+        return self.training_flops + self.inference_flops
+
+
+def loss(parameters: float, tokens: float) -> float:
+    """Perte attendue, en nats par jeton. Source : Hoffmann et al. 2022, équation 10."""
+    _check_positive(parameters=parameters, tokens=tokens)
+    return ENTROPY + A / parameters**ALPHA + B / tokens**BETA
+
+
+def optimal(compute: float) -> Plan:
+    """Le meilleur modèle pour `compute` opérations d’apprentissage, sous 6 N D = compute.
+
+    Forme close : N = G (C/6)^(β/(α+β)), D = (C/6)/N, G = (αA/βB)^(1/(α+β)).
+    Source : Hoffmann et al. 2022, équation 4. ValueError si `compute` n’est pas positif.
+    """
+    _check_positive(compute=compute)
+    product = compute / FLOPS_PER_PARAMETER
+    scale = (ALPHA * A / (BETA * B)) ** (1 / (ALPHA + BETA))
+    parameters = scale * product ** (BETA / (ALPHA + BETA))
+    tokens = product / parameters
+    return Plan(parameters, tokens, loss(parameters, tokens), compute)
+
+
+def tokens_needed(parameters: float, target_loss: float) -> float:
+    """Jetons qu’il faut à un modèle de cette taille pour atteindre la perte, ou ∞."""
+    _check_positive(parameters=parameters)
+    _check_target(target_loss)
+    gap = target_loss - ENTROPY - A / parameters**ALPHA
+    return (B / gap) ** (1 / BETA) if gap > 0 else math.inf
+
+
+def cheapest_model(target_loss: float, inference_tokens: float = 0.0) -> Plan:
+    """Le modèle le moins coûteux, apprentissage et emploi réunis, pour une perte donnée.
+
+    Minimise 6 N D + 2 N T, où T = `inference_tokens` : un modèle très employé gagne à être plus
+    petit et à lire plus de texte. ValueError si la perte est sous le hasard de la langue.
+    """
+    _check_target(target_loss)
+    if not 0 <= inference_tokens < math.inf:
+        raise ValueError(
+            f"inference_tokens = {inference_tokens} : il faut un nombre de jetons positif ou nul."
+        )
+    smallest = (A / (target_loss - ENTROPY)) ** (1 / ALPHA)  # il y faudrait un texte infini
+
+    def log_cost(log_ratio: float) -> float:
+        parameters = smallest * math.exp(log_ratio)
+        tokens = tokens_needed(parameters, target_loss)
+        return math.log(parameters) + math.log(6 * tokens + 2 * inference_tokens)
+
+    found = minimize_scalar(log_cost, bounds=(1e-6, 12), method="bounded", options={"xatol": 1e-9})
+    parameters = smallest * math.exp(found.x)
+    tokens = tokens_needed(parameters, target_loss)
+    training, inference = 6 * parameters * tokens, 2 * parameters * inference_tokens
+    return Plan(parameters, tokens, loss(parameters, tokens), training, inference)
+
+
+def _check_positive(**values: float) -> None:
+    for name, value in values.items():
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name} = {value} : il faut un nombre strictement positif et fini.")
+
+
+def _check_target(target_loss: float) -> None:
+    if not ENTROPY < target_loss < math.inf:
+        raise ValueError(
+            f"target_loss = {target_loss} : aucune taille n’y suffit, car la loi garde "
+            f"{format_number(ENTROPY)} nats de hasard par jeton. Visez une perte plus grande."
+        )
