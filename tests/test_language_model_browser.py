@@ -540,9 +540,10 @@ def test_the_bundle_lives_as_an_anywidget_does(browser, site, models):
 
 @pytest.mark.parametrize("name", ["dense", "dense-dark"])
 def test_no_accessibility_fault_on_a_wide_or_narrow_screen(open_page, name):
+    page = open_page(name)
+    page.evaluate(AXE)
     for width in (1200, 390):
-        page = open_page(name, viewport={"width": width, "height": 900})
-        page.evaluate(AXE)
+        page.set_viewport_size({"width": width, "height": 900})
         result = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
         assert [(v["id"], [n["html"] for n in v["nodes"]]) for v in result["violations"]] == []
         assert page.evaluate("document.documentElement.scrollWidth") <= width
