@@ -320,3 +320,15 @@ def test_other_refusals(small):
     torch.nn.init.constant_(small.norm.weight, float("nan"))
     with pytest.raises(ValueError, match="pas des nombres finis"):
         generate(small, [[1]], 5)
+
+
+def test_the_cache_forgets_only_what_it_holds(small):
+    cache = small.new_cache(1, 6)
+    small(torch.tensor([[1, 2, 3, 4]]), cache=cache)
+    before = [block.self_attention.read()[1].clone() for block in cache.blocks]
+    cache.drop_first(3)
+    assert cache.length == 1
+    for block, values in zip(cache.blocks, before, strict=True):
+        assert_close(block.self_attention.read()[1], values[:, :, 3:])
+    with pytest.raises(ValueError, match="oublier 2 positions : la mémoire cache en tient 1"):
+        cache.drop_first(2)
