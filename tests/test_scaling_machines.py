@@ -55,7 +55,7 @@ def test_impossible_projects_are_refused():
         decoding_speed(GIANT.config, H100)
     with pytest.raises(ValueError, match="encodeur n’écrit pas"):
         decoding_speed(MODELS["BERT-base"].config, H100)
-    with pytest.raises(ValueError, match=r"utilisation = 40 .* donnez 0\.4"):
+    with pytest.raises(ValueError, match=r"utilisation = 40.* donnez 0\.4"):
         giant_cost(utilisation=40)
     with pytest.raises(ValueError, match="n_machines = 0"):
         giant_cost(0)

@@ -180,8 +180,8 @@ def decoding_speed(
         needed = math.ceil(held.total / machine.memory)
         raise ValueError(
             f"Le modèle demande {format_number(held.total / 1e9, 1)} Go et {machine.name} en a "
-            f"{format_number(n_machines * machine.memory / 1e9, 1)} : prenez n_machines={needed}, ou un format "
-            "plus petit (dtype)."
+            f"{format_number(n_machines * machine.memory / 1e9, 1)} : prenez "
+            f"n_machines={needed}, ou un format plus petit (dtype)."
         )
     weights = held.weights
     if batch_size == 1:
