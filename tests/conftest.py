@@ -6,7 +6,12 @@ import shutil
 import threading
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# Une machine chargée ralentit un essai sans le rendre faux.
+hypothesis.settings.register_profile("cours", deadline=None)
+hypothesis.settings.load_profile("cours")
 
 ROOT = Path(__file__).resolve().parent.parent
 # Aucun nom ne se résout, hormis la machine elle-même : une ressource externe échoue à coup sûr.
