@@ -1,0 +1,82 @@
+"""Le petit LLM : ses fichiers se refont, se relisent et disent vrai."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from course_lib.experiments import base_model
+from course_lib.experiments.base_model import __main__ as command
+from course_lib.experiments.story_task import build_task, oracle_score, score_network
+from course_lib.transformer import count_parameters
+
+PROBES = 200
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return base_model.load_base_model()
+
+
+def test_record_tells_the_size_and_the_share(shipped):
+    record = base_model.load_training_record()
+    assert record["parameters"] == count_parameters(shipped[0])
+    test = record["test"]
+    assert test["kl_share"] == pytest.approx(test["kl"] / test["entropy"], abs=1e-4)
+    assert record["curve"][-1]["step"] == record["training"]["n_steps"]
+
+
+def test_shipped_weights_reach_the_recorded_distance(shipped):
+    model, tokenizer = shipped
+    task = build_task(1, PROBES, 0, "test", tokenizer)
+    score, oracle = score_network(model, task), oracle_score(task)
+    assert 0 < score.kl < 0.03 * oracle.nats, "moins de 3 % de l’entropie"
+    recorded = base_model.load_training_record()["test"]["kl"]
+    assert score.kl == pytest.approx(recorded, rel=0.25)  # les 200 premières histoires du test
+
+
+def test_shipped_model_is_in_single_precision_and_ready(shipped):
+    model, tokenizer = shipped
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert not model.training
+    assert tokenizer.vocab_size == model.embedding.tokens.num_embeddings
+
+
+def test_command_remakes_every_file(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(command, "N_TEST", 11)
+    assert command.main(["--stories", "24", "--output", str(tmp_path)]) == 0
+    assert "de l’entropie d’une histoire" in capsys.readouterr().out
+    _, tokenizer = base_model.load_base_model(tmp_path)
+    assert tokenizer.encode("Il était une fois") == shipped_ids("Il était une fois")
+    record = base_model.load_training_record(tmp_path)
+    assert record["training"]["n_steps"] == 3
+    assert record["test"]["stories"] == 11
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "training.json",
+    ]
+
+
+def shipped_ids(text):
+    return base_model.load_base_model()[1].encode(text)
+
+
+@pytest.mark.parametrize("missing", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_a_missing_file_names_the_command(tmp_path, missing):
+    folder = tmp_path / "petit_llm"
+    shutil.copytree(base_model.FOLDER, folder)
+    (folder / missing).unlink()
+    with pytest.raises(FileNotFoundError, match=f"{missing}.*python -m course_lib.experiments"):
+        base_model.load_base_model(folder)
+
+
+def test_weights_of_another_shape_are_refused(tmp_path):
+    folder = tmp_path / "petit_llm"
+    shutil.copytree(base_model.FOLDER, folder)
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    (folder / "config.json").write_text(json.dumps(config | {"d_ff": 64}), encoding="utf-8")
+    with pytest.raises(ValueError, match="diffère"):
+        base_model.load_base_model(folder)
