@@ -9,6 +9,7 @@ import torch
 from course_lib.experiments import base_model
 from course_lib.experiments.base_model import __main__ as command
 from course_lib.experiments.story_task import build_task, oracle_score, score_network
+from course_lib.scaling import find_model
 from course_lib.transformer import count_parameters
 
 PROBES = 200
@@ -80,3 +81,7 @@ def test_weights_of_another_shape_are_refused(tmp_path):
     (folder / "config.json").write_text(json.dumps(config | {"d_ff": 64}), encoding="utf-8")
     with pytest.raises(ValueError, match="diffère"):
         base_model.load_base_model(folder)
+
+
+def test_scaling_knows_the_shipped_shape():
+    assert find_model("petit LLM").config == base_model.SHAPE

@@ -205,7 +205,7 @@ _ALL = (
         "petit LLM",
         2026,
         LlamaConfig(
-            vocab_size=1024, context_length=256, d_model=128, n_layers=2, n_heads=4, d_ff=320
+            vocab_size=1536, context_length=256, d_model=128, n_layers=2, n_heads=4, d_ff=256
         ),
         None,
         "ce cours",
