@@ -1,5 +1,6 @@
 """Les corpus du cours : le micro-monde, dont la loi est connue, et le texte de l’utilisateur."""
 
+from course_lib.corpora.judge import RULES, Verdict, is_story, judge_story
 from course_lib.corpora.kernel import Draw
 from course_lib.corpora.splits import SPLITS, split_of
 from course_lib.corpora.stories import (
@@ -10,6 +11,7 @@ from course_lib.corpora.stories import (
     generate_stories,
     story_entropy,
 )
+from course_lib.corpora.story_reader import Fault
 from course_lib.corpora.translation import (
     PAIR_SPLITS,
     famous_pair,
@@ -27,18 +29,23 @@ from course_lib.corpora.user_text import read_text
 __all__ = [
     "NO_COUNTERPART",
     "PAIR_SPLITS",
+    "RULES",
     "SKILLS",
     "SPLITS",
     "Clause",
     "Draw",
+    "Fault",
     "Meaning",
     "Probe",
     "Story",
     "TranslationPair",
+    "Verdict",
     "detokenize_french",
     "famous_pair",
     "generate_pairs",
     "generate_stories",
+    "is_story",
+    "judge_story",
     "minimal_pairs",
     "read_text",
     "split_of",
