@@ -3,6 +3,7 @@
 Un nombre s'écrit « 1 234,5 », un pourcentage « 12,3 % » ; l'espace qui précède « ; » est fine.
 """
 
+import math
 import re
 
 NO_BREAK = "\u00a0"
@@ -30,6 +31,45 @@ def format_number(value: float, digits: int | None = None) -> str:
 def format_percent(ratio: float, digits: int = 0) -> str:
     """Écrit un rapport en pour cent : `format_percent(0.123, 1)` donne « 12,3 % »."""
     return format_number(100 * float(ratio), digits) + NO_BREAK + "%"
+
+
+_SCALES = ((1e12, "billion"), (1e9, "milliard"), (1e6, "million"))  # 1 billion = 10¹²
+_SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+
+
+def large_number(value: float) -> str:
+    """Écrit un grand nombre en mots : « 124 millions », « 1,57 billion », « 3,1 × 10²³ ».
+
+    Trois chiffres significatifs au plus, ou la partie entière. Le pluriel commence à deux.
+    """
+    number = float(value)
+    magnitude = abs(number)
+    if not 1e6 <= magnitude < math.inf:
+        return _three_figures(number)
+    if magnitude >= 1e15:
+        return power_of_ten(number)
+    scale, word = next(pair for pair in _SCALES if magnitude >= pair[0])
+    plural = "s" if magnitude / scale >= 2 else ""
+    return f"{_three_figures(number / scale)}{NO_BREAK}{word}{plural}"
+
+
+def power_of_ten(value: float) -> str:
+    """Écrit « 10⁹ » ou « 3,1 × 10²³ » ; sous le million, le nombre lui-même."""
+    number = float(value)
+    if not 1e6 <= abs(number) < math.inf:
+        return _three_figures(number)
+    exponent = math.floor(math.log10(abs(number)) + 1e-9)
+    power = f"10{str(exponent).translate(_SUPERSCRIPTS)}"
+    mantissa = format_number(number / 10**exponent, 1).removesuffix(",0")
+    return power if mantissa == "1" else f"{mantissa}{NO_BREAK}×{NO_BREAK}{power}"
+
+
+def _three_figures(number: float) -> str:
+    """Trois chiffres significatifs, sans zéro inutile ; les entiers gardent tous leurs chiffres."""
+    if not 1 <= abs(number) < math.inf:
+        return format_number(number)
+    text = format_number(number, max(0, 2 - math.floor(math.log10(abs(number)))))
+    return text.rstrip("0").rstrip(",") if "," in text else text
 
 
 def french_spaces(text: str) -> str:

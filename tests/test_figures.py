@@ -32,6 +32,36 @@ def build_all() -> dict[str, Figure]:
         ),
         "strips": figures.seed_strips({"0": [0.5, 1.0, 1.5], "1": [2.0]}, x_label="Δ"),
         "ladder": figures.tokenization_ladder(),
+        "shares": figures.share_bars(
+            {"petit": {"tête": 3, "corps": 7}, "grand": {"tête": 1, "corps": 99}}
+        ),
+        "sizes": figures.size_curve(
+            [1e4, 1e5, 1e6],
+            draw.random((3, 2)) + 1,
+            laws={"sans plancher": ([1e4, 1e7], [2, 1], [1.8, 0.8], [2.2, 1.2])},
+            ignored=[1e7],
+            ignored_values=[[1.0, 1.1]],
+        ),
+        "map": figures.log_map(
+            {"GPT-2": (1.2e8, 1e10), "Llama-3.1-405B": (4e11, 1.5e13)},
+            ([1e8, 1e12], [2e9, 2e13]),
+            line_label="20 jetons par paramètre",
+            x_label="paramètres",
+            y_label="jetons lus",
+        ),
+        "log_curves": figures.log_curves(
+            {"a": ([1e9, 1e10, 1e11], [3e22, 1e22, 4e22])},
+            mark_minimum=True,
+            x_label="paramètres",
+            y_label="opérations",
+        ),
+        "panels": figures.probability_panels(
+            {"Il était une": [(" fois", 0.999), (" petite", 0.001)], "Léa": [(" dort", 1.0)]},
+            columns=2,
+        ),
+        "quality": figures.quality_diversity(
+            {"gloutonne": (0.1, 0.9, 0.85, 0.95), "T = 1": (0.5, 0.8, 0.7, 0.9)}, (0.6, 1.0)
+        ),
     }
 
 

@@ -112,3 +112,25 @@ def test_impossible_plans_are_refused():
     with pytest.raises(ValueError, match="compute = 0"):
         chinchilla.optimal(0)
     assert chinchilla.tokens_needed(1e3, 2.0) == np.inf
+
+
+@pytest.mark.parametrize("law", [chinchilla.HOFFMANN, chinchilla.BESIROGLU])
+def test_each_law_has_its_own_optimum(law):
+    plan = chinchilla.optimal(5.9e23, law)
+    assert plan.loss == pytest.approx(chinchilla.loss(plan.parameters, plan.tokens, law))
+    around = [
+        chinchilla.loss(factor * plan.parameters, plan.tokens / factor, law)
+        for factor in (0.9, 0.99, 1.01, 1.1)
+    ]
+    assert min(around) > plan.loss
+    again = chinchilla.cheapest_model(plan.loss, law=law)
+    assert again.parameters == pytest.approx(plan.parameters, rel=1e-4)
+
+
+def test_the_replicated_law_agrees_with_twenty_tokens_per_parameter():
+    """Besiroglu et al. 2024 : l’ajustement refait s’accorde avec la règle, l’imprimé non."""
+    printed, replicated = (
+        chinchilla.optimal(5.76e23, law) for law in (chinchilla.HOFFMANN, chinchilla.BESIROGLU)
+    )
+    assert 15 < replicated.tokens / replicated.parameters < 25
+    assert printed.tokens / printed.parameters > 60

@@ -11,12 +11,14 @@ from course_lib.figures.curves import (
     training_curves,
 )
 from course_lib.figures.diagrams import attention_by_hand, context_diagram, tokenization_ladder
+from course_lib.figures.generation import probability_panels, quality_diversity
 from course_lib.figures.maps import (
     attention_heatmap,
     delta_map,
     sinusoidal_positions,
     skills_heatmap,
 )
+from course_lib.figures.scaling import log_curves, log_map, share_bars, size_curve
 from course_lib.figures.style import COLORS, CourseFigure, french_ticks, new_figure
 from course_lib.figures.transformer import transformer_diagram
 from course_lib.typography import format_number, format_percent
@@ -32,10 +34,16 @@ __all__ = [
     "format_percent",
     "french_ticks",
     "intervention_bars",
+    "log_curves",
+    "log_map",
     "new_figure",
     "perplexity_bars",
+    "probability_panels",
+    "quality_diversity",
     "seed_strips",
+    "share_bars",
     "sinusoidal_positions",
+    "size_curve",
     "skills_heatmap",
     "token_bars",
     "tokenization_ladder",

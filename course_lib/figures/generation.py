@@ -1,0 +1,96 @@
+"""Figures de la génération : jetons suivants, qualité et diversité."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from course_lib.figures.style import (
+    COLORS,
+    INK,
+    MUTED,
+    CourseFigure,
+    color_of,
+    french_ticks,
+    light_grid,
+    new_figure,
+    set_title,
+    styled,
+)
+from course_lib.typography import format_percent, french_spaces
+
+
+@styled
+def probability_panels(
+    panels: Mapping[str, Sequence[tuple[str, float]]],
+    *,
+    columns: int = 1,
+    title: str = "",
+    alt: str | None = None,
+) -> CourseFigure:
+    """Les jetons suivants et leur probabilité, un cadre par début ou par réglage.
+
+    `panels` : titre du cadre → couples (jeton, probabilité), du plus au moins probable.
+    """
+    alt = alt or "Barres de probabilité du jeton suivant : " + " ; ".join(panels)
+    rows, longest = math.ceil(len(panels) / columns), max(map(len, panels.values()))
+    figure, axes = new_figure(
+        rows * (0.55 + 0.26 * longest) + 0.15, alt, rows=rows, columns=columns, squeeze=False
+    )
+    for index, (frame, (name, pairs)) in enumerate(zip(axes.flat, panels.items(), strict=False)):
+        values = [probability for _, probability in pairs]
+        frame.barh(range(len(pairs)), values, color=color_of(index), alpha=0.5, height=0.72)
+        for rank, value in enumerate(values):
+            text = format_percent(value, 0) if value >= 0.005 or value == 0 else "< 1 %"
+            frame.text(value + 0.015, rank, french_spaces(text), va="center", fontsize=10)
+        labels = [token.replace(" ", "␣").replace("\n", "⏎") for token, _ in pairs]
+        frame.set_yticks(range(len(pairs)), labels, fontsize=10.5)
+        frame.set(ylim=(longest - 0.4, -0.6), xlim=(0, 1.18), xticks=[])
+        frame.tick_params(axis="y", length=0)
+        frame.spines["bottom"].set_visible(False)
+        frame.set_title(french_spaces(name), loc="left", fontsize=10.5, fontweight="bold")
+    for frame in axes.flat[len(panels) :]:
+        frame.set_axis_off()
+    if title:
+        figure.suptitle(french_spaces(title), x=0.02, ha="left", fontsize=13, fontweight="bold")
+    return figure
+
+
+@styled
+def quality_diversity(
+    points: Mapping[str, tuple[float, float, float, float]],
+    reference: tuple[float, float] | None = None,
+    *,
+    reference_label: str = "la grammaire",
+    labels: Mapping[str, tuple[float, float]] | None = None,
+    x_label: str = "quadrigrammes distincts (%)",
+    y_label: str = "histoires cohérentes (%)",
+    title: str = "",
+    alt: str | None = None,
+) -> CourseFigure:
+    """Chaque stratégie selon sa diversité et sa qualité, parts de 0 à 1.
+
+    `points` : nom → (diversité, qualité, bas, haut). `reference` : le texte qui sert de modèle.
+    `labels` : décalage en points du nom d’un point, s’il en recouvre un autre.
+    """
+    alt = alt or f"Nuage de points : {y_label} selon {x_label}, {', '.join(points)}"
+    figure, axes = new_figure(4.8, alt)
+    for index, (name, (x, y, low, high)) in enumerate(points.items()):
+        color = color_of(index)
+        axes.plot([100 * x] * 2, [100 * low, 100 * high], color=color, linewidth=1.6)
+        axes.plot(100 * x, 100 * y, "o", color=color, markersize=7, zorder=3)
+        shift = (labels or {}).get(name, (8, 0))
+        side = "left" if shift[0] >= 0 else "right"
+        style = {"fontsize": 10, "color": INK, "ha": side, "va": "center", "zorder": 4}
+        place = (100 * x, 100 * y)
+        axes.annotate(french_spaces(name), place, xytext=shift, textcoords="offset points", **style)
+    if reference is not None:
+        x, y = 100 * reference[0], 100 * reference[1]
+        axes.plot(x, y, "*", color=COLORS["orange"], markersize=16, zorder=5)
+        style = {"fontsize": 10.5, "fontweight": "bold", "color": MUTED, "ha": "right"}
+        axes.annotate(reference_label, (x, y), xytext=(-9, 7), textcoords="offset points", **style)
+    axes.set(xlabel=french_spaces(x_label), ylabel=french_spaces(y_label))
+    for axis in (axes.xaxis, axes.yaxis):
+        french_ticks(axis)
+    axes.margins(x=0.16, y=0.09)
+    light_grid(axes, "both")
+    set_title(axes, title)
+    return figure

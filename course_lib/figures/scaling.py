@@ -1,0 +1,172 @@
+"""Figures de la taille : parts d’un modèle, lois d’échelle, cartes logarithmiques."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from course_lib.figures.maps import as_array
+from course_lib.figures.style import (
+    INK,
+    MUTED,
+    CourseFigure,
+    check_lengths,
+    color_of,
+    light_grid,
+    new_figure,
+    set_title,
+    styled,
+)
+from course_lib.typography import french_spaces, power_of_ten
+
+Bands = Mapping[str, tuple[Any, Any, Any, Any]]  # nom → (x, estimation, bas, haut)
+
+
+@styled
+def share_bars(
+    parts: Mapping[str, Mapping[str, float]], *, title: str = "", alt: str | None = None
+) -> CourseFigure:
+    """Une barre par modèle, coupée selon ses parties ; chaque barre fait cent pour cent.
+
+    `parts` : modèle → partie → quantité. Les parties vides partout n’ont pas de légende.
+    """
+    names = [n for n in next(iter(parts.values())) if any(model[n] > 0 for model in parts.values())]
+    alt = alt or f"Barres empilées : part de {', '.join(names)} dans {', '.join(parts)}"
+    figure, axes = new_figure(1.4 + 0.46 * len(parts), alt)
+    for row, model in enumerate(parts.values()):
+        total, left = sum(model.values()), 0.0
+        for index, name in enumerate(names):
+            share = 100 * model[name] / total
+            label = name if row == 0 else None
+            axes.barh(row, share, left=left, height=0.66, color=color_of(index), label=label)
+            if share >= 9:
+                x = left + share / 2
+                text = f"{share:.0f}\u00a0%"
+                axes.text(x, row, text, ha="center", va="center", color="white", fontsize=10.5)
+            left += share
+    axes.set_yticks(range(len(parts)), list(parts))
+    axes.set(xlim=(0, 100), ylim=(len(parts) - 0.5, -0.5))
+    axes.set_xlabel(french_spaces("part des paramètres (%)"))
+    axes.tick_params(axis="y", length=0)
+    figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=10.5)
+    set_title(axes, title)
+    return figure
+
+
+@styled
+def size_curve(
+    sizes: Sequence[float],
+    values: Any,
+    *,
+    laws: Bands | None = None,
+    ignored: Sequence[float] = (),
+    ignored_values: Any = (),
+    x_label: str = "paramètres",
+    y_label: str = "divergence (nats par histoire)",
+    title: str = "",
+    alt: str | None = None,
+) -> CourseFigure:
+    """Une mesure selon la taille, en échelles logarithmiques : un point par graine.
+
+    `values` : tableau (tailles, graines). `laws` : des lois et leur bande d’incertitude, par nom.
+    `ignored`, `ignored_values` : des tailles que les lois n’ont pas vues, en creux.
+    """
+    values = as_array(values)
+    check_lengths(sizes=sizes, values=values)
+    alt = alt or f"Nuage de points : {y_label} selon le nombre de paramètres"
+    figure, axes = new_figure(4.2, alt)
+    for index, (name, band) in enumerate((laws or {}).items(), start=1):
+        x, center, low, high = (as_array(column) for column in band)
+        color = color_of(index)
+        axes.fill_between(x, low, high, color=color, alpha=0.16, linewidth=0)
+        axes.plot(x, center, color=color, linewidth=2, label=french_spaces(name))
+    _dots(axes, sizes, values, filled=True)
+    if len(ignored):
+        _dots(axes, ignored, as_array(ignored_values), filled=False)
+    else:
+        axes.plot(sizes, np.median(values, 1), color=color_of(0), linewidth=1.6)
+    _log_axes(axes, x_label, y_label)
+    if laws:
+        axes.legend(frameon=False)
+    set_title(axes, title)
+    return figure
+
+
+def _dots(axes: Any, sizes: Sequence[float], values: np.ndarray, *, filled: bool) -> None:
+    """Un rond par graine, plein si la mesure a servi à ajuster."""
+    face = color_of(0) if filled else "white"
+    for size, row in zip(sizes, values, strict=True):
+        style = {"markersize": 6, "markerfacecolor": face, "markeredgecolor": color_of(0)}
+        axes.plot([size] * len(row), row, "o", color=color_of(0), zorder=3, **style)
+
+
+@styled
+def log_map(
+    points: Mapping[str, tuple[float, float]],
+    line: tuple[Any, Any] | None = None,
+    *,
+    line_label: str = "",
+    x_label: str,
+    y_label: str,
+    title: str = "",
+    alt: str | None = None,
+) -> CourseFigure:
+    """Des points nommés sur une carte logarithmique, et une ligne de référence."""
+    alt = alt or f"Carte, {y_label} selon {x_label} : {', '.join(points)}"
+    figure, axes = new_figure(4.6, alt)
+    if line is not None:
+        axes.plot(*line, color=MUTED, linestyle="--", linewidth=1.6, label=line_label)
+        axes.legend(frameon=False, loc="lower right")
+    for index, (name, (x, y)) in enumerate(points.items()):
+        axes.plot(x, y, "o", color=color_of(index), markersize=7, zorder=3)
+        style = {"fontsize": 10, "color": INK, "va": "center", "zorder": 4}
+        # À droite de la moyenne des points, le nom s’écrit à gauche : il reste dans le cadre.
+        right = math.log(x) > np.mean([math.log(value) for value, _ in points.values()])
+        shift, side = (-8, "right") if right else (8, "left")
+        offset = {"xytext": (shift, 0), "textcoords": "offset points"}
+        axes.annotate(name, (x, y), ha=side, **offset, **style)
+    _log_axes(axes, x_label, y_label)
+    set_title(axes, title)
+    return figure
+
+
+@styled
+def log_curves(
+    curves: Mapping[str, tuple[Any, Any]],
+    *,
+    mark_minimum: bool = False,
+    x_label: str,
+    y_label: str,
+    title: str = "",
+    alt: str | None = None,
+) -> CourseFigure:
+    """Des courbes (x, y) en échelles logarithmiques ; `mark_minimum` marque le creux de chacune."""
+    alt = alt or f"Courbes, {y_label} selon {x_label} : {', '.join(curves)}"
+    figure, axes = new_figure(4.2, alt)
+    for index, (name, (x, y)) in enumerate(curves.items()):
+        x, y, color = as_array(x), as_array(y), color_of(index)
+        axes.plot(x, y, color=color, linewidth=2.2, label=french_spaces(name))
+        if mark_minimum:
+            lowest = int(np.argmin(y))
+            axes.plot(x[lowest], y[lowest], "o", color=color, markersize=9, zorder=3)
+    _log_axes(axes, x_label, y_label)
+    axes.legend(frameon=False)
+    set_title(axes, title)
+    return figure
+
+
+def _log_axes(axes: Any, x_label: str, y_label: str) -> None:
+    """Deux échelles logarithmiques, graduées de nombres que l’on sait lire."""
+    axes.set(xscale="log", yscale="log", xlabel=french_spaces(x_label))
+    axes.set_ylabel(french_spaces(y_label))
+    for axis, limits, room in (
+        (axes.xaxis, axes.get_xlim(), 1.5),
+        (axes.yaxis, axes.get_ylim(), 3),
+    ):
+        decades = math.log10(limits[1] / limits[0])
+        axis.set_major_locator(LogLocator(subs=(1.0,) if decades > room else (1.0, 2.0, 5.0)))
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(value)))
+    light_grid(axes, "both")
