@@ -48,9 +48,12 @@ def large_number(value: float) -> str:
         return _three_figures(number)
     if magnitude >= 1e15:
         return power_of_ten(number)
+    # 999,9 millions s’arrondit à un milliard : on choisit le mot après l’arrondi.
+    magnitude = float(f"{magnitude:.2e}")
     scale, word = next(pair for pair in _SCALES if magnitude >= pair[0])
     plural = "s" if magnitude / scale >= 2 else ""
-    return f"{_three_figures(number / scale)}{NO_BREAK}{word}{plural}"
+    scaled = math.copysign(magnitude, number) / scale
+    return f"{_three_figures(scaled)}{NO_BREAK}{word}{plural}"
 
 
 def power_of_ten(value: float) -> str:
@@ -58,6 +61,7 @@ def power_of_ten(value: float) -> str:
     number = float(value)
     if not 1e6 <= abs(number) < math.inf:
         return _three_figures(number)
+    number = float(f"{number:.1e}")  # 9,96 × 10⁹ s’arrondit à 10¹⁰
     exponent = math.floor(math.log10(abs(number)) + 1e-9)
     power = f"10{str(exponent).translate(_SUPERSCRIPTS)}"
     mantissa = format_number(number / 10**exponent, 1).removesuffix(",0")

@@ -3,6 +3,7 @@
 from course_lib.widgets.attention import AttentionExplorer
 from course_lib.widgets.base import CourseWidget
 from course_lib.widgets.language_model import LanguageModelWidget
+from course_lib.widgets.planner import ScalingPlanner
 from course_lib.widgets.quiz import Choice, Question, Quiz
 from course_lib.widgets.tokenizer import TokenizerExplorer
 
@@ -13,5 +14,6 @@ __all__ = [
     "LanguageModelWidget",
     "Question",
     "Quiz",
+    "ScalingPlanner",
     "TokenizerExplorer",
 ]
