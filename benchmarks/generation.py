@@ -8,13 +8,14 @@ l’autre. La compilation des noyaux numba a lieu avant la mesure. Le tableau es
 benchmarks/resultats/generation.md.
 """
 
-import os
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from report import markdown_table, write_report
+from tqdm import tqdm
 from transformers import LlamaConfig as ReferenceConfig
 from transformers import LlamaForCausalLM
 
@@ -90,22 +91,14 @@ def measure(writers: list[Callable], repetitions: int) -> list[list[float]]:
     return rounds
 
 
-def row(shape: dict[str, int], batch: int, n_new: int, repetitions: int) -> str:
+def row(shape: dict[str, int], batch: int, n_new: int, repetitions: int) -> list[str]:
     """Une ligne du tableau : débits médians, et rapports médians à `transformers`."""
     writers, size = contenders(shape, batch, n_new)
     rounds = measure(writers, repetitions)
     rates = [batch * n_new / statistics.median(times) for times in zip(*rounds, strict=True)]
     ratios = [statistics.median(times[0] / times[i] for times in rounds) for i in (1, 2)]
     cells = [format_number(size, 0), str(batch), *(format_number(rate, 0) for rate in rates)]
-    return "| " + " | ".join(cells + [f"× {format_number(ratio, 1)}" for ratio in ratios]) + " |"
-
-
-def write_results(lines: list[str]) -> None:
-    """Écrit le tableau d’un coup : un lecteur ne voit jamais un fichier à moitié fait."""
-    RESULTS.parent.mkdir(exist_ok=True)
-    temporary = RESULTS.with_name(f".{RESULTS.name}.{os.getpid()}")
-    temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    os.replace(temporary, RESULTS)
+    return cells + [f"× {format_number(ratio, 1)}" for ratio in ratios]
 
 
 def main() -> None:
@@ -116,23 +109,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="fils de calcul de PyTorch")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    lines = [
-        "# Vitesse d’écriture",
-        "",
-        "Refaire : `python benchmarks/generation.py`. Jetons par seconde de processeur, choix",
+    cases = [(shape, batch) for shape in SHAPES for batch in (1, 16)]
+    rows = [row(*case, options.tokens, options.repetitions) for case in tqdm(cases, leave=False)]
+    headers = ("paramètres", "lot", "transformers", "cours, PyTorch", "cours, numba")
+    headers = (*headers, "rapport PyTorch", "rapport numba")
+    note = (
+        "Refaire : `python benchmarks/generation.py`. Jetons par seconde de processeur, choix "
         f"glouton, {options.tokens} jetons après une amorce de {PROMPT_LENGTH}, "
-        f"{options.threads} fil, médiane de {options.repetitions} tours.",
-        "",
-        "| paramètres | lot | transformers | cours, PyTorch | cours, numba | rapport PyTorch "
-        "| rapport numba |",
-        "|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    print("\n".join(lines), flush=True)
-    for shape in SHAPES:
-        for batch in (1, 16):
-            lines.append(row(shape, batch, options.tokens, options.repetitions))
-            print(lines[-1], flush=True)
-    write_results(lines)
+        f"{options.threads} fil, médiane de {options.repetitions} tours."
+    )
+    write_report(RESULTS, "Vitesse d’écriture", note, markdown_table(headers, rows))
 
 
 if __name__ == "__main__":

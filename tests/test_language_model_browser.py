@@ -400,7 +400,7 @@ def test_keyboard_alone_goes_through_everything(open_page):
     page.keyboard.press("Control+A")
     page.keyboard.type("Un chat")
     reached = []
-    for _ in range(20):
+    for _ in range(22):
         page.keyboard.press("Tab")
         reached.append(
             page.evaluate("""() => { const e = document.activeElement;
@@ -410,10 +410,11 @@ def test_keyboard_alone_goes_through_everything(open_page):
         )
     names = [name for name, _ in reached]
     assert names[:2] == ["Continuer", "Effacer"]
-    for wanted in ("Température", "Top-k", "Top-p", "Graine", "Couche", "Tête"):
+    fields = ("Température", "Top-k", "Top-p", "Min-p", "Pénalité de répétition", "Graine")
+    for wanted in (*fields, "Couche", "Tête"):
         assert any(wanted in name for name in names), wanted
     assert sum(name.startswith("Ajouter") for name in names) == 10
-    inside = reached[: 2 + 4 + 10 + 2]
+    inside = reached[: 2 + len(fields) + 10 + 2]
     assert all(visible for _, visible in inside)
 
 
@@ -426,6 +427,22 @@ def test_keyboard_adds_a_token_and_keeps_its_place(open_page):
     assert text.startswith(PROMPT) and len(text) > len(PROMPT)
     assert "\\x" in expected or text == PROMPT + expected.replace("⏎", "\n")
     assert page.evaluate("document.activeElement.matches('.cw-next li:nth-child(3) button')")
+
+
+def test_every_setting_reaches_the_predictions(open_page):
+    page = open_page()
+
+    def shown() -> str:
+        return page.locator(".cw-next").inner_text()
+
+    plain = shown()
+    for label, value in (("Min-p", "1"), ("Pénalité de répétition", "2"), ("Température", "3")):
+        field = page.get_by_label(label)
+        initial = field.input_value()
+        field.fill(value)
+        assert shown() != plain, label
+        field.fill(initial)
+        assert shown() == plain, label
 
 
 def test_generation_is_seeded_stops_and_clears(open_page):

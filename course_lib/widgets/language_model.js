@@ -43,12 +43,20 @@ function samplingControls(onChange) {
   const temperature = numberField("Température", { min: 0, max: 5, step: 0.1, value: 1 }, onChange);
   const topK = numberField("Top-k (0\u00a0: tous)", { min: 0, max: 100, step: 1, value: 0 }, onChange);
   const topP = numberField("Top-p", { min: 0.05, max: 1, step: 0.05, value: 1 }, onChange);
+  const minP = numberField("Min-p", { min: 0, max: 1, step: 0.05, value: 0 }, onChange);
+  const penalty = numberField("Pénalité de répétition", { min: 1, max: 2, step: 0.1, value: 1 }, onChange);
   const seed = numberField("Graine", { min: 0, max: 999999, step: 1, value: 0 }, onChange);
-  const fields = [temperature, topK, topP, seed].map(({ node }) => node);
+  const fields = [temperature, topK, topP, minP, penalty, seed].map(({ node }) => node);
   const legend = h("legend", {}, "Réglages du tirage");
   return {
     node: h("fieldset", { class: "cw-fieldset" }, legend, h("div", { class: "cw-controls" }, ...fields)),
-    settings: () => ({ temperature: temperature.read(), topK: Math.round(topK.read()), topP: topP.read() }),
+    settings: () => ({
+      temperature: temperature.read(),
+      topK: Math.round(topK.read()),
+      topP: topP.read(),
+      minP: minP.read(),
+      repetitionPenalty: penalty.read(),
+    }),
     seed: () => Math.round(seed.read()),
   };
 }
