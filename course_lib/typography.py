@@ -33,12 +33,12 @@ def format_percent(ratio: float, digits: int = 0) -> str:
     return format_number(100 * float(ratio), digits) + NO_BREAK + "%"
 
 
-_SCALES = ((1e12, "billion"), (1e9, "milliard"), (1e6, "million"))  # 1 billion = 10¹²
+_SCALES = ((1e9, "milliard"), (1e6, "million"))  # « billion » prêterait à confusion
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
 def large_number(value: float) -> str:
-    """Écrit un grand nombre en mots : « 124 millions », « 1,57 billion », « 3,1 × 10²³ ».
+    """Écrit un grand nombre en mots : « 124 millions », « 15 000 milliards », « 3,1 × 10²³ ».
 
     Trois chiffres significatifs au plus, ou la partie entière. Le pluriel commence à deux.
     """
@@ -49,11 +49,10 @@ def large_number(value: float) -> str:
     if magnitude >= 1e15:
         return power_of_ten(number)
     # 999,9 millions s’arrondit à un milliard : on choisit le mot après l’arrondi.
-    magnitude = float(f"{magnitude:.2e}")
-    scale, word = next(pair for pair in _SCALES if magnitude >= pair[0])
-    plural = "s" if magnitude / scale >= 2 else ""
-    scaled = math.copysign(magnitude, number) / scale
-    return f"{_three_figures(scaled)}{NO_BREAK}{word}{plural}"
+    rounded = float(f"{magnitude:.2e}")
+    scale, word = next(pair for pair in _SCALES if rounded >= pair[0])
+    plural = "s" if rounded / scale >= 2 else ""
+    return f"{_three_figures(number / scale)}{NO_BREAK}{word}{plural}"
 
 
 def power_of_ten(value: float) -> str:

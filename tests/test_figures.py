@@ -36,11 +36,15 @@ def build_all() -> dict[str, Figure]:
             {"petit": {"tête": 3, "corps": 7}, "grand": {"tête": 1, "corps": 99}}
         ),
         "sizes": figures.size_curve(
-            [1e4, 1e5, 1e6],
-            draw.random((3, 2)) + 1,
+            {
+                "ajustées": ([1e4, 1e5, 1e6], draw.random((3, 2)) + 1),
+                "prédites": ([1e7], [[1.0, 1.1]]),
+            },
             laws={"sans plancher": ([1e4, 1e7], [2, 1], [1.8, 0.8], [2.2, 1.2])},
-            ignored=[1e7],
-            ignored_values=[[1.0, 1.1]],
+            hollow=("prédites",),
+        ),
+        "two_sizes": figures.size_curve(
+            {"court": ([1e4, 1e5], [[3, 4], [2, 3]]), "long": ([1e4, 1e5], [[3, 3], [1, 2]])}
         ),
         "map": figures.log_map(
             {"GPT-2": (1.2e8, 1e10), "Llama-3.1-405B": (4e11, 1.5e13)},

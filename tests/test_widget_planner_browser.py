@@ -421,7 +421,7 @@ NUMBERS = """async () => {
 
 def test_numbers_are_written_in_french(open_page):
     assert open_page().evaluate(NUMBERS) == [
-        *("124,4 millions", "405,9 milliards", "1,57 billion", "3,8 × 10²⁵", "10²⁶"),
+        *("124,4 millions", "405,9 milliards", "1 571 milliards", "3,8 × 10²⁵", "10²⁶"),
         *("786 432", "31 millions d’euros", "1,2 million d’heures", "20 millions de tonnes"),
         *("8,56 euros", "moins d’un centime", "1,5 euro", "2,5 Go", "3,14 To", "4 000 Po"),
         *("12 octets", "moins d’une seconde", "1,02 minute", "1,5 heure", "3 jours", "100 années"),

@@ -48,15 +48,25 @@ def central_rate(d_model: int) -> float:
     return min(MAX_RATE, RULE_RATE * RULE_WIDTH / d_model)
 
 
+def rate_for(d_model: int, budget: str = "court") -> float:
+    """Le taux d’une largeur : le meilleur essayé au budget court, moitié moindre au budget long.
+
+    Un apprentissage plus long supporte de plus petits pas. La plus grande largeur, dont le taux est
+    déjà le plus petit, garde le sien.
+    """
+    best = BEST_RATES[d_model]
+    return best / 2 if budget == "long" and best > min(BEST_RATES.values()) else best
+
+
 def setting_for(d_model: int, learning_rate: float | None = None) -> Setting:
-    """Le réglage d’une largeur, au taux donné ou au meilleur essayé ; têtes d’au moins 8."""
+    """Le réglage d’une largeur, au taux donné ou à celui du budget court ; têtes d’au moins 8."""
     return Setting(
         name=f"largeur {d_model}",
         family="transformer",
         d_model=d_model,
         n_layers=2,
         n_heads=max(1, min(MAX_HEADS, d_model // MIN_HEAD_DIM)),
-        learning_rate=round(learning_rate or BEST_RATES[d_model], 6),
+        learning_rate=round(learning_rate or rate_for(d_model), 6),
     )
 
 
@@ -119,7 +129,7 @@ def main(arguments: list[str] | None = None) -> int:
             done = model_families.measure(settings, [0], "tuning", "validation", *budget)
             settings = [s for width in widths if (s := next_trial(width, done["tuning"]))]
     else:
-        settings = [setting_for(width) for width in widths]
+        settings = [setting_for(width, rate_for(width, options.budget)) for width in widths]
         model_families.measure(settings, options.seeds, "runs", "test", *budget)
     print(f"Mesures écrites dans {output.name}.")
     return 0

@@ -57,12 +57,10 @@ def share_bars(
 
 @styled
 def size_curve(
-    sizes: Sequence[float],
-    values: Any,
+    series: Mapping[str, tuple[Sequence[float], Any]],
     *,
     laws: Bands | None = None,
-    ignored: Sequence[float] = (),
-    ignored_values: Any = (),
+    hollow: Sequence[str] = (),
     x_label: str = "paramètres",
     y_label: str = "divergence (nats par histoire)",
     title: str = "",
@@ -70,36 +68,30 @@ def size_curve(
 ) -> CourseFigure:
     """Une mesure selon la taille, en échelles logarithmiques : un point par graine.
 
-    `values` : tableau (tailles, graines). `laws` : des lois et leur bande d’incertitude, par nom.
-    `ignored`, `ignored_values` : des tailles que les lois n’ont pas vues, en creux.
+    `series` : nom → (tailles, tableau (tailles, graines)). `laws` : des lois et leur bande
+    d’incertitude, par nom ; sans elles, un trait joint les médianes. `hollow` : les séries en
+    creux, que les lois n’ont pas vues.
     """
-    values = as_array(values)
-    check_lengths(sizes=sizes, values=values)
-    alt = alt or f"Nuage de points : {y_label} selon le nombre de paramètres"
+    alt = alt or f"Nuage de points : {y_label} selon le nombre de paramètres, {', '.join(series)}"
     figure, axes = new_figure(4.2, alt)
+    for index, (name, (sizes, values)) in enumerate(series.items()):
+        values, color = as_array(values), color_of(0 if laws else index)
+        check_lengths(sizes=sizes, values=values)
+        face = "white" if name in hollow else color
+        dots = np.repeat(np.asarray(sizes)[:, None], values.shape[1], axis=1)
+        style = {"markersize": 6, "markerfacecolor": face, "markeredgecolor": color, "zorder": 3}
+        axes.plot(dots.ravel(), values.ravel(), "o", label=french_spaces(name), **style)
+        if not laws:
+            axes.plot(sizes, np.median(values, 1), color=color, linewidth=1.6)
     for index, (name, band) in enumerate((laws or {}).items(), start=1):
         x, center, low, high = (as_array(column) for column in band)
         color = color_of(index)
         axes.fill_between(x, low, high, color=color, alpha=0.16, linewidth=0)
         axes.plot(x, center, color=color, linewidth=2, label=french_spaces(name))
-    _dots(axes, sizes, values, filled=True)
-    if len(ignored):
-        _dots(axes, ignored, as_array(ignored_values), filled=False)
-    else:
-        axes.plot(sizes, np.median(values, 1), color=color_of(0), linewidth=1.6)
     _log_axes(axes, x_label, y_label)
-    if laws:
-        axes.legend(frameon=False)
+    axes.legend(frameon=False)
     set_title(axes, title)
     return figure
-
-
-def _dots(axes: Any, sizes: Sequence[float], values: np.ndarray, *, filled: bool) -> None:
-    """Un rond par graine, plein si la mesure a servi à ajuster."""
-    face = color_of(0) if filled else "white"
-    for size, row in zip(sizes, values, strict=True):
-        style = {"markersize": 6, "markerfacecolor": face, "markeredgecolor": color_of(0)}
-        axes.plot([size] * len(row), row, "o", color=color_of(0), zorder=3, **style)
 
 
 @styled
@@ -119,14 +111,13 @@ def log_map(
     if line is not None:
         axes.plot(*line, color=MUTED, linestyle="--", linewidth=1.6, label=line_label)
         axes.legend(frameon=False, loc="lower right")
+    lowest, highest = (choose(x for x, _ in points.values()) for choose in (min, max))
     for index, (name, (x, y)) in enumerate(points.items()):
         axes.plot(x, y, "o", color=color_of(index), markersize=7, zorder=3)
         style = {"fontsize": 10, "color": INK, "va": "center", "zorder": 4}
-        # À droite de la moyenne des points, le nom s’écrit à gauche : il reste dans le cadre.
-        right = math.log(x) > np.mean([math.log(value) for value, _ in points.values()])
-        shift, side = (-8, "right") if right else (8, "left")
-        offset = {"xytext": (shift, 0), "textcoords": "offset points"}
-        axes.annotate(name, (x, y), ha=side, **offset, **style)
+        place = (math.log(x) - math.log(lowest)) / math.log(highest / lowest)
+        side = "left" if place < 0.15 else "right" if place > 0.85 else "center"
+        axes.annotate(name, (x, y), (0, 11), textcoords="offset points", ha=side, **style)
     _log_axes(axes, x_label, y_label)
     set_title(axes, title)
     return figure

@@ -54,7 +54,7 @@ class Stack:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Un modèle en chiffres ; `head_parameters` ne compte pas les poids liés aux embeddings."""
+    """Un modèle en chiffres ; `head_parameters` ne compte pas les poids liés aux incrustations."""
 
     decoder: Stack | None
     encoder: Stack | None

@@ -61,7 +61,7 @@ def _original(name: str, published: int, tokens: float, **sizes: int) -> Model:
     vocab_size = 37000  # BPE commun à l’anglais et à l’allemand
     config = OriginalTransformerConfig(vocab_size, vocab_size, tie_weights=True, **sizes)
     shared = Adjustment(
-        "embeddings de la source et de la cible partagés", -vocab_size * config.d_model
+        "incrustations de la source et de la cible partagées", -vocab_size * config.d_model
     )
     source = "Vaswani et al. 2017, tableau 3"
     return Model(name, 2017, config, published, source, tokens, adjustments=(shared,))

@@ -27,7 +27,7 @@ from course_lib.transformer import (
 )
 
 PART_LABELS = {
-    "embeddings": "embeddings",
+    "embeddings": "incrustations",
     "positions": "positions apprises",
     "attention": "attention",
     "feed_forward": "réseaux",
@@ -50,7 +50,7 @@ def parameter_breakdown(config: object) -> dict[str, int]:
     """Nombre de paramètres de chaque partie, par formule ; leur somme est le total du modèle.
 
     Les clés sont celles de `PART_LABELS`, toujours toutes présentes. Des poids liés ne comptent
-    qu’une fois, avec les embeddings. TypeError si l’architecture est inconnue.
+    qu’une fois, avec les incrustations. TypeError si l’architecture est inconnue.
     """
     model = anatomy(config)
     parts = dict.fromkeys(PART_LABELS, 0)

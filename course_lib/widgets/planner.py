@@ -138,7 +138,7 @@ def _sizes(model: Anatomy) -> dict[str, int | bool]:
 
 
 def _shape(config: object, model: Anatomy) -> dict[str, Any]:
-    """Ce qui ne se règle pas : piles, biais, normes (en largeurs), embeddings, tête."""
+    """Ce qui ne se règle pas : piles, biais, normes (en largeurs), incrustations, tête."""
     stack = model.stacks[-1]
     rows = model.embeddings // stack.d_model  # lignes des tables d’embeddings
     return {

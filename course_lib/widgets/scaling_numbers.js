@@ -20,11 +20,11 @@ export function scientific(value) {
   return front === "1" ? `10${power}` : `${front}${NO_BREAK}×${NO_BREAK}10${power}`;
 }
 
-/** « 405,9 milliards », « 12 345 » (un billion vaut 10¹²), « 3,8 × 10²⁵ » ; avec une unité : « 31 millions d’euros ». */
+/** « 405,9 milliards », « 12 345 », « 3,8 × 10²⁵ » ; avec une unité : « 31 millions d’euros ». */
 export function large(value, unit = "") {
   const of = (word) => (unit ? `${word}${NO_BREAK}${/^[aeiouéh]/.test(unit) ? "d’" : "de "}${unit}s` : word);
   if (value >= 1e15) return `${scientific(value)}${unit && `${NO_BREAK}${unit}s`}`;
-  for (const [scale, word] of [[1e12, "billion"], [1e9, "milliard"], [1e6, "million"]]) {
+  for (const [scale, word] of [[1e9, "milliard"], [1e6, "million"]]) {
     if (value >= scale) return of(counted(value / scale, word));
   }
   if (unit) return counted(value >= 100 ? Math.round(value) : value, unit);
