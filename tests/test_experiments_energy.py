@@ -1,0 +1,91 @@
+"""L’expérience de l’énergie : opérations exactes, mesures reprises, compromis cohérent."""
+
+import itertools
+import json
+
+import pytest
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from course_lib.experiments import energy as lab
+from course_lib.experiments.records import load_records
+from course_lib.generation import generate
+from course_lib.scaling import chinchilla
+from course_lib.transformer import llama
+
+TINY = lab.Budget(
+    sizes=((32, 1), (64, 2)),
+    vocab_size=97,
+    prompt_length=5,
+    new_tokens=7,
+    batch_sizes=(1, 3),
+    min_cpu_seconds=0.01,
+)
+
+
+@pytest.mark.parametrize("use_cache", [True, False])
+def test_writing_flops_equal_the_counter_of_torch(use_cache):
+    config = TINY.config(64, 2)
+    model = llama(config, 0).eval()
+    prompts = [[3, 1, 4, 1, 5], [9, 2, 6, 5, 3]]
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        generate(model, prompts, 7, use_cache=use_cache)
+    assert counter.get_total_flops() == 2 * lab.writing_flops(config, 5, 7, use_cache)
+
+
+def test_one_token_costs_the_same_with_and_without_cache():
+    config = TINY.config(64, 2)
+    costs = [lab.writing_flops(config, 5, 1, use_cache) for use_cache in (True, False)]
+    assert costs[0] == costs[1]
+
+
+def test_every_setting_is_measured_and_labelled():
+    found = lab.measure("32-1", 0, TINY)
+    settings = [(s["use_cache"], s["batch_size"]) for s in found["settings"]]
+    assert settings == [(True, 1), (True, 3), (False, 1), (False, 3)]
+    for s in found["settings"]:
+        assert s["tokens"] % (7 * s["batch_size"]) == 0
+        assert s["cpu_seconds_per_token"] > 0 and s["joules_per_token"] > 0
+        assert isinstance(s["measured"], bool) and s["method"] and s["method_from_flops"]
+    if not found["settings"][0]["measured"]:
+        first = found["settings"][0]
+        expected = lab.WATTS_PER_CORE * first["cpu_seconds_per_token"]
+        assert first["joules_per_token"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_more_use_wants_a_smaller_model_that_read_more():
+    points = lab.inference_trade_off()
+    assert points[0].inference_kwh == 0
+    assert points[0].parameters == pytest.approx(chinchilla.optimal(1e21).parameters, rel=1e-3)
+    for before, after in itertools.pairwise(points):
+        assert after.parameters < before.parameters
+        assert after.training_tokens > before.training_tokens
+        assert after.training_kwh > before.training_kwh
+        assert after.joules_per_token < before.joules_per_token
+        loss = chinchilla.loss(after.parameters, after.training_tokens)
+        assert loss == pytest.approx(chinchilla.optimal(1e21).loss)
+
+
+def test_trade_off_energy_by_hand():
+    point = lab.inference_trade_off(1e21, (1e12,))[0]
+    joules = 2 * point.parameters / (312e12 * 0.4) * 400
+    assert point.joules_per_token == pytest.approx(joules)
+    assert point.inference_kwh == pytest.approx(joules * 1e12 / 3.6e6)
+
+
+def test_measures_are_written_and_resumed(tmp_path, monkeypatch):
+    path, calls = tmp_path / "mesures.json", []
+    original = lab.measure
+    monkeypatch.setattr(lab, "measure", lambda n, s, b: calls.append(n) or original(n, s, b))
+    lab.main(["--repeats", "0", "--output", str(path)], TINY)
+    assert calls == ["32-1", "64-2"]
+    first = json.loads(path.read_text("utf-8"))
+    lab.main(["--repeats", "0", "--output", str(path)], TINY)
+    assert len(calls) == 2 and load_records(path) == first
+
+
+def test_shipped_measures_match_the_command():
+    results = load_records(lab.RESULTS)
+    assert results == lab.records().load(), "les réglages ont changé : refaites les mesures"
+    assert len(results["runs"]) == 4
+    assert all(set(repeats) == {"0", "1", "2"} for repeats in results["runs"].values())
