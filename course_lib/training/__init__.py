@@ -21,12 +21,14 @@ from course_lib.training.losses import (
     token_loss,
 )
 from course_lib.training.optimization import TrainingConfig, build_optimizer, learning_rate_at
+from course_lib.training.workers import OneProcess
 
 __all__ = [
     "IGNORE",
     "AlignedBatches",
     "CheckpointStore",
     "History",
+    "OneProcess",
     "PairBatches",
     "Record",
     "SequenceBatches",

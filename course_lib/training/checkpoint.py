@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -81,28 +82,29 @@ class CheckpointStore:
 
     def __init__(self, folder, keep: int = 2):
         self.folder, self.keep = Path(folder), keep
-        self.folder.mkdir(parents=True, exist_ok=True)
 
     def steps(self) -> list[int]:
         """Les pas enregistrés, du plus ancien au plus récent."""
+        if not self.folder.is_dir():
+            return []
         names = (_COMPLETE.fullmatch(path.name) for path in self.folder.iterdir())
         return sorted(int(match[1]) for match in names if match)
 
     def path(self, step: int) -> Path:
         return self.folder / f"step-{step:07d}"
 
-    def save(self, step: int, model: nn.Module, optimizer, state: dict) -> None:
-        """Écrit le point de reprise du pas `step`, puis efface ceux qui ne servent plus."""
+    def save(self, step: int, weights: dict, moments: dict, state: dict) -> None:
+        """Écrit le point de reprise du pas `step`, puis efface ceux qui ne servent plus.
+
+        `weights` et `moments` : les tenseurs de `named_tensors` et de `optimizer_tensors`.
+        """
         for leftover in self.folder.glob(".step-*.tmp"):  # vestige d’un entraînement tué
             shutil.rmtree(leftover)
         temporary = self.folder / f".step-{step:07d}.tmp"
-        temporary.mkdir()
+        temporary.mkdir(parents=True)
         digests = {
             name: _save_tensors(tensors, temporary / name)
-            for name, tensors in (
-                (_WEIGHTS, named_tensors(model)),
-                (_MOMENTS, _optimizer_tensors(model, optimizer)),
-            )
+            for name, tensors in ((_WEIGHTS, weights), (_MOMENTS, moments))
         }
         content = json.dumps({"sha256": digests, "step": step, **state}, ensure_ascii=False)
         _write_durably(temporary / "state.json", content.encode())
@@ -114,22 +116,22 @@ class CheckpointStore:
             if other not in recent:
                 shutil.rmtree(self.path(other))
 
-    def load_latest(self, model: nn.Module, optimizer, identity: dict) -> dict | None:
-        """Restaure le dernier point de reprise lisible et renvoie son état ; None sans aucun.
+    def read_latest(self, identity: dict) -> tuple[dict, dict, dict] | None:
+        """État, poids et moments du dernier point de reprise lisible ; None sans aucun.
 
-        Un point abîmé est signalé et l’on revient au précédent. ValueError si tous le sont, ou si
-        le réglage, les données ou l’architecture diffèrent de `identity`.
+        Crée le dossier. Un point abîmé est signalé et l’on revient au précédent. ValueError si tous
+        le sont, ou si le réglage, les données ou l’architecture diffèrent de `identity`.
         """
+        self.folder.mkdir(parents=True, exist_ok=True)  # un dossier interdit se sait dès le départ
         steps = self.steps()
         for step in reversed(steps):
             try:
-                state, weights, moments = self._read(step)
+                content = self._read(step)
             except DamagedCheckpoint as error:
                 warnings.warn(f"{error} On revient au précédent.", stacklevel=3)
                 continue
-            self._check_identity(state["identity"], identity)
-            _restore(model, optimizer, weights, moments)
-            return state
+            self._check_identity(content[0]["identity"], identity)
+            return content
         if steps:
             raise ValueError(
                 f"Aucun point de reprise lisible dans « {self.folder} ». "
@@ -164,7 +166,8 @@ class CheckpointStore:
         return f"Le point de reprise « {folder} » est abîmé : {reason}."
 
 
-def _optimizer_tensors(model: nn.Module, optimizer) -> dict[str, Tensor]:
+def optimizer_tensors(model: nn.Module, optimizer) -> dict[str, Tensor]:
+    """Moments de l’optimiseur, sous le nom « paramètre/moment »."""
     return {
         f"{name}/{key}": value
         for name, parameter in model.named_parameters()
@@ -173,13 +176,16 @@ def _optimizer_tensors(model: nn.Module, optimizer) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _restore(model: nn.Module, optimizer, weights: dict, moments: dict) -> None:
+def restore(model: nn.Module, optimizer, weights: dict, moments: dict, place: Callable) -> None:
+    """Remet poids et moments ; `place(valeur, tenseur)` rend ce qui va à la place du tenseur."""
     for name, tensor in named_tensors(model).items():
-        tensor.copy_(weights[name])
+        tensor.copy_(place(weights[name], tensor))
     parameters = dict(model.named_parameters())
     for full_name, value in moments.items():
         name, key = full_name.rsplit("/", 1)
-        optimizer.state[parameters[name]][key] = value.clone()
+        parameter = parameters[name]
+        own = place(value, parameter) if value.shape == parameter.shape else value
+        optimizer.state[parameter][key] = own.clone()
 
 
 def _save_tensors(tensors: dict[str, Tensor], path: Path) -> str:

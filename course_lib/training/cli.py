@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
+from course_lib.parallel import DEFAULT_STRATEGY, STRATEGIES, open_workers
 from course_lib.training.arguments import (
     FrenchArgumentParser,
     natural_float,
@@ -32,7 +33,8 @@ def build_parser() -> FrenchArgumentParser:
     parser = FrenchArgumentParser(
         prog="python -m course_lib.training",
         description="Entraîne un modèle de langue (un Transformer de forme Llama) sur un texte. "
-        "La même commande reprend un entraînement interrompu.",
+        "La même commande reprend un entraînement interrompu. Lancée par torchrun, elle répartit "
+        "le travail entre plusieurs processus.",
     )
     add = parser.add_argument
     add("--corpus", required=True, metavar="FICHIER", help="le texte à apprendre")
@@ -65,6 +67,12 @@ def build_parser() -> FrenchArgumentParser:
     ):
         help_text = f"{what} (défaut : {format_number(default)})"
         add(f"--{name}", type=kind, default=default, metavar="X", help=help_text)
+    add(
+        "--parallel",
+        choices=tuple(STRATEGIES),
+        help="sous torchrun, ce que les processus se partagent : les données (ddp, par défaut), "
+        "aussi le modèle (fsdp), ou chaque couche (tensor)",
+    )
     return parser
 
 
@@ -72,7 +80,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Exécute la commande ; renvoie 0, 2 (entrée inutilisable) ou 130 (interrompue)."""
     options = build_parser().parse_args(arguments)
     try:
-        _run(options)
+        with open_workers(options.parallel) as workers:
+            _run(options, workers)
     except TrainingInterrupted as interruption:
         print(f"\n{interruption}", file=sys.stderr)
         return 130
@@ -85,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _run(options) -> None:
+def _run(options, workers) -> None:
     text = prepare_text(
         options.corpus,
         options.tokenizer,
@@ -95,7 +104,8 @@ def _run(options) -> None:
         options.seed,
     )
     output = Path(options.output or Path("runs") / Path(options.corpus).stem)
-    output.mkdir(parents=True, exist_ok=True)
+    if workers.is_main:
+        output.mkdir(parents=True, exist_ok=True)
     architecture = LlamaConfig(
         vocab_size=text.tokenizer.vocab_size,
         context_length=options.context_length,
@@ -106,7 +116,8 @@ def _run(options) -> None:
     )
     model = llama(architecture, seed=options.seed)
     torch.set_num_threads(options.threads)
-    _announce(options, text, model, output)
+    if workers.is_main:
+        _announce(options, text, model, output, workers.n_workers)
     history = train(
         model,
         text.training,
@@ -116,10 +127,13 @@ def _run(options) -> None:
         architecture={"tokenizer": text.kind, **asdict(architecture)},
         progress=sys.stderr.isatty(),
         on_evaluation=_print_record,
+        workers=workers,
     )
-    loss = evaluate_loss(model, text.validation)
-    _save(output, model, text, architecture, history, loss)
-    _report(options, text, model, history, loss, output)
+    model = workers.whole_model(model, lambda: llama(architecture))
+    if workers.is_main:
+        loss = evaluate_loss(model, text.validation)
+        _save(output, model, text, architecture, history, loss)
+        _report(options, text, model, history, loss, output)
 
 
 def _training_config(options) -> TrainingConfig:
@@ -137,7 +151,7 @@ def _training_config(options) -> TrainingConfig:
     )
 
 
-def _announce(options, text: PreparedText, model, output: Path) -> None:
+def _announce(options, text: PreparedText, model, output: Path, n_workers: int) -> None:
     kinds = {"char": "caractères", "bpe": "morceaux de mots", "word": "mots"}
     print(
         f"Texte : {options.corpus}, {_count(len(text.training.ids))} jetons à apprendre "
@@ -146,6 +160,9 @@ def _announce(options, text: PreparedText, model, output: Path) -> None:
         f"Modèle : {_count(count_parameters(model))} paramètres. Dossier : {output}.",
         flush=True,
     )
+    if n_workers > 1:
+        strategy = STRATEGIES[options.parallel or DEFAULT_STRATEGY]
+        print(f"Processus : {n_workers}, {strategy}.", flush=True)
 
 
 def _print_record(record: Record) -> None:

@@ -15,11 +15,18 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from course_lib.training.checkpoint import CheckpointStore, describe_tensors, named_tensors
+from course_lib.training.checkpoint import (
+    CheckpointStore,
+    describe_tensors,
+    named_tensors,
+    optimizer_tensors,
+    restore,
+)
 from course_lib.training.history import History, Record
 from course_lib.training.interruption import DeferredInterrupt, TrainingInterrupted
 from course_lib.training.losses import Loss, language_model_loss
-from course_lib.training.optimization import TrainingConfig, build_optimizer, learning_rate_at
+from course_lib.training.optimization import TrainingConfig, learning_rate_at
+from course_lib.training.workers import OneProcess
 from course_lib.typography import format_number
 
 # Ces réglages ne changent pas les poids obtenus : on peut reprendre avec d’autres.
@@ -37,26 +44,33 @@ def train(
     architecture=None,
     progress: bool = True,
     on_evaluation: Callable[[Record], None] | None = None,
+    workers: OneProcess | None = None,
 ) -> History:
     """Entraîne `model` sur `data` et renvoie le journal ; le modèle finit en mode évaluation.
 
     `evaluate(model)` renvoie un dictionnaire de mesures, relevées tous les `eval_every` pas et à la
     fin. Avec `checkpoint_dir`, l’entraînement reprend de lui-même là où il s’était arrêté : mêmes
     poids, au bit près, que sans interruption. `architecture` (dataclass ou dictionnaire) est
-    comparée à celle du point de reprise. ValueError si le point de reprise est d’un autre
+    comparée à celle du point de reprise. `workers` (voir `course_lib.parallel`) répartit le
+    travail entre plusieurs processus. ValueError si le point de reprise est d’un autre
     entraînement, FloatingPointError si la perte n’est plus un nombre, TrainingInterrupted
     (un KeyboardInterrupt) après Ctrl-C, une fois le point de reprise écrit.
     """
-    with _reproducible(config):
-        run = _Run(model, data, config, loss, evaluate, on_evaluation)
+    workers = workers or OneProcess()
+    with _reproducible(config, workers.seed(config.seed)):
+        run = _Run(model, data, config, loss, evaluate, on_evaluation, workers)
         if checkpoint_dir is not None:
             run.attach(CheckpointStore(checkpoint_dir), architecture)
         model.train()
-        with _progress_bar(run, progress) as bar, DeferredInterrupt() as interrupt:
+        with (
+            _progress_bar(run, progress and workers.is_main) as bar,
+            DeferredInterrupt() as interrupt,
+        ):
             while run.step < config.n_steps:
                 run.advance()
-                run.observe(bar, stopping=interrupt.requested)
-                if interrupt.requested:
+                run.observe(bar)
+                if workers.agree(interrupt.requested):
+                    run.save_before_stopping()
                     raise TrainingInterrupted(run.step, checkpoint_dir, run.history)
     model.eval()
     return run.history
@@ -65,50 +79,62 @@ def train(
 class _Run:
     """L’état d’un entraînement en cours."""
 
-    def __init__(self, model, data, config, loss, evaluate, on_evaluation):
+    def __init__(self, model, data, config, loss, evaluate, on_evaluation, workers):
         self.model, self.data, self.config, self.loss = model, data, config, loss
-        self.evaluate, self.on_evaluation = evaluate, on_evaluation
-        self.optimizer = build_optimizer(model, config)
+        self.evaluate, self.on_evaluation, self.workers = evaluate, on_evaluation, workers
+        workers.prepare(model)
+        self.optimizer = workers.build_optimizer(model, config)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.step, self.tokens, self.history = 0, 0, History()
-        self.store, self.identity = None, {}
+        self.store, self.identity, self._saved_step = None, {}, None
         self._losses, self._weights = [], []
         self._clock = time.perf_counter()
 
     def attach(self, store: CheckpointStore, architecture) -> None:
         """Relie l’entraînement à son dossier et restaure le dernier point de reprise."""
-        self.store = store
+        self.store, workers = store, self.workers
         self.identity = _identity(self.model, self.data, self.config, architecture)
-        state = store.load_latest(self.model, self.optimizer, self.identity)
-        if state is not None:
+        latest = workers.on_main(lambda: store.read_latest(self.identity))
+        if latest is not None:
+            state, weights, moments = latest
+            restore(self.model, self.optimizer, weights, moments, workers.place)
             self.step, self.tokens = state["step"], state["tokens"]
             self.history = History.from_json(state["history"])
-            torch.set_rng_state(_rng_from_text(state["rng"]))
+            draws = state["rng"].split()
+            if workers.rank < len(draws):  # un processus venu en renfort garde sa propre graine
+                torch.set_rng_state(_rng_from_text(draws[workers.rank]))
 
     def advance(self) -> None:
         """Un pas : la perte n’est lue qu’au relevé, pour ne pas attendre le calcul à chaque pas."""
         rate = learning_rate_at(self.config, self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss, n_tokens = self.loss(self.model, self.data.batch(self.step))
+        loss, n_tokens = self.loss(self.model, self.workers.batch(self.data, self.step))
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
+        loss, n_tokens = self.workers.backward(loss, n_tokens, self.parameters)
+        self.workers.clip(self.parameters, self.config.max_grad_norm)
         self.optimizer.step()
-        self._losses.append(loss.detach())
+        self._losses.append(loss)
         self._weights.append(n_tokens)
         self.step, self.tokens = self.step + 1, self.tokens + n_tokens
 
-    def observe(self, bar, stopping: bool) -> None:
+    def observe(self, bar) -> None:
         """Ce qui se fait entre deux pas : relevé, évaluation, point de reprise."""
         last = self.step == self.config.n_steps
         evaluating = last or _due(self.step, self.config.eval_every)
-        saving = last or stopping or _due(self.step, self.config.checkpoint_every)
+        saving = last or _due(self.step, self.config.checkpoint_every)
         if evaluating or saving or _due(self.step, self.config.log_every):
             self._record(evaluating)
             bar.set_postfix_str(self._summary(), refresh=False)
         bar.update()
         if saving and self.store is not None:
+            self._save()
+
+    def save_before_stopping(self) -> None:
+        """Relève et enregistre le pas qui vient de finir, s’il ne l’est pas déjà."""
+        if self._losses:
+            self._record(evaluating=False)
+        if self.store is not None and self._saved_step != self.step:
             self._save()
 
     def _record(self, evaluating: bool) -> None:
@@ -123,7 +149,7 @@ class _Run:
         self.history.records.append(record)
         now = time.perf_counter()
         self.history.seconds, self._clock = self.history.seconds + now - self._clock, now
-        if metrics and self.on_evaluation is not None:
+        if metrics and self.on_evaluation is not None and self.workers.is_main:
             self.on_evaluation(record)
 
     def _measure(self) -> dict[str, float]:
@@ -148,14 +174,25 @@ class _Run:
         )
 
     def _save(self) -> None:
+        """Chacun apporte ses morceaux et l’état de son hasard ; un seul processus écrit."""
+        workers, self._saved_step = self.workers, self.step
+        draw = base64.b64encode(bytes(torch.get_rng_state().tolist())).decode()
         state = {
             "tokens": self.tokens,
-            "rng": base64.b64encode(bytes(torch.get_rng_state().tolist())).decode(),
+            "rng": " ".join(workers.gather(draw)),
             "identity": self.identity,
             "schedule": {"next_learning_rate": learning_rate_at(self.config, self.step)},
             "history": self.history.to_json(),
         }
-        self.store.save(self.step, self.model, self.optimizer, state)
+        weights, moments = (
+            {name: workers.whole(tensor) for name, tensor in tensors.items()}
+            for tensors in (
+                named_tensors(self.model),
+                optimizer_tensors(self.model, self.optimizer),
+            )
+        )
+        if workers.is_main:
+            self.store.save(self.step, weights, moments, state)
 
     def _summary(self) -> str:
         loss = format_number(self.history.records[-1].loss, 3)
@@ -185,11 +222,11 @@ def _rng_from_text(text: str) -> torch.Tensor:
 
 
 @contextmanager
-def _reproducible(config: TrainingConfig):
+def _reproducible(config: TrainingConfig, seed: int):
     """Graine et fils de calcul de l’entraînement, rendus à leur état d’avant en sortant."""
     before = torch.get_num_threads()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+        torch.manual_seed(seed)
         torch.set_num_threads(config.n_threads or before)
         try:
             yield
