@@ -24,6 +24,15 @@ def build_all() -> dict[str, Figure]:
         "training": figures.training_curves(range(11), curves, reference=1.0),
         "perplexity": figures.perplexity_bars({"LSTM": [1.8, 1.9], "KN": [2.1]}, 1.48),
         "tokens": figures.token_bars({"Mots": ["le", " chat"], "BPE": ["le", " ch", "at"]}),
+        "intervals": figures.interval_points(
+            {
+                "enfant": {"modèle": [(0.8, 0.7, 0.9), (0.6, 0.5, 0.7)]},
+                "expert": {"modèle": [(0.5, 0.4, 0.6)], "grammaire": [(1.0, 1.0, 1.0)]},
+            },
+            marks={"expert": 0.25},
+            mark_label="hasard",
+            x_label="textes corrects (%)",
+        ),
         "intervention": figures.intervention_bars({"it → nom": 0.4}, {"it → nom": (0.3, 0.5)}),
         "transformer": figures.transformer_diagram(title="Le Transformer"),
         "context": figures.context_diagram(),
@@ -62,6 +71,16 @@ def build_all() -> dict[str, Figure]:
         "panels": figures.probability_panels(
             {"Il était une": [(" fois", 0.999), (" petite", 0.001)], "Léa": [(" dort", 1.0)]},
             columns=2,
+        ),
+        "dots": figures.dot_rows(
+            {"langue": {"précision": [0.7, 0.8], "rappel": [1.0]}, "qualité": {"rappel": [0.4]}},
+            x_label="part",
+            percent=True,
+            reference=0.5,
+            reference_label="hasard",
+        ),
+        "calibration": figures.calibration_diagram(
+            {"connus": ([0.1, 0.9], [0.0, 1.0], [3, 40]), "inconnus": ([0.5], [0.1], [7])}
         ),
         "quality": figures.quality_diversity(
             {"gloutonne": (0.1, 0.9, 0.85, 0.95), "T = 1": (0.5, 0.8, 0.7, 0.9)}, (0.6, 1.0)
@@ -142,6 +161,15 @@ def test_bars_show_median_and_each_seed():
     assert axes.patches[0].get_width() == pytest.approx(1.9)
     assert sorted(axes.lines[0].get_xdata()) == [1.8, 1.9, 2.6]
     assert "1,90" in [text.get_text() for text in axes.texts]
+
+
+def test_intervals_are_drawn_one_by_one_and_marks_name_a_group():
+    groups = {"a": {"x": [(2.0, 1.0, 3.0), (5.0, 4.0, 6.0)]}, "b": {"x": [(7.0, 7.0, 7.0)]}}
+    figure = figures.interval_points(groups, marks={"b": 8.0}, mark_label="hasard", x_label="x")
+    lines = [list(line.get_xdata()) for line in figure.axes[0].lines]
+    assert lines == [[1.0, 3.0], [4.0, 6.0], [2.0, 5.0], [7.0, 7.0], [7.0], [8.0, 8.0]]
+    with pytest.raises(ValueError, match="absents des groupes"):
+        figures.interval_points(groups, marks={"c": 1.0}, x_label="x")
 
 
 def test_band_covers_the_seeds():

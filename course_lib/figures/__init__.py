@@ -3,6 +3,7 @@
 Chaque fonction rend une `CourseFigure` (figure matplotlib) dont `alt` décrit l'image.
 """
 
+from course_lib.figures.comparisons import calibration_diagram, dot_rows
 from course_lib.figures.curves import (
     intervention_bars,
     perplexity_bars,
@@ -12,6 +13,7 @@ from course_lib.figures.curves import (
 )
 from course_lib.figures.diagrams import attention_by_hand, context_diagram, tokenization_ladder
 from course_lib.figures.generation import probability_panels, quality_diversity
+from course_lib.figures.intervals import interval_points
 from course_lib.figures.maps import (
     attention_heatmap,
     delta_map,
@@ -28,11 +30,14 @@ __all__ = [
     "CourseFigure",
     "attention_by_hand",
     "attention_heatmap",
+    "calibration_diagram",
     "context_diagram",
     "delta_map",
+    "dot_rows",
     "format_number",
     "format_percent",
     "french_ticks",
+    "interval_points",
     "intervention_bars",
     "log_curves",
     "log_map",

@@ -1,0 +1,111 @@
+"""Le même entraînement, seul puis à deux : mêmes poids, et les octets que l’on s’échange.
+
+    python -m course_lib.experiments.two_processes
+
+Un petit décodeur fait quelques pas sur un texte inventé. Un processus seul les fait, puis deux
+processus, de chacune des façons de partager (`STRATEGIES` de `course_lib.parallel`). On compare les
+poids obtenus, et les octets comptés à ceux des formules.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from course_lib.parallel import (
+    STRATEGIES,
+    CommunicationMeter,
+    build_team,
+    data_parallel_volume,
+    fully_sharded_volume,
+    run_processes,
+    tensor_parallel_volume,
+)
+from course_lib.training import TokenStream, TrainingConfig, train
+from course_lib.training.arguments import FrenchArgumentParser, natural_int
+from course_lib.transformer import LlamaConfig, llama
+from course_lib.typography import format_number
+
+SHAPE = LlamaConfig(61, 16, d_model=24, n_layers=2, n_heads=4, d_ff=64)
+BATCH_SIZE, N_STEPS, LEARNING_RATE, SEED = 4, 30, 3e-3, 0
+N_WORKERS = 2
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Ce que rend un entraînement : ses pertes, ses poids mis bout à bout, ses échanges.
+
+    `calls` et `payload` : nombre d’échanges et octets échangés, par sorte.
+    """
+
+    losses: tuple[float, ...]
+    weights: torch.Tensor
+    calls: dict[str, int]
+    payload: dict[str, int]
+
+
+def source() -> TokenStream:
+    """Un texte inventé : chaque jeton avance de 7 ou de 8, modulo 61."""
+    ids = [(7 * i + i // 5) % 61 for i in range(2000)]
+    return TokenStream(ids, SHAPE.context_length, BATCH_SIZE, SEED)
+
+
+def train_once(strategy: str | None, n_steps: int = N_STEPS) -> Outcome:
+    """Entraîne, seul (None) ou avec l’équipe de ce processus, et compte les échanges.
+
+    Le volume est celui de `n_steps` pas ; la diffusion des poids, au départ, est une autre sorte
+    (« broadcast »).
+    """
+    workers = build_team(strategy) if strategy else None
+    model = llama(SHAPE, SEED)
+    settings = TrainingConfig(n_steps, LEARNING_RATE, seed=SEED, n_threads=1, log_every=1)
+    with CommunicationMeter() as meter:
+        history = train(model, source(), settings, workers=workers, progress=False)
+    if workers is not None:
+        model = workers.whole_model(model, lambda: llama(SHAPE, SEED))
+    weights = torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+    losses = tuple(record.loss for record in history.records)
+    return Outcome(losses, weights, dict(meter.calls), dict(meter.payload))
+
+
+def train_together(n_steps: int = N_STEPS) -> dict[str, Outcome]:
+    """Dans chaque processus de l’équipe : un entraînement par façon de partager."""
+    return {strategy: train_once(strategy, n_steps) for strategy in STRATEGIES}
+
+
+def expected_payload(strategy: str, n_steps: int = N_STEPS) -> dict[str, int]:
+    """Les octets que les formules annoncent pour ces pas, par sorte d’échange."""
+    model = llama(SHAPE, SEED)
+    volume = {
+        "ddp": lambda: data_parallel_volume(model, N_WORKERS),
+        "fsdp": lambda: fully_sharded_volume(model, N_WORKERS),
+        "tensor": lambda: tensor_parallel_volume(
+            model, BATCH_SIZE * SHAPE.context_length, N_WORKERS
+        ),
+    }[strategy]()
+    volume *= n_steps
+    kinds = ("all_reduce", "all_gather", "reduce_scatter")
+    return {kind: getattr(volume, kind) for kind in kinds if getattr(volume, kind)}
+
+
+def compare(n_steps: int = N_STEPS) -> tuple[Outcome, list[dict[str, Outcome]]]:
+    """L’entraînement d’un processus seul, et ceux de chacun des deux processus."""
+    return train_once(None, n_steps), run_processes(train_together, N_WORKERS, n_steps)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = FrenchArgumentParser(
+        prog="python -m course_lib.experiments.two_processes",
+        description="Compare un entraînement à deux processus au même entraînement à un seul.",
+    )
+    parser.add_argument("--steps", type=natural_int, default=N_STEPS, help="pas d’entraînement")
+    options = parser.parse_args(arguments)
+    alone, both = compare(options.steps)
+    for strategy, label in STRATEGIES.items():
+        gap = max(float((r[strategy].weights - alone.weights).abs().max()) for r in both)
+        sent = sum(both[0][strategy].payload.get(k, 0) for k in expected_payload(strategy))
+        print(f"{label} : écart {gap:.1e}, {format_number(sent / 1e3, 0)} ko échangés")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
