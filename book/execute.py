@@ -2,8 +2,8 @@
 
 Relancer la commande sans rien changer ne produit aucun diff : pas de durée, des identifiants de
 cellule stables, aucun état de composant (leur forme HTML suffit à la page). Seuls les chapitres
-dont le texte a changé sont exécutés ; `--all` les reprend tous, par exemple après un changement de
-`course_lib`.
+dont le code a changé sont exécutés ; si seule la prose a changé, les sorties sont gardées. `--all`
+les reprend tous, par exemple après un changement de `course_lib`.
 
     python book/execute.py [--all] [--check] [NN_nom …]
 """
@@ -119,6 +119,26 @@ def execute(source: Path, target: Path) -> None:
     write_atomically(target, nbformat.writes(notebook) + "\n")
 
 
+def refresh(source: Path, target: Path) -> bool:
+    """Reprend la prose sans rien exécuter si aucun code n'a changé ; dit si c'est fait.
+
+    Les sorties ne dépendent que du code : celles du cahier en place restent vraies.
+    """
+    if not target.exists():
+        return False
+    notebook = read_source(source)
+    old = [c for c in nbformat.read(target, as_version=4).cells if c.cell_type == "code"]
+    new = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    if [(c.source, c.metadata) for c in old] != [(c.source, c.metadata) for c in new]:
+        return False
+    if any(execution_problems(cell) for cell in old):
+        return False
+    for cell, done in zip(new, old, strict=True):
+        cell.outputs, cell.execution_count = done.outputs, done.execution_count
+    write_atomically(target, nbformat.writes(notebook) + "\n")
+    return True
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Écrit dans un fichier voisin puis le met en place : jamais de cahier à moitié écrit."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
@@ -173,6 +193,9 @@ def process(source: Path, options: argparse.Namespace) -> int:
         return int(bool(problems))
     if not problems and not options.all:
         print(f"{source.stem} : inchangé.")
+        return 0
+    if not options.all and refresh(source, target):
+        print(f"{source.stem} : seule la prose a changé, les sorties sont gardées.")
         return 0
     print(f"{source.stem} : exécution…", flush=True)
     try:

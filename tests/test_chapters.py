@@ -113,6 +113,26 @@ def test_execution_is_reproducible_and_atomic(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["90_essai.ipynb", "90_essai.md"]
 
 
+def test_a_change_of_prose_keeps_the_outputs(tmp_path, monkeypatch, capsys):
+    body = "# Essai\n\n```{code-cell} ipython3\nprint(hash('x'))\n```\n"
+    source = write_chapter(tmp_path, body)
+    target = source.with_suffix(".ipynb")
+    monkeypatch.setattr(execute, "CHAPTERS", tmp_path)
+    assert execute.main([]) == 0
+    outputs = code_cells(source)[0][1].outputs
+    monkeypatch.setattr(execute, "execute", lambda *_: pytest.fail("rien n'était à exécuter"))
+    write_chapter(tmp_path, body + "\nUn mot de plus.\n\n## Et un titre\n")
+    assert execute.main([]) == 0
+    assert "seule la prose a changé" in capsys.readouterr().out
+    assert execute.disagreements(source, target) == []
+    assert code_cells(source)[0][1].outputs == outputs
+
+    write_chapter(tmp_path, body.replace("'x'", "'y'"))
+    before = target.read_bytes()
+    assert not execute.refresh(source, target)
+    assert target.read_bytes() == before
+
+
 def test_unknown_chapter_is_refused():
     with pytest.raises(FileNotFoundError, match="Chapitre inconnu : 99_rien"):
         execute.select_sources(["99_rien"])
