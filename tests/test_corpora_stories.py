@@ -8,9 +8,9 @@ from dataclasses import fields, replace
 
 import pytest
 from french_checker import story_faults
+from grammar_enumeration import enumerate_derivations
 
 from course_lib.corpora import SKILLS, generate_stories, split_of, story_entropy
-from course_lib.corpora.kernel import Draw
 from course_lib.corpora.lexicon import LEXICON, Lexicon
 from course_lib.corpora.stories import write_story
 
@@ -22,35 +22,10 @@ def stories():
     return generate_stories(N)
 
 
-class _Script(Draw):
-    """Un tirage qui suit un scénario, puis prend partout la première option."""
-
-    def __init__(self, script):
-        super().__init__(0)
-        self.script, self.taken, self.arities = script, [], []
-
-    def _index(self, n_options):
-        rank = len(self.taken)
-        self.taken.append(self.script[rank] if rank < len(self.script) else 0)
-        self.arities.append(n_options)
-        return self.taken[-1]
-
-    def _coin(self, probability):
-        return self._index(2) == 0
-
-
 def enumerate_texts(words):
-    """Toutes les dérivations d’un lexique réduit, en parcours d’odomètre : (texte, log p)."""
-    script = []
-    while script is not None:
-        draw = _Script(script)
-        story = write_story(draw, words)
+    """Toutes les dérivations d’un lexique réduit : (texte, log p)."""
+    for story in enumerate_derivations(lambda draw: write_story(draw, words)):
         yield story.text, story.log_prob
-        taken, arities, script = draw.taken, draw.arities, None
-        for rank in reversed(range(len(taken))):
-            if taken[rank] + 1 < arities[rank]:
-                script = [*taken[:rank], taken[rank] + 1]
-                break
 
 
 NAMES = [field.name for field in fields(Lexicon)]
