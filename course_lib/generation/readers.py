@@ -10,6 +10,7 @@ Les amorces n’ont pas la même longueur : on les cale à droite, avec du rempl
 """
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -127,7 +128,10 @@ def open_reader(
     use_cache: bool = True,
     backend: str = "torch",
 ):
-    """Le lecteur demandé. ValueError si `backend` est inconnu ou se passe de mémoire cache."""
+    """Le lecteur demandé. ValueError si `backend` est inconnu ou se passe de mémoire cache.
+
+    Sans numba, `backend="numba"` revient à PyTorch et le dit (RuntimeWarning).
+    """
     if backend not in ("torch", "numba"):
         raise ValueError(f"backend = {backend!r} est inconnu : choisissez « torch » ou « numba ».")
     if backend == "numba":
@@ -137,9 +141,16 @@ def open_reader(
                 "use_cache=True, ou revenez à backend='torch'."
             )
         # Importé ici seulement : numba met une demi-seconde à se charger.
-        from course_lib.acceleration import NumbaReader
+        from course_lib.acceleration import NumbaReader, has_numba
 
-        return NumbaReader(model, prompts, n_positions)
+        if has_numba():
+            return NumbaReader(model, prompts, n_positions)
+        warnings.warn(
+            "numba n’est pas installé (pip install numba) : PyTorch écrira à sa place, plus "
+            "lentement.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     if use_cache:
         return CachedReader(model, prompts, n_positions)
     return RereadingReader(model, prompts)

@@ -1,0 +1,166 @@
+"""Écrire avec les noyaux numba : un lecteur à l’interface de `course_lib.generation.readers`.
+
+Il se choisit : `generate(..., backend="numba")`. Les couches du modèle décident du reste : poids
+flottants (`nn.Linear`) ou entiers (`quantize`). L’amorce est lue par PyTorch.
+
+La compilation prend quelques secondes au premier jeton de chaque processus. On ne la garde pas
+sur le disque : numba l’écrirait à côté de ce fichier, dans un dossier parfois en lecture seule.
+Formes : L étages, B textes, S positions, D = d_model, H têtes, Hkv têtes de clés, Dh, F = d_ff.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from course_lib.acceleration.linear import QuantizedLinear, choose_form
+from course_lib.transformer import Decoder, SwiGLU
+
+# Les noyaux se relaient toutes les quelques microsecondes : il faut un modèle d’un certain poids
+# pour qu’un second fil y gagne.
+THREADED_MODEL_BYTES = 20_000_000
+
+
+def check_supported(model: nn.Module) -> None:
+    """ValueError, avec la cause, si les noyaux ne savent pas écrire avec ce modèle."""
+    reason = _unsupported(model)
+    if reason:
+        raise ValueError(
+            f"backend = 'numba' ne convient pas à ce modèle : {reason}. Il n’écrit qu’avec les "
+            "décodeurs de type Llama, sur le processeur ; prenez backend='torch'."
+        )
+
+
+def _unsupported(model: nn.Module) -> str:
+    if not isinstance(model, Decoder):
+        return f"{type(model).__name__} n’est pas un Decoder"
+    embedding = model.embedding
+    if model.rope is None or embedding.positions is not None:
+        return "ses positions ne sont pas rotatives"
+    if embedding.segments is not None or embedding.norm is not None:
+        return "ses embeddings ont des segments ou une norme"
+    if embedding.tokens.weight.device.type != "cpu":
+        return f"ses poids sont sur {embedding.tokens.weight.device}"
+    if not isinstance(model.head, nn.Linear | QuantizedLinear) or model.head.bias is not None:
+        return "sa tête n’est pas une matrice sans biais"
+    for block in model.blocks:
+        attention = block.self_attention
+        if block.cross_attention is not None:
+            return "il a une attention croisée"
+        if not block.norm_first or not isinstance(block.feed_forward, SwiGLU):
+            return "ses blocs ne sont pas « norme avant, SwiGLU »"
+        if any(projection.bias is not None for projection in attention.children()):
+            return "son attention a des biais"
+    if len({_layer_kind(layer) for row in _layers(model) for layer in row}) > 1:
+        return "ses couches ne sont pas toutes rangées de la même façon"
+    if not all(isinstance(norm, nn.RMSNorm) for norm in _norms(model)):
+        return "ses normes ne sont pas des RMSNorm"
+    return ""
+
+
+def _layers(model: Decoder) -> list[tuple[nn.Module, ...]]:
+    """Les couches de chaque étage : requêtes, clés, valeurs, sortie, porte, montée, descente."""
+    return [
+        (a.query, a.key, a.value, a.output, f.gate, f.up, f.down)
+        for a, f in ((block.self_attention, block.feed_forward) for block in model.blocks)
+    ]
+
+
+def _layer_kind(layer: nn.Module) -> str:
+    return f"int{layer.bits}" if isinstance(layer, QuantizedLinear) else "float"
+
+
+def _norms(model: Decoder) -> list[nn.Module]:
+    pairs = ((block.self_attention_norm, block.feed_forward_norm) for block in model.blocks)
+    return [norm for pair in pairs for norm in pair] + [model.norm]
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    """Le tableau d’un tenseur ; sans copie s’il est déjà en fp32."""
+    return np.ascontiguousarray(tensor.detach().float().numpy())
+
+
+def _layer_arrays(layer: nn.Module) -> tuple[np.ndarray, ...]:
+    return layer.arrays() if isinstance(layer, QuantizedLinear) else (_array(layer.weight),)
+
+
+def _stack(stages: Sequence[Sequence[nn.Module]]) -> tuple[np.ndarray, ...]:
+    """Le poids d’un noyau : les couches d’un étage mises bout à bout, puis les étages empilés."""
+    parts = [zip(*map(_layer_arrays, stage), strict=True) for stage in stages]
+    stages = [[np.concatenate(part) for part in stage] for stage in parts]
+    return tuple(np.stack(part) for part in zip(*stages, strict=True))
+
+
+class NumbaReader:
+    """Lecteur d’un lot de textes ; chaque texte a sa propre longueur, sans remplissage.
+
+    Copie les poids des étages : un modèle qu’on entraîne ensuite ne change pas ce lecteur.
+    """
+
+    def __init__(self, model: Decoder, prompts: Sequence[Sequence[int]], n_positions: int):
+        check_supported(model)
+        self.model, self.prompts = model, [list(prompt) for prompt in prompts]
+        layers = _layers(model)
+        # requêtes-clés-valeurs, sortie, porte-montée, descente
+        parts = (slice(0, 3), slice(3, 4), slice(4, 6), slice(6, 7))
+        self.weights = tuple(_stack([stage[part] for stage in layers]) for part in parts)
+        self.head = tuple(array[None] for array in _layer_arrays(model.head))
+        self.norms = np.stack([_array(norm.weight) for norm in _norms(model)])
+        smallest = torch.finfo(torch.float32).eps  # ce que prend RMSNorm quand eps est None
+        self.eps = np.array([norm.eps or smallest for norm in _norms(model)], np.float32)
+        self.table = _array(model.embedding.tokens.weight)
+        self.scale = np.float32(model.embedding.scale)
+        attention = model.blocks[0].self_attention
+        n_heads, n_kv_heads, head_dim = attention.n_heads, attention.n_kv_heads, attention.head_dim
+        self.n_heads = n_heads
+        gate_up = 2 * model.blocks[0].feed_forward.gate.out_features
+        self.widths = ((n_heads + 2 * n_kv_heads) * head_dim, n_heads * head_dim, gate_up)
+        half = head_dim // 2
+        # Le sinus du cours porte le signe de la première moitié : on prend la seconde.
+        self.rope = np.stack([_array(model.rope.cos[:, :half]), _array(model.rope.sin[:, half:])])
+        shape = (2, len(layers), len(prompts), n_kv_heads, n_positions, head_dim)
+        self.cache = np.zeros(shape, np.float32)  # clés puis valeurs, (2, L, B, Hkv, S, Dh)
+        self.slots = np.arange(len(prompts))
+        self.lengths = np.array([len(prompt) for prompt in prompts])
+        self._choose_kernels()
+
+    def _choose_kernels(self) -> None:
+        from course_lib.acceleration import kernels, token_step
+
+        arrays = [array for weight in (*self.weights, self.head) for array in weight]
+        n_bytes = sum(array.nbytes for array in arrays)
+        forms = [
+            kernels.PROJECTIONS[_layer_kind(self.model.blocks[0].self_attention.query)],
+            kernels.PROJECTIONS[_layer_kind(self.model.head)],
+            token_step.ATTENTION,
+        ]
+        self.kernels = [choose_form(form, n_bytes, THREADED_MODEL_BYTES) for form in forms]
+        self.read_token = token_step.read_token
+
+    def start(self) -> Tensor:
+        """Lit les amorces avec PyTorch, puis recopie leurs clés et leurs valeurs."""
+        # Importé ici : la génération charge ce module à la demande, et non l’inverse.
+        from course_lib.generation.readers import CachedReader
+
+        prefill = CachedReader(self.model, self.prompts, max(map(len, self.prompts)))
+        logits = prefill.start()
+        for i, block in enumerate(prefill.cache.blocks):
+            for kind, tensor in enumerate(block.self_attention.read()):  # (B, Hkv, T, Dh)
+                for row, length in enumerate(self.lengths):
+                    self.cache[kind, i, row, :, :length] = tensor[row, :, -length:].float().numpy()
+        return logits.float()
+
+    def step(self, ids: Sequence[int]) -> Tensor:
+        """Lit un jeton de plus par texte, d’un seul appel compilé ; scores (B, V)."""
+        logits = np.empty((len(ids), self.head[0].shape[1]), np.float32)
+        self.read_token(
+            *self.kernels, np.array(ids), self.table, self.scale, self.weights, self.widths,
+            self.head, self.norms, self.eps, self.n_heads, self.rope, self.cache, self.slots,
+            self.lengths, logits,
+        )  # fmt: skip
+        return torch.from_numpy(logits)
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Ne garde que les textes `rows`, tous différents : leurs clés ne bougent pas."""
+        self.slots, self.lengths = self.slots[list(rows)], self.lengths[list(rows)]
