@@ -34,5 +34,7 @@ def test_shipped_measures_are_complete_and_honest():
 
 
 def test_missing_measures_name_the_command(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"python -m course_lib\.experiments\.parallel_speed"):
+    with pytest.raises(
+        FileNotFoundError, match=r"python -m course_lib\.experiments\.parallel_speed"
+    ):
         parallel_speed.load_results(tmp_path / "parallel_speed.json")

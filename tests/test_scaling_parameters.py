@@ -34,7 +34,7 @@ def configs(draw):
     d_model = 2 * half * heads * groups
     decoder = common | {"d_model": d_model, "n_layers": layers, "context_length": context}
     llama = decoder | {"vocab_size": vocab, "n_kv_heads": heads, "tie_weights": draw(st.booleans())}
-    llama |= {"d_model": draw(small), "head_dim": 2 * half}
+    llama |= {"d_model": draw(small), "head_dim": 2 * half, "attention_bias": draw(st.booleans())}
     experts = draw(st.integers(1, 5))
     both = {
         "n_encoder_layers": layers,

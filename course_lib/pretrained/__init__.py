@@ -1,0 +1,1 @@
+"""De vrais poids, dans nos modèles et hors d’eux."""
