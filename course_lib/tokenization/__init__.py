@@ -5,9 +5,17 @@ from pathlib import Path
 from course_lib.tokenization.base import Tokenizer
 from course_lib.tokenization.bpe import BPETokenizer
 from course_lib.tokenization.files import read_json
+from course_lib.tokenization.wordpiece import WordPieceTokenizer
 from course_lib.tokenization.words import CharTokenizer, WordTokenizer
 
-__all__ = ["BPETokenizer", "CharTokenizer", "Tokenizer", "WordTokenizer", "load_tokenizer"]
+__all__ = [
+    "BPETokenizer",
+    "CharTokenizer",
+    "Tokenizer",
+    "WordPieceTokenizer",
+    "WordTokenizer",
+    "load_tokenizer",
+]
 
 
 def load_tokenizer(path: str | Path) -> Tokenizer:
@@ -19,10 +27,12 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
     kind = content["model"].get("type")
     if kind == "BPE":
         return BPETokenizer.from_json(content)
+    if kind == "WordPiece":
+        return WordPieceTokenizer.from_json(content)
     if kind != "WordLevel":
         raise ValueError(
             f"« {path} » : modèle de tokeniseur {kind!r} non pris en charge "
-            "(attendu « BPE » ou « WordLevel »)."
+            "(attendu « BPE », « WordPiece » ou « WordLevel »)."
         )
     try:
         return CharTokenizer.from_json(content)

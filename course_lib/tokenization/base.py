@@ -21,7 +21,8 @@ class Tokenizer(ABC):
     """L'interface commune. Un jeton spécial écrit dans un texte est reconnu comme tel.
 
     Attributs : `token_to_id` (dict, texte interne → id), `special_tokens` (liste).
-    `pad_id`, `bos_id`, `eos_id`, `unk_id` valent None si le jeton n'est pas au vocabulaire.
+    `pad_id`, `bos_id`, `eos_id`, `unk_id` valent None si le jeton n'est pas au vocabulaire ;
+    `assign_roles` les change.
     """
 
     def __init__(self, token_to_id: Mapping[str, int], special_tokens: Iterable[str] = ()):
@@ -43,6 +44,19 @@ class Tokenizer(ABC):
         self.pad_id, self.bos_id, self.eos_id, self.unk_id = map(
             self.token_to_id.get, SPECIAL_TOKENS
         )
+
+    def assign_roles(self, **roles: str | None) -> None:
+        """Dit quel jeton joue chaque rôle : `bos`, `eos`, `pad`, `unk` ; None : aucun.
+
+        Les modèles publiés nomment autrement leurs jetons (« <|im_end|> » finit un message).
+        ValueError si le rôle n’existe pas ou si le jeton n’est pas au vocabulaire.
+        """
+        for role, token in roles.items():
+            if role not in ("bos", "eos", "pad", "unk"):
+                raise ValueError(f"Rôle inconnu : {role!r}. Choisissez bos, eos, pad ou unk.")
+            if token is not None and token not in self.token_to_id:
+                raise ValueError(f"Le jeton « {token} » (rôle {role}) n'est pas au vocabulaire.")
+            setattr(self, f"{role}_id", None if token is None else self.token_to_id[token])
 
     @classmethod
     @abstractmethod

@@ -1,8 +1,8 @@
 """Le tokeniseur par paires d'octets (BPE), celui de GPT-2 et de ses descendants.
 
 Le texte est d'abord coupé en mots (l'espace reste collée au mot qui la suit), chaque mot est
-écrit en octets UTF-8, puis les octets sont fusionnés en jetons. Comme les 256 octets sont au
-vocabulaire, aucun texte n'est inconnu : `decode(encode(texte)) == texte`, toujours.
+écrit en octets UTF-8, puis les octets sont fusionnés en jetons. Quand les 256 octets sont au
+vocabulaire, et `train` les y met, aucun texte n'est inconnu : `decode(encode(texte)) == texte`.
 """
 
 from collections import Counter
@@ -128,14 +128,9 @@ class BPETokenizer(Tokenizer):
         known = self._cache.get(word)
         if known is not None:
             return known
-        content = word.encode()
-        byte_ids = [self._byte_ids[byte] for byte in content]
-        if None in byte_ids:
-            byte = content[byte_ids.index(None)]
-            raise ValueError(
-                f"L'octet 0x{byte:02X} de « {word} » n'est pas au vocabulaire de ce tokeniseur."
-            )
-        ids = apply_merges(byte_ids, self._ranks)
+        # Un vocabulaire publié peut ignorer quelques octets : comme `tokenizers`, on les saute.
+        byte_ids = [self._byte_ids[byte] for byte in word.encode()]
+        ids = apply_merges([byte_id for byte_id in byte_ids if byte_id is not None], self._ranks)
         if len(self._cache) >= _CACHE_LIMIT:
             self._cache.clear()
         if len(word) <= 64:
@@ -144,7 +139,12 @@ class BPETokenizer(Tokenizer):
 
     def _word_spans(self, word: str, ids: list[int], offset: int) -> Iterator[Span]:
         """Les intervalles des jetons d'un mot qui commence au caractère `offset`."""
-        owner = [offset + i for i, char in enumerate(word) for _ in char.encode()]
+        owner = [
+            offset + i
+            for i, char in enumerate(word)
+            for byte in char.encode()
+            if self._byte_ids[byte] is not None
+        ]
         position = 0
         for token_id in ids:
             end = position + len(self._token_bytes[token_id])
