@@ -146,9 +146,11 @@ def test_quantized_model_is_close_and_leaves_the_original_alone(kind, bits, grou
     assert weight_bytes(rounded) < weight_bytes(model) / 2
 
 
-@pytest.mark.parametrize("bits, group", [(8, None), (8, 10), (4, 6), (4, None)])
+@pytest.mark.parametrize(
+    "bits, group, head_bits", [(8, None, None), (8, 10, None), (4, 6, 8), (4, None, None)]
+)
 @pytest.mark.parametrize("n_threads", [1, 2])
-def test_quantized_decoder_writes_with_the_kernels(bits, group, n_threads, monkeypatch):
+def test_quantized_decoder_writes_with_the_kernels(bits, group, head_bits, n_threads, monkeypatch):
     """Le lecteur compilé rend les scores des poids reformés, à un texte et à plusieurs."""
     from course_lib.acceleration import decoder
     from course_lib.generation.readers import open_reader
@@ -157,7 +159,9 @@ def test_quantized_decoder_writes_with_the_kernels(bits, group, n_threads, monke
     model = model_of("llama")
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.4)
-    model = quantize(model, bits, group)  # la descente, de largeur 34, garde une échelle
+    model = quantize(model, bits, group, head_bits)
+    assert (model.head.bits, model.blocks[0].self_attention.key.bits) == (head_bits or bits, bits)
+    # la descente, de largeur 34, garde une échelle
     before = torch.get_num_threads()
     torch.set_num_threads(n_threads)
     try:

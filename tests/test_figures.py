@@ -36,6 +36,8 @@ def build_all() -> dict[str, Figure]:
         "intervention": figures.intervention_bars({"it → nom": 0.4}, {"it → nom": (0.3, 0.5)}),
         "transformer": figures.transformer_diagram(title="Le Transformer"),
         "context": figures.context_diagram(),
+        "roofline": figures.roofline(28e9, 120e9, {"PyTorch": [(0.5, 4e9), (32, 85e9)]}),
+        "ecosystem": figures.ecosystem_map(),
         "by_hand": figures.attention_by_hand(
             [1, 0], [[1, 0], [0, 1], [1, 1]], [[1, 0], [0, 1], [1, 1]]
         ),

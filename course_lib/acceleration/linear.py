@@ -7,6 +7,7 @@ reformés. Ces couches lisent, elles n’apprennent pas : pour entraîner, garde
 
 import copy
 import functools
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -134,34 +135,38 @@ class QuantizedLinear(nn.Module):
         return f"{self.in_features}, {self.out_features}, bits={self.bits}, group_size={group}"
 
 
-def _replace_linears(model: nn.Module, convert) -> nn.Module:
+def _replace_linears(model: nn.Module, convert: Callable[[str, nn.Linear], nn.Module]) -> nn.Module:
     """Copie du modèle, chaque `nn.Linear` convertie ; les poids non touchés sont partagés."""
     shared = {id(p): p for p in (*model.parameters(), *model.buffers())}
     clone = copy.deepcopy(model, memo=shared).eval()
     if isinstance(clone, nn.Linear):
-        return convert(clone)
-    for module in list(clone.modules()):
+        return convert("", clone)
+    for path, module in list(clone.named_modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, nn.Linear):
-                setattr(module, name, convert(child))
+                setattr(module, name, convert(f"{path}.{name}".removeprefix("."), child))
     return clone
 
 
 def accelerate(model: nn.Module) -> nn.Module:
     """Le même modèle, en mode lecture, couches linéaires accélérées ; les poids sont partagés."""
-    return _replace_linears(model, AcceleratedLinear.from_linear)
+    return _replace_linears(model, lambda _, linear: AcceleratedLinear.from_linear(linear))
 
 
-def quantize(model: nn.Module, bits: int = 8, group_size: int | None = None) -> nn.Module:
+def quantize(
+    model: nn.Module, bits: int = 8, group_size: int | None = None, head_bits: int | None = None
+) -> nn.Module:
     """Copie du modèle, en mode lecture, aux poids des couches linéaires arrondis.
 
     Les embeddings restent en fp32 : on n’en lit qu’une ligne par jeton. Une tête qui leur était
-    liée devient une matrice à part. Une ligne que `group_size` ne pave pas garde une seule échelle.
+    liée devient une matrice à part, sur `head_bits` bits (par défaut `bits`) : elle choisit les
+    mots et supporte mal d’être écrasée. Une ligne que `group_size` ne pave pas garde une échelle.
     """
 
-    def convert(linear: nn.Linear) -> QuantizedLinear:
+    def convert(path: str, linear: nn.Linear) -> QuantizedLinear:
         fits = group_size is None or linear.in_features % group_size == 0
-        return QuantizedLinear.from_linear(linear, bits, group_size if fits else None)
+        chosen = head_bits if path == "head" and head_bits is not None else bits
+        return QuantizedLinear.from_linear(linear, chosen, group_size if fits else None)
 
     return _replace_linears(model, convert)
 

@@ -20,6 +20,7 @@ from course_lib.figures.maps import (
     sinusoidal_positions,
     skills_heatmap,
 )
+from course_lib.figures.real_models import ecosystem_map, roofline
 from course_lib.figures.scaling import log_curves, log_map, share_bars, size_curve
 from course_lib.figures.style import COLORS, CourseFigure, french_ticks, new_figure
 from course_lib.figures.transformer import transformer_diagram
@@ -34,6 +35,7 @@ __all__ = [
     "context_diagram",
     "delta_map",
     "dot_rows",
+    "ecosystem_map",
     "format_number",
     "format_percent",
     "french_ticks",
@@ -45,6 +47,7 @@ __all__ = [
     "perplexity_bars",
     "probability_panels",
     "quality_diversity",
+    "roofline",
     "seed_strips",
     "share_bars",
     "sinusoidal_positions",
