@@ -1,9 +1,11 @@
 """Réglages communs : un navigateur et le site construit, pour les tests marqués `browser`."""
 
+import functools
 import importlib.util
 import os
 import shutil
 import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import hypothesis
@@ -72,3 +74,51 @@ def browser():
         chromium = playwright.chromium.launch(executable_path=find_chromium(), args=options)
         yield chromium
         chromium.close()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Sert les fichiers sans écrire de journal."""
+
+    def log_message(self, *_):
+        """Ne rien écrire."""
+
+
+@pytest.fixture
+def open_widget(browser, tmp_path):
+    """Ouvre une page qui ne porte qu'un composant ; une erreur de console fait échouer l'essai."""
+    static = tmp_path / "_static"
+    ignored = shutil.ignore_patterns("*.py", "__*")
+    shutil.copytree(ROOT / "course_lib" / "widgets", static / "widgets", ignore=ignored)
+    shutil.copy(ROOT / "book" / "static" / "widget-host.js", static)
+    handler = functools.partial(QuietHandler, directory=str(tmp_path))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    pages, problems = [], []
+
+    def open_one(widget, theme="light", **options):
+        paper, ink = ("#ffffff", "#111111") if theme == "light" else ("#0e1116", "#eeeeee")
+        head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        head += '<link rel="icon" href="data:,"><title>Essai</title>'
+        head += '<script type="module" src="_static/widget-host.js"></script>'
+        body = f"<main><h1>Essai</h1>{widget.html()}</main>"
+        text = f'<!doctype html><html lang="fr" data-theme="{theme}"><head>{head}</head>'
+        text += f'<body style="background:{paper};color:{ink}">{body}</body></html>'
+        (tmp_path / "page.html").write_text(text, "utf-8")
+        page = browser.new_page(**options)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on(
+            "console", lambda m: problems.append(m.text) if m.type in ("error", "warning") else None
+        )
+        page.goto(f"http://127.0.0.1:{server.server_port}/page.html")
+        page.wait_for_selector("course-widget section.cw")
+        pages.append(page)
+        return page
+
+    yield open_one
+    for page in pages:
+        page.close()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    assert problems == []

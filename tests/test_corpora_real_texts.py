@@ -3,6 +3,7 @@
 import pytest
 
 from course_lib.corpora.parallel_texts import PARALLEL_TEXTS
+from course_lib.corpora.paraphrases import ENGLISH_TRIPLETS, FRENCH_TRIPLETS
 from course_lib.corpora.referents import TWIN_SENTENCES
 
 
@@ -32,3 +33,18 @@ def test_parallel_texts_say_as_much_in_both_languages():
         assert 0.8 < len(text.french) / len(text.english) < 1.5
         assert "'" not in text.french  # l'apostrophe typographique, comme dans tout le cours
     assert len({text.french for text in PARALLEL_TEXTS}) == len(PARALLEL_TEXTS) == 12
+
+
+def words(sentence):
+    return set(sentence.lower().strip(".").replace("’", " ").split())
+
+
+def test_traps_share_more_words_than_paraphrases():
+    """C’est ce qui en fait des pièges : compter les mots communs y mène presque toujours."""
+    assert len(ENGLISH_TRIPLETS) == len(FRENCH_TRIPLETS) == 16
+    for triplets in (ENGLISH_TRIPLETS, FRENCH_TRIPLETS):
+        fooled = [
+            len(words(t.sentence) & words(t.trap)) > len(words(t.sentence) & words(t.paraphrase))
+            for t in triplets
+        ]
+        assert sum(fooled) >= 14

@@ -117,7 +117,7 @@ def readability(text: str) -> Readability:
     return Readability(
         sentences=len(sentences),
         words=len(found),
-        syllables=sum(count_syllables(word) for word in found),
+        syllables=sum(_word_syllables(word) for word in found),
         long_words=sum(sum(map(str.isalpha, word)) > 6 for word in found),
     )
 
@@ -139,8 +139,23 @@ def count_syllables(word: str) -> int:
     """
     if not _WORD.fullmatch(word):
         raise ValueError(f"Mot reçu : {word!r}. Donnez un seul mot, en lettres françaises.")
-    parts = re.split(r"['’\-]", word.lower())
-    return max(1, sum(_part_syllables(part) for part in parts))
+    return _word_syllables(word.lower())
+
+
+def counting_rules() -> dict[str, object]:
+    """Les règles du compte, en données : la page web qui compte à son tour les lit ici."""
+    letters = "".join(c for c in map(chr, range(0x2200)) if _WORD.fullmatch(c))
+    return {
+        "word": rf"[{letters}]+(?:['’\-][{letters}]+)*",
+        "sentenceEnd": _SENTENCE_END.pattern,
+        "nucleus": _NUCLEUS.pattern,
+        "finalE": _FINAL_E.pattern,
+        "vowels": _VOWELS,
+        "rewrites": [list(pair) for pair in _REWRITES],
+        "special": _SPECIAL,
+        "soundedEnt": sorted(_SOUNDED_ENT),
+        "muteMent": sorted(_MUTE_MENT),
+    }
 
 
 def vocabulary(texts: Iterable[str]) -> frozenset[str]:
@@ -161,6 +176,11 @@ def share_outside(text: str, lexicon: Collection[str]) -> float:
 def _bare(word: str) -> str:
     """Le mot sans son élision : « l’auberge » → « auberge »."""
     return re.sub(r"^(?:[cdjlmnst]|qu|jusqu|puisqu|lorsqu)['’]", "", word)
+
+
+def _word_syllables(word: str) -> int:
+    parts = re.split(r"['’\-]", word)
+    return max(1, sum(_part_syllables(part) for part in parts))
 
 
 def _part_syllables(part: str) -> int:

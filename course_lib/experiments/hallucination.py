@@ -171,6 +171,21 @@ def answer_facts(
     )
 
 
+def value_distributions(
+    model: nn.Module, tokenizer: WordTokenizer, facts: Sequence[Fact]
+) -> tuple[list[list[float]], list[int]]:
+    """Pour chaque fait, la probabilité de chaque valeur possible, et le rang de la vraie."""
+    prompts = [[tokenizer.bos_id, *tokenizer.encode(prompt(*fact))] for fact in facts]
+    logits = open_reader(model, prompts, max(map(len, prompts))).start()  # (n, V)
+    rows, truths = [], []
+    for scores, (person, attribute) in zip(logits, facts, strict=True):
+        choices = list(values(attribute))
+        kept = scores[[tokenizer.token_to_id[value] for value in choices]]
+        rows.append(kept.double().softmax(-1).tolist())
+        truths.append(choices.index(person.fact(attribute)))
+    return rows, truths
+
+
 def fact_groups(name: str, world: World) -> dict[str, tuple[Fact, ...]]:
     """Les faits à mesurer : asked et never_asked (connus), unknown, refused (inconnus appris)."""
     asked = set(LESSONS[name](world).asked)

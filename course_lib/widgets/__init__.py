@@ -2,18 +2,26 @@
 
 from course_lib.widgets.attention import AttentionExplorer
 from course_lib.widgets.base import CourseWidget
+from course_lib.widgets.calibration import CalibrationExplorer
+from course_lib.widgets.continuations import ContinuationExplorer
+from course_lib.widgets.embeddings import EmbeddingExplorer
 from course_lib.widgets.language_model import LanguageModelWidget
 from course_lib.widgets.planner import ScalingPlanner
 from course_lib.widgets.quiz import Choice, Question, Quiz
+from course_lib.widgets.readability import ReadabilityExplorer
 from course_lib.widgets.tokenizer import TokenizerExplorer
 
 __all__ = [
     "AttentionExplorer",
+    "CalibrationExplorer",
     "Choice",
+    "ContinuationExplorer",
     "CourseWidget",
+    "EmbeddingExplorer",
     "LanguageModelWidget",
     "Question",
     "Quiz",
+    "ReadabilityExplorer",
     "ScalingPlanner",
     "TokenizerExplorer",
 ]

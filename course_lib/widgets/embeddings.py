@@ -1,0 +1,92 @@
+"""L’explorateur de vecteurs : des phrases sur une carte, et leurs voisines."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import traitlets
+
+from course_lib.typography import format_number
+from course_lib.widgets.base import FOLDER, CourseWidget, html_table
+from course_lib.widgets.bundle import bundle
+
+MOST_SENTENCES = 60
+MOST_GROUPS = 4  # autant que de marques différentes
+
+
+class EmbeddingExplorer(CourseWidget):
+    """Une carte de phrases (deux axes principaux) et, pour celle choisie, ses plus proches.
+
+    `vectors` : (N, D), de norme 1 ; `groups` : un nom par phrase, quatre noms au plus. ValueError
+    si les longueurs diffèrent, si une norme n’est pas 1, ou s’il y a trop de phrases.
+    """
+
+    module = "embedding_explorer.js"
+    state_fields = ("sentences", "groups", "points", "similarities")
+    _esm = bundle(FOLDER / "embedding_explorer.js")
+    sentences = traitlets.List().tag(sync=True)
+    groups = traitlets.List().tag(sync=True)
+    points = traitlets.List().tag(sync=True)
+    similarities = traitlets.List().tag(sync=True)
+
+    def __init__(
+        self,
+        sentences: Sequence[str],
+        vectors: Any,
+        groups: Sequence[str],
+        *,
+        title: str = "Explorateur de vecteurs",
+        **kwargs: Any,
+    ):
+        vectors = np.asarray(vectors, dtype=float)
+        _check(sentences, vectors, groups)
+        state = {
+            "sentences": list(sentences),
+            "groups": list(groups),
+            "points": principal_plane(vectors).round(3).tolist(),
+            "similarities": upper_triangle(vectors @ vectors.T),
+        }
+        super().__init__(title=title, **state, **kwargs)
+
+    def fallback_html(self) -> str:
+        """Rend, pour chaque phrase, sa plus proche voisine."""
+        n = len(self.sentences)
+        table = np.full((n, n), -np.inf)
+        table[np.triu_indices(n, 1)] = np.array(self.similarities) / 1000
+        table = np.maximum(table, table.T)
+        rows = []
+        for i, sentence in enumerate(self.sentences):
+            nearest = int(table[i].argmax())
+            value = format_number(float(table[i, nearest]), 2)
+            rows.append([sentence, self.groups[i], self.sentences[nearest], value])
+        headers = ["Phrase", "Sorte", "Sa plus proche", "Ressemblance"]
+        return html_table(headers, rows, "Chaque phrase et sa plus proche voisine")
+
+
+def principal_plane(vectors: np.ndarray) -> np.ndarray:
+    """Projection (N, 2) sur les deux axes où les vecteurs varient le plus, au signe fixé."""
+    centered = vectors - vectors.mean(axis=0)
+    _, _, axes = np.linalg.svd(centered, full_matrices=False)
+    axes = axes[:2] * np.sign(axes[:2].sum(axis=1, keepdims=True) + 1e-12)
+    return centered @ axes.T
+
+
+def upper_triangle(similarities: np.ndarray) -> list[int]:
+    """Les ressemblances de i < j, ligne après ligne, en millièmes."""
+    rows, columns = np.triu_indices(len(similarities), 1)
+    return (1000 * similarities[rows, columns]).round().astype(int).tolist()
+
+
+def _check(sentences: Sequence[str], vectors: np.ndarray, groups: Sequence[str]) -> None:
+    n = len(sentences)
+    if not 3 <= n <= MOST_SENTENCES or vectors.shape[:1] != (n,) or len(groups) != n:
+        raise ValueError(
+            f"{n} phrases, {len(groups)} groupes, vecteurs de forme {vectors.shape} : il en faut "
+            f"autant, de 3 à {MOST_SENTENCES}."
+        )
+    if vectors.ndim != 2 or np.abs(np.linalg.norm(vectors, axis=1) - 1).max() > 1e-3:
+        raise ValueError("Il faut une ligne par phrase, de norme 1 : divisez par la norme.")
+    if len(set(groups)) > MOST_GROUPS:
+        raise ValueError(
+            f"{len(set(groups))} groupes : on ne dessine que {MOST_GROUPS} marques différentes."
+        )

@@ -1,0 +1,24 @@
+/** Un curseur de température, et ce que la température fait aux probabilités. */
+
+import { format, h } from "./tokenizer_explorer.js";
+
+/** p^(1/T), remis à l’échelle ; un zéro reste un zéro. */
+export function sharpened(probabilities, temperature) {
+  const scores = probabilities.map((p) => (p > 0 ? Math.log(p) / temperature : -Infinity));
+  const highest = Math.max(...scores);
+  const powers = scores.map((score) => Math.exp(score - highest));
+  const total = powers.reduce((sum, power) => sum + power, 0);
+  return powers.map((power) => power / total);
+}
+
+/** Le curseur, son étiquette et sa valeur ; `onChange` reçoit la température. */
+export function temperatureSlider(onChange) {
+  const input = h("input", { type: "range", min: "0.2", max: "3", step: "0.1", value: "1", "aria-label": "Température" });
+  const output = h("output", { class: "cw-position" }, format(1, 1));
+  input.addEventListener("input", () => {
+    output.textContent = format(Number(input.value), 1);
+    onChange(Number(input.value));
+  });
+  const node = h("label", { class: "cw-field cw-slider" }, h("span", {}, "Température"), input, output);
+  return { node, read: () => Number(input.value) };
+}
