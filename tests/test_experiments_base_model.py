@@ -11,6 +11,7 @@ from course_lib.experiments.base_model import __main__ as command
 from course_lib.experiments.story_task import build_task, oracle_score, score_network
 from course_lib.scaling import find_model
 from course_lib.transformer import count_parameters
+from course_lib.transformer.positions import RotaryPositions
 
 PROBES = 200
 
@@ -79,8 +80,16 @@ def test_weights_of_another_shape_are_refused(tmp_path):
     shutil.copytree(base_model.FOLDER, folder)
     config = json.loads((folder / "config.json").read_text("utf-8"))
     (folder / "config.json").write_text(json.dumps(config | {"d_ff": 64}), encoding="utf-8")
-    with pytest.raises(ValueError, match="diffère"):
+    with pytest.raises(ValueError, match="va avec une autre configuration"):
         base_model.load_base_model(folder)
+
+
+def test_positions_are_not_rounded_with_the_weights():
+    """Un modèle passé en F16 puis en F32 arrondit aussi ses tables de positions : 2e-4 d’écart."""
+    model, _ = base_model.load_base_model()
+    exact = RotaryPositions(base_model.SHAPE.context_length, base_model.SHAPE.head_dim)
+    assert torch.equal(model.rope.cos, exact.cos) and torch.equal(model.rope.sin, exact.sin)
+    assert model.embedding.tokens.weight.dtype == torch.float32
 
 
 def test_scaling_knows_the_shipped_shape():

@@ -12,8 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from course_lib.tokenization import Tokenizer, load_tokenizer
-from course_lib.training import load_weights
-from course_lib.transformer import Decoder, LlamaConfig, llama
+from course_lib.transformer import Decoder, LlamaConfig
+from course_lib.transformer.half_precision import load_half_precision
 
 FOLDER = Path(__file__).parent.parent / "results" / "petit_llm"
 WEIGHTS, CONFIG, TOKENIZER, TRAINING = (
@@ -41,9 +41,8 @@ def load_base_model(folder: Path = FOLDER) -> tuple[Decoder, Tokenizer]:
                 f"Refaites-le (quelques minutes) : {COMMAND}"
             )
     config = LlamaConfig(**json.loads((folder / CONFIG).read_text("utf-8")))
-    model = llama(config).half()  # comme le fichier, puis en simple précision pour calculer
-    load_weights(model, folder / WEIGHTS)
-    return model.float().eval(), load_tokenizer(folder / TOKENIZER)
+    # Les poids sont en F16 dans le fichier ; les positions, elles, se recalculent en F32.
+    return load_half_precision(folder / WEIGHTS, config), load_tokenizer(folder / TOKENIZER)
 
 
 def load_training_record(folder: Path = FOLDER) -> dict:
