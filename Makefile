@@ -1,4 +1,5 @@
-# Le cours en cinq commandes : livre · lab · chapitres · test · bench  (site : construit sans servir)
+# Le cours en cinq commandes : livre · lab · chapitres · test · bench
+# (site : construit sans servir ; modeles : télécharge les deux modèles publiés)
 PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
@@ -7,9 +8,9 @@ SITE := _build/html
 NBVAL := $(BIN)/pytest chapters --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg \
 	-o addopts= -o filterwarnings= -p no:cacheprovider -q
 
-.PHONY: livre site lab chapitres test bench nettoyer
+.PHONY: livre site modeles lab chapitres test bench nettoyer
 
-livre: site
+livre: modeles site
 	$(BIN)/python book/serve.py --port $(PORT)
 
 site: $(STAMP)
@@ -18,22 +19,26 @@ site: $(STAMP)
 		> _build/journal.txt 2>&1 || { cat _build/journal.txt; exit 1; }
 	@echo "Le site est construit : $(SITE)/index.html. « make livre » le sert."
 
-lab: $(STAMP)
+# Les deux modèles publiés que le chapitre 06 charge : 180 Mo, une fois par machine.
+modeles: $(STAMP)
+	@$(BIN)/python -m course_lib.pretrained
+
+lab: modeles
 	mkdir -p .venv/share/jupyter/lab/settings
 	cp book/lab/overrides.json .venv/share/jupyter/lab/settings/
 	$(BIN)/jupyter lab chapters
 
-chapitres: $(STAMP)
+chapitres: modeles
 	$(BIN)/python book/execute.py $(CHAPITRES)
 
-test: $(STAMP)
+test: modeles
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/pytest tests -m "not browser" -n 2 --dist loadfile -q
 	PYTHONHASHSEED=0 OMP_NUM_THREADS=2 $(NBVAL)
 	$(MAKE) site
 	$(BIN)/pytest tests -m browser -q
 
-bench: $(STAMP)
+bench: modeles
 	for script in $(filter-out benchmarks/report.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$script || exit 1; done
 
 $(STAMP): requirements.txt pyproject.toml

@@ -1,7 +1,9 @@
 """Les quatre architectures : mêmes nombres que PyTorch et `transformers`, à poids partagés."""
 
+import json
+import math
 import re
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, asdict, replace
 
 import jaxtyping
 import pytest
@@ -10,19 +12,25 @@ import transformers
 from torch import nn
 from torch.testing import assert_close
 
-from course_lib.scaling.parameters import build_on_meta
+from course_lib.pretrained.places import published_place
+from course_lib.scaling.parameters import build_on_meta, count_by_formula
 from course_lib.transformer import (
     BertConfig,
     GPT2Config,
     LlamaConfig,
+    MixtralConfig,
     OriginalTransformerConfig,
     bert,
     count_parameters,
     gpt2,
     llama,
+    mixtral,
     original_encoder,
     original_transformer,
 )
+from course_lib.transformer.half_precision import llama_config
+from course_lib.transformer.positions import Llama3Scaling, RotaryPositions, rotary_frequencies
+from course_lib.transformer.recognition import config_of
 
 # Des nombres premiers entre eux : deux dimensions échangées ne passent pas inaperçues.
 B, T, S, V, VT, CONTEXT = 3, 11, 13, 53, 47, 31
@@ -36,6 +44,7 @@ GROUPED = LlamaConfig(
     V, CONTEXT, d_model=42, n_layers=2, n_heads=6, n_kv_heads=2, head_dim=10, tie_weights=False
 )
 BERT = BertConfig(V, CONTEXT, d_model=21, n_layers=2, n_heads=3, d_ff=37)
+BIASED = replace(GROUPED, attention_bias=True, rope_scaling=Llama3Scaling(7.0, 1.0, 3.0, 13))
 DECODERS = {"gpt2": (gpt2, GPT2), "llama": (llama, LLAMA), "llama-gqa": (llama, GROUPED)}
 
 
@@ -150,51 +159,14 @@ def test_equals_torch_transformer(config, padded):
 
 # ------------------------------------------------------------------ contre transformers
 
-BERT_RULES = [
-    (r"^bert\.", ""),
-    (r"embeddings\.word_embeddings", "embedding.tokens"),
-    (r"embeddings\.position_embeddings", "embedding.positions.table"),
-    (r"embeddings\.token_type_embeddings", "embedding.segments"),
-    (r"embeddings\.LayerNorm", "embedding.norm"),
-    (r"encoder\.layer\.", "blocks."),
-    (r"attention\.self\.", "self_attention."),
-    (r"attention\.output\.dense", "self_attention.output"),
-    (r"attention\.output\.LayerNorm", "self_attention_norm"),
-    (r"intermediate\.dense", "feed_forward.up"),
-    (r"(blocks\.\d+)\.output\.dense", r"\1.feed_forward.down"),
-    (r"(blocks\.\d+)\.output\.LayerNorm", r"\1.feed_forward_norm"),
-    (r"cls\.predictions\.transform\.dense", "head.0"),
-    (r"cls\.predictions\.transform\.LayerNorm", "head.2"),
-    (r"cls\.predictions\.decoder", "head.3"),
-    (r"cls\.predictions\.bias", "head.3.bias"),
-]
-LLAMA_RULES = [
-    (r"^model\.embed_tokens", "embedding.tokens"),
-    (r"^model\.layers\.", "blocks."),
-    (r"^model\.norm", "norm"),
-    (r"^lm_head", "head"),
-    (r"self_attn\.", "self_attention."),
-    (r"mlp\.(gate|up|down)_proj", r"feed_forward.\1"),
-    (r"post_attention_layernorm", "feed_forward_norm"),
-    (r"input_layernorm", "self_attention_norm"),
-    (r"q_proj", "query"),
-    (r"k_proj", "key"),
-    (r"v_proj", "value"),
-    (r"o_proj", "output"),
-]
-GPT2_RULES = [
-    (r"^transformer\.wte", "embedding.tokens"),
-    (r"^transformer\.wpe", "embedding.positions.table"),
-    (r"^transformer\.h\.", "blocks."),
-    (r"^transformer\.ln_f", "norm"),
-    (r"^lm_head", "head"),
-    (r"ln_1", "self_attention_norm"),
-    (r"ln_2", "feed_forward_norm"),
-    (r"attn\.c_proj", "self_attention.output"),
-    (r"attn\.c_attn\.", "self_attention.in_proj_"),
-    (r"mlp\.c_fc", "feed_forward.up"),
-    (r"mlp\.c_proj", "feed_forward.down"),
-]
+
+def adopt(model: nn.Module, family: str, reference: nn.Module) -> None:
+    """Donne à notre modèle les poids de la référence, tous, selon les noms de sa famille."""
+    state, ours = reference.state_dict(), model.state_dict()
+    places = {name: published_place(family, name) for name in ours}
+    copies = {"cls.predictions.decoder.bias"}
+    assert {place.name for place in places.values()} == state.keys() - copies
+    model.load_state_dict({name: place.read(state[place.name]) for name, place in places.items()})
 
 
 def test_equals_transformers_bert():
@@ -210,7 +182,7 @@ def test_equals_transformers_bert():
     )
     randomized(reference)
     model = bert(BERT).eval()
-    model.load_state_dict(rename(reference.state_dict(), BERT_RULES))
+    adopt(model, "bert", reference)
     assert count_parameters(model) == reference.num_parameters()
     ids, segments, mask = random_ids(), torch.randint(0, 2, (B, T)), right_padding(T)
     expected = reference(ids, attention_mask=mask.long(), token_type_ids=segments).logits
@@ -230,15 +202,6 @@ def gpt2_reference():
         )
     )
     return randomized(reference)
-
-
-def gpt2_state(reference: nn.Module) -> dict:
-    """GPT-2 range ses matrices transposées (`Conv1D`), et q, k, v empilées."""
-    state = {
-        name: tensor.T if re.search(r"\.c_\w+\.weight", name) else tensor
-        for name, tensor in reference.state_dict().items()
-    }
-    return split_projections(rename(state, GPT2_RULES))
 
 
 def llama_reference(config: LlamaConfig):
@@ -263,12 +226,8 @@ def llama_reference(config: LlamaConfig):
 def test_equals_transformers_decoders(name):
     build, config = DECODERS[name]
     model = build(config).eval()
-    if name == "gpt2":
-        reference = gpt2_reference()
-        model.load_state_dict(gpt2_state(reference))
-    else:
-        reference = llama_reference(config)
-        model.load_state_dict(rename(reference.state_dict(), LLAMA_RULES))
+    reference = gpt2_reference() if name == "gpt2" else llama_reference(config)
+    adopt(model, name.removesuffix("-gqa"), reference)
     assert count_parameters(model) == reference.num_parameters()
     ids = random_ids()
     close(model(ids), reference(ids).logits)
@@ -276,6 +235,73 @@ def test_equals_transformers_decoders(name):
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     expected = reference(ids, attention_mask=mask.long(), position_ids=positions).logits
     close(model(ids, padding_mask=mask)[mask], expected[mask])
+
+
+# ------------------------------------------------------------------ biais, positions étirées
+
+
+def test_biases_of_qwen_stop_before_the_output():
+    """Deux modèles aux mêmes matrices : les biais seuls font la différence."""
+    model, plain = randomized(llama(BIASED)), llama(replace(BIASED, attention_bias=False)).eval()
+    missing, extra = plain.load_state_dict(model.state_dict(), strict=False)
+    assert not missing
+    assert {name.split(".", 2)[2] for name in extra} == {
+        f"self_attention.{part}.bias" for part in ("query", "key", "value")
+    }
+    assert count_parameters(model) == count_by_formula(BIASED)
+    ids = random_ids()
+    assert (model(ids) - plain(ids)).abs().max() > 1e-2
+    for block in model.blocks:
+        for part in ("query", "key", "value"):
+            nn.init.zeros_(getattr(block.self_attention, part).bias)
+    close(model(ids), plain(ids))
+
+
+def test_mixtral_has_the_same_attention():
+    config = MixtralConfig(**asdict(BIASED))
+    attention = mixtral(config).blocks[0].self_attention
+    assert attention.query.bias is not None and attention.output.bias is None
+    assert mixtral(config).rope.scaling == BIASED.rope_scaling
+
+
+def test_stretched_positions_are_slower_and_only_that():
+    frequencies = rotary_frequencies(10)
+    scaling = Llama3Scaling(7.0, 1.0, 3.0, 13)
+    ratios = scaling.slow_down(frequencies) / frequencies
+    turns = 13 * frequencies / (2 * math.pi)
+    assert (ratios[turns < 1.0] - 1 / 7).abs().max() < 1e-6
+    assert Llama3Scaling(1.0).slow_down(frequencies).equal(frequencies)
+    positions = RotaryPositions(CONTEXT, 10, scaling=scaling)
+    angles = torch.outer(torch.arange(CONTEXT), scaling.slow_down(frequencies))
+    close(positions.cos[:, :5], angles.cos())
+    close(positions.sin[:, 5:], angles.sin())
+
+
+@pytest.mark.parametrize("config", [LLAMA, GROUPED, BIASED, replace(GPT2, dropout=0.0)])
+def test_a_model_tells_its_configuration(config):
+    build = gpt2 if isinstance(config, GPT2Config) else llama
+    assert config_of(build(config)) == config
+    if config is not BIASED and build is llama:
+        assert llama_config(build(config)) == config
+
+
+def test_models_of_another_kind_have_no_configuration():
+    for model in (bert(BERT), original_transformer(ORIGINAL), mixtral(MixtralConfig(V, d_ff=7))):
+        with pytest.raises(ValueError, match=r"n’est ni de type Llama .* ni de type GPT-2"):
+            config_of(model)
+    untied = gpt2(GPT2)
+    untied.head = nn.Linear(GPT2.d_model, V, bias=False)
+    with pytest.raises(ValueError, match="tête liée"):
+        config_of(untied)
+
+
+def test_the_page_of_the_course_refuses_what_it_cannot_compute():
+    with pytest.raises(ValueError, match=r"attention_bias = True, rope_scaling = Llama3Scaling"):
+        llama_config(llama(BIASED))
+
+
+def test_a_configuration_survives_json():
+    assert LlamaConfig(**json.loads(json.dumps(asdict(BIASED)))) == BIASED
 
 
 # ------------------------------------------------------------------ ce qui doit toujours valoir
@@ -401,6 +427,8 @@ def test_untrained_models_start_near_the_uniform_loss(d_model):
         (lambda: LlamaConfig(V, d_model=30, n_heads=6, n_kv_heads=4), "multiple de n_kv_heads = 4"),
         (lambda: LlamaConfig(V, d_model=9, n_heads=3), "head_dim = 3 est impair"),
         (lambda: OriginalTransformerConfig(V, -1), "target_vocab_size = -1"),
+        (lambda: Llama3Scaling(0.5), r"factor = 0\.5 .*au moins égaux à 1"),
+        (lambda: Llama3Scaling(2.0, 4.0, 4.0), r"low_freq_factor = 4\.0 et high_freq_factor = 4"),
     ],
 )
 def test_impossible_configurations_are_refused(make, message):

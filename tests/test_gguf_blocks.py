@@ -35,6 +35,19 @@ def test_same_bits_as_the_reference(kind):
     np.testing.assert_array_equal(found.reshape(-1).view("u4"), expected.reshape(-1).view("u4"))
 
 
+@pytest.mark.parametrize("kind", REFERENCED)
+def test_any_bytes_give_the_bits_of_the_reference(kind):
+    """Octets au hasard, échelles infinies ou indéfinies comprises ; le résultat ne garde rien."""
+    shape = (601, BLOCKS[kind].n_values)
+    draw = np.random.default_rng(2)
+    raw = draw.integers(0, 256, 601 * BLOCKS[kind].n_bytes, dtype=np.uint8)
+    with np.errstate(all="ignore"):
+        expected = reference_dequantize(raw, gguf.GGMLQuantizationType[kind]).reshape(-1)
+    found = dequantize(kind, raw, shape)
+    assert not np.shares_memory(found, raw)
+    np.testing.assert_array_equal(found.reshape(-1).view("u4"), expected.view("u4"))
+
+
 def test_codes_and_sizes_are_those_of_the_reference():
     for block in BLOCKS.values():
         kind = gguf.GGMLQuantizationType[block.kind]
@@ -60,6 +73,28 @@ def test_written_bits_are_those_of_the_reference(kind):
     assert np.abs(back - array).max() < {"F32": 1e-9, "F16": 2e-3, "Q8_0": 0.2}[kind]
 
 
+@pytest.mark.parametrize("power", range(-44, 5))
+@pytest.mark.parametrize("kind", ["F32", "F16", "Q8_0"])
+def test_every_order_of_magnitude_is_written_like_the_reference(kind, power):
+    """Jusqu’aux nombres sous-normaux, dont l’inverse de l’échelle déborde."""
+    draw = np.random.default_rng(power + 44)
+    array = (draw.standard_normal((5, 64)) * 10.0**power).astype(np.float32)
+    with np.errstate(all="ignore"):
+        expected = reference_quantize(array, gguf.GGMLQuantizationType[kind])
+    np.testing.assert_array_equal(
+        quantize(kind, array), np.ascontiguousarray(expected).reshape(-1).view(np.uint8)
+    )
+
+
+@pytest.mark.parametrize("kind, largest", [("F16", 65504.0), ("Q8_0", 127 * 65504.0)])
+def test_the_largest_number_is_the_last_one_written(kind, largest):
+    array = np.full((3, 32), -largest, np.float32)
+    assert dequantize(kind, quantize(kind, array), array.shape).tolist() == array.tolist()
+    array[1, 7] = np.nextafter(np.float32(largest), np.float32(np.inf))
+    with pytest.raises(ValueError, match=f"trop grand pour {kind}"):
+        quantize(kind, array)
+
+
 @pytest.mark.parametrize(
     "call, message",
     [
@@ -70,6 +105,7 @@ def test_written_bits_are_those_of_the_reference(kind):
         (lambda: quantize("Q8_0", np.zeros((2, 33))), "33, n’est pas un multiple de 32"),
         (lambda: quantize("F16", np.array([7e4])), "trop grand pour F16"),
         (lambda: quantize("F32", np.array([np.nan])), "nombre indéfini"),
+        (lambda: quantize("F32", np.array([1e39])), "trop grand pour F32"),
     ],
 )
 def test_bad_requests_are_refused(call, message):

@@ -19,7 +19,6 @@ FLOORS = {
     "acceleration": 2,
     "generation": 2,
     "interpretation": 3,
-    "pretrained": 3,
     "scaling": 3,
     "evaluation": 3,
     "pretrained": 3,

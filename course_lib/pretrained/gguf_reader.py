@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from course_lib.pretrained.gguf_blocks import BLOCKS, KIND_OF_CODE, dequantize
+from course_lib.pretrained.gguf_blocks import BLOCKS, KIND_OF_CODE, UNREADABLE, dequantize
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -26,15 +26,15 @@ DEFAULT_ALIGNMENT = 32
 MAX_ALIGNMENT = 1 << 20
 MAX_DEPTH = 4  # tableaux de tableaux de…
 MAX_DIMENSIONS = 4
-MAX_NAME = 1024
+MAX_KEY = 65535  # octets du nom d’un réglage
+MAX_NAME = 1024  # octets du nom d’un tenseur ; ggml s’arrête à 63
 STRING, ARRAY, BOOL = 8, 9, 7
 NUMBERS = {  # code du type → format de struct et de numpy
     0: "<u1", 1: "<i1", 2: "<u2", 3: "<i2", 4: "<u4", 5: "<i4", 6: "<f4", BOOL: "<u1",
     10: "<u8", 11: "<i8", 12: "<f8",
 }  # fmt: skip
 _STRUCTS = {
-    code: struct.Struct("<" + letter)
-    for code, letter in zip(NUMBERS, "BbHhIif?Qqd".replace("?", "B"), strict=True)
+    code: struct.Struct("<" + letter) for code, letter in zip(NUMBERS, "BbHhIifBQqd", strict=True)
 }
 _U32, _U64 = struct.Struct("<I"), struct.Struct("<Q")
 
@@ -98,12 +98,12 @@ class GGUFFile:
     def tensor(self, name: str) -> np.ndarray:
         """Un tenseur en F32, à sa forme ; c’est une copie, qui survit à la fermeture."""
         raw, info = self.raw(name), self.tensors[name]
-        return dequantize(info.kind, raw, info.shape).copy()
+        return dequantize(info.kind, raw, info.shape)
 
-    def _complaint(self, position: int, found: str) -> str:
+    def _complaint(self, position: int, found: str, how: str = "") -> str:
         return (
             f"« {self.path.name} » n’est pas un fichier GGUF lisible (octet {position}) : {found}. "
-            "Téléchargez-le à nouveau."
+            f"Téléchargez-le à nouveau{how}."
         )
 
 
@@ -120,8 +120,9 @@ class _Header:
         infos = list(self._tensor_infos(n_tensors))
         self.tensors = self._place(infos)
 
-    def _fail(self, found: str) -> ValueError:
-        return ValueError(self.file._complaint(self.position, found))
+    def _fail(self, found: str, how: str = "") -> ValueError:
+        """L’erreur à lever ; `how` : sous quelle forme le télécharger, s’il n’est pas abîmé."""
+        return ValueError(self.file._complaint(self.position, found, how))
 
     def _check_version(self) -> None:
         magic = bytes(self.buffer[:4])
@@ -131,9 +132,10 @@ class _Header:
         version = self._number(_U32)
         if version in VERSIONS:
             return
-        if version & 0xFFFF == 0:
-            raise self._fail("ses nombres sont rangés à l’envers (gros-boutiste)")
-        raise self._fail(f"version {version} ; on sait lire {VERSIONS}")
+        how = ", en version 3 ordinaire (petit-boutiste)"
+        if version and version & 0xFFFF == 0:
+            raise self._fail("ses nombres sont rangés à l’envers (gros-boutiste)", how)
+        raise self._fail(f"version {version} ; on sait lire {VERSIONS}", how)
 
     @property
     def remaining(self) -> int:
@@ -154,17 +156,21 @@ class _Header:
             raise self._fail(f"il annonce {count} {what} pour {self.remaining} octets restants")
         return count
 
-    def _text(self, longest: int | None = None) -> str:
+    def _text(self) -> str:
         length = self._count(_U64, 1, "caractères")
-        if longest is not None and length > longest:
-            raise self._fail(f"un nom de {length} octets ; {longest} au plus")
-        raw = bytes(self.buffer[self.position : self.position + length])
         try:
-            text = raw.decode("utf-8")
+            text = str(self.buffer[self.position : self.position + length], "utf-8")
         except UnicodeDecodeError:
             raise self._fail("un texte n’est pas en UTF-8") from None
         self.position += length
         return text
+
+    def _name(self, longest: int) -> str:
+        start, name = self.position, self._text()
+        length = self.position - start - _U64.size
+        if length > longest:
+            raise self._fail(f"un nom de {length} octets ; {longest} au plus")
+        return name
 
     def _value(self, code: int, depth: int = 0) -> object:
         if code == STRING:
@@ -196,7 +202,7 @@ class _Header:
     def _settings(self, count: int) -> Iterator[tuple[str, object]]:
         seen: set[str] = set()
         for _ in range(count):
-            key = self._text(MAX_NAME)
+            key = self._name(MAX_KEY)
             if key in seen:
                 raise self._fail(f"le réglage « {key} » y est deux fois")
             seen.add(key)
@@ -204,16 +210,19 @@ class _Header:
 
     def _tensor_infos(self, count: int) -> Iterator[TensorInfo]:
         for _ in range(count):
-            name = self._text(MAX_NAME)
+            name = self._name(MAX_NAME)
             n_dimensions = self._number(_U32)
             if not 1 <= n_dimensions <= MAX_DIMENSIONS:
-                raise self._fail(f"« {name} » a {n_dimensions} dimensions")
+                raise self._fail(
+                    f"« {name} » a {n_dimensions} dimensions ; il en faut de 1 à {MAX_DIMENSIONS}"
+                )
             dimensions = [self._number(_U64) for _ in range(n_dimensions)]
             code = self._number(_U32)
             if code not in KIND_OF_CODE:
                 raise self._fail(
-                    f"« {name} » est dans un format que l’on ne sait pas lire (code {code}) ; "
-                    f"on sait lire {', '.join(BLOCKS)}"
+                    f"« {name} » est au format {UNREADABLE.get(code, 'inconnu')} (code {code}), "
+                    f"que l’on ne sait pas lire ; on sait lire {', '.join(BLOCKS)}",
+                    ", dans un de ces formats",
                 )
             block = BLOCKS[KIND_OF_CODE[code]]
             n_values = 1
@@ -221,8 +230,8 @@ class _Header:
                 n_values *= dimension
             if n_values == 0 or dimensions[0] % block.n_values:
                 raise self._fail(
-                    f"« {name} » a les dimensions {dimensions} ; en {block.kind}, la première est "
-                    f"un multiple de {block.n_values}"
+                    f"« {name} » a les dimensions {dimensions} ; aucune ne doit être nulle, et en "
+                    f"{block.kind} la première est un multiple de {block.n_values}"
                 )
             n_bytes = n_values // block.n_values * block.n_bytes
             offset = self._number(_U64)
@@ -231,8 +240,11 @@ class _Header:
     def _place(self, infos: list[TensorInfo]) -> dict[str, TensorInfo]:
         """Vérifie que les tenseurs sont dans le fichier, alignés, sans se recouvrir."""
         alignment = self.metadata.get("general.alignment", DEFAULT_ALIGNMENT)
-        if type(alignment) is not int or not 8 <= alignment <= MAX_ALIGNMENT or alignment % 8:
-            raise self._fail(f"un alignement de {alignment!r} ; il faut un multiple de 8")
+        power = type(alignment) is int and alignment > 0 and alignment & (alignment - 1) == 0
+        if not power or not 8 <= alignment <= MAX_ALIGNMENT:
+            raise self._fail(
+                f"un alignement de {alignment!r} ; il faut un multiple de 8, puissance de deux"
+            )
         start = -(-self.position // alignment) * alignment
         size, placed, end = len(self.buffer), {}, start
         for info in sorted(infos, key=lambda info: info.offset):
@@ -240,7 +252,10 @@ class _Header:
             if info.name in placed:
                 raise self._fail(f"le tenseur « {info.name} » y est deux fois")
             if info.offset % alignment or offset < end:
-                raise self._fail(f"« {info.name} » est mal placé, ou recouvre un autre tenseur")
+                raise self._fail(
+                    f"« {info.name} » est mal placé, ou recouvre un autre tenseur : octet "
+                    f"{offset} ; il faut un multiple de {alignment} après l’octet {end}"
+                )
             end = offset + info.n_bytes
             if end > size:
                 raise self._fail(

@@ -35,11 +35,20 @@ class Stack:
     n_active: int = 0
     causal: bool = True
     cross: bool = False
+    projection_bias: bool = False  # biais des requêtes, clés et valeurs seulement (Qwen2)
 
     @property
     def attention_matrices(self) -> int:
         """Paramètres des quatre matrices d’une attention, sans biais."""
         return 2 * self.d_model * self.head_dim * (self.n_heads + self.n_kv_heads)
+
+    @property
+    def attention_biases(self) -> int:
+        """Paramètres des biais d’une attention."""
+        projections = self.head_dim * (self.n_heads + 2 * self.n_kv_heads)
+        if self.bias:
+            return projections + self.d_model
+        return projections if self.projection_bias else 0
 
     @property
     def network_matrices(self) -> int:
@@ -105,7 +114,8 @@ def _(config: LlamaConfig) -> Anatomy:
     d = config.d_model
     heads = (config.n_heads, config.n_kv_heads, config.head_dim)
     experts = (config.n_experts, config.n_active) if isinstance(config, MixtralConfig) else (0, 0)
-    stack = Stack(config.n_layers, d, *heads, config.d_ff, False, True, d, True, *experts)
+    sizes = (config.n_layers, d, *heads, config.d_ff, False, True, d, True, *experts)
+    stack = Stack(*sizes, projection_bias=config.attention_bias)
     return Anatomy(
         decoder=stack,
         encoder=None,

@@ -65,16 +65,14 @@ def parameter_breakdown(config: object) -> dict[str, int]:
 
 
 def _stack_breakdown(stack: Stack) -> dict[str, int]:
-    attention_biases = (
-        stack.head_dim * (stack.n_heads + 2 * stack.n_kv_heads) + stack.d_model if stack.bias else 0
-    )
+    attention = stack.attention_matrices + stack.attention_biases
     network_biases = stack.d_ff + stack.d_model if stack.bias else 0
     n_attentions = 2 if stack.cross else 1
     n_networks = max(stack.n_experts, 1)
     network = n_networks * (stack.network_matrices + network_biases)
     norms = stack.n_layers * (n_attentions + 1) + stack.final_norm
     return {
-        "attention": stack.n_layers * n_attentions * (stack.attention_matrices + attention_biases),
+        "attention": stack.n_layers * n_attentions * attention,
         "experts" if stack.n_experts else "feed_forward": stack.n_layers * network,
         "router": stack.n_layers * stack.d_model * stack.n_experts,
         "norms": norms * stack.norm_size,

@@ -4,6 +4,9 @@ Deux bibliothèques ne connaissent pas toujours la même version d'Unicode : `re
 parmi les lettres quelques centaines de signes que le moteur de `tokenizers` ignore encore.
 Nous écartons ces signes récents (`RECENT`) des classes « lettre » et « chiffre » : les deux
 découpages coïncident alors sur les 1 112 064 caractères possibles, ce qu'un test vérifie.
+
+Les expressions des modèles publiés sont écrites comme dans leurs fichiers (`*_EXPRESSION`) ;
+`compile_shared` en donne la version qui coupe de même ici.
 """
 
 import regex
@@ -19,7 +22,7 @@ A7F1 AB6C-AB6D 107BB-107BF 10940-10959 10EC5-10EC7 10ECB-10ECF 10ED9-10EEE 10EF0
 """
 
 
-def _character_class(ranges: str) -> str:
+def character_class(ranges: str) -> str:
     """Transforme « 41-5A 5F » en la classe d'expression régulière correspondante."""
     pieces = []
     for interval in ranges.split():
@@ -28,17 +31,36 @@ def _character_class(ranges: str) -> str:
     return f"[{''.join(pieces)}]"
 
 
-RECENT = _character_class(_RECENT_RANGES)
+RECENT = character_class(_RECENT_RANGES)
 LETTER = rf"[\p{{L}}--{RECENT}]"
 DIGIT = rf"[\p{{N}}--{RECENT}]"
 WORD_CHARACTER = rf"[[\p{{L}}\p{{M}}\p{{N}}_]--{RECENT}]"
 
+# La classe « ponctuation », dont quelques signes récents ne sont ni des lettres ni des chiffres.
+PUNCTUATION = rf"[\p{{P}}--[{RECENT}\U00002E60-\U00002E63\U00010ED0]]"
+
+
+def compile_shared(expression: str) -> regex.Pattern:
+    """Compile une expression écrite pour `tokenizers` : les mêmes signes y sont des lettres."""
+    for theirs, ours in ((r"\p{L}", LETTER), (r"\p{N}", DIGIT), (r"\p{P}", PUNCTUATION)):
+        expression = expression.replace(theirs, ours)
+    return regex.compile(expression, regex.V1)
+
+
 # Le découpage de GPT-2 (Radford et al., 2019) : l'espace reste collée au mot qui la suit.
-GPT2_PATTERN = regex.compile(
-    rf"'s|'t|'re|'ve|'m|'ll|'d| ?{LETTER}+| ?{DIGIT}+| ?[^\s{LETTER}{DIGIT}]+|\s+(?!\S)|\s+",
-    regex.V1,
+GPT2_EXPRESSION = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+GPT2_PATTERN = compile_shared(GPT2_EXPRESSION)
+
+# Celui de Qwen2 : un mot peut commencer par n'importe quel signe, un chiffre est toujours seul.
+QWEN2_EXPRESSION = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-SINGLE_DIGIT = regex.compile(DIGIT, regex.V1)
+# Celui de Llama 3 : le même, avec les chiffres par trois.
+LLAMA3_EXPRESSION = QWEN2_EXPRESSION.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
+
+# L'étape « Digits » de `tokenizers` suit un Unicode plus récent que ses expressions.
+SINGLE_DIGIT = regex.compile(rf"[{DIGIT}\U00011DE0-\U00011DE9\U00016FF4-\U00016FF6]", regex.V1)
 
 # Mots séparés par des espaces, rien d'autre : « l' animal . » donne « l' », « animal », « . ».
 WHITESPACE_PATTERN = regex.compile(r"\P{White_Space}+")

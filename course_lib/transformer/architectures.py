@@ -14,26 +14,24 @@ from dataclasses import dataclass
 from torch import nn
 
 from course_lib.transformer.attention import Attention, check_heads
-from course_lib.transformer.blocks import Block, FeedForward, SwiGLU
+from course_lib.transformer.blocks import Block, FeedForward
 from course_lib.transformer.initialization import initialize_normal, initialize_xavier
+from course_lib.transformer.llama import LlamaConfig, llama
 from course_lib.transformer.models import Decoder, Encoder, EncoderDecoder, InputEmbedding
-from course_lib.transformer.normalization import RMSNorm
-from course_lib.transformer.positions import (
-    LearnedPositions,
-    RotaryPositions,
-    SinusoidalPositions,
-)
+from course_lib.transformer.positions import LearnedPositions, SinusoidalPositions
+from course_lib.transformer.sizes import check_sizes
 
-
-def _check_sizes(config: object) -> None:
-    """Tailles strictement positives, taux d’oubli entre 0 et 1."""
-    for name, value in vars(config).items():
-        if type(value) is int and value < 1 and name != "pad_id":
-            raise ValueError(f"{name} = {value} : il faut un entier strictement positif.")
-    if not 0.0 <= config.dropout < 1.0:
-        raise ValueError(f"dropout = {config.dropout} : il faut un taux dans [0, 1[.")
-    if config.norm_eps <= 0.0:
-        raise ValueError(f"norm_eps = {config.norm_eps} : il faut un petit nombre positif (1e-5).")
+__all__ = [
+    "BertConfig",
+    "GPT2Config",
+    "LlamaConfig",
+    "OriginalTransformerConfig",
+    "bert",
+    "gpt2",
+    "llama",
+    "original_encoder",
+    "original_transformer",
+]
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class OriginalTransformerConfig:
     pad_id: int | None = 0
 
     def __post_init__(self):
-        _check_sizes(self)
+        check_sizes(self)
         check_heads(self.d_model, self.n_heads, self.n_heads)
 
 
@@ -137,7 +135,7 @@ class BertConfig:
     pad_id: int | None = 0
 
     def __post_init__(self):
-        _check_sizes(self)
+        check_sizes(self)
         check_heads(self.d_model, self.n_heads, self.n_heads)
 
 
@@ -189,7 +187,7 @@ class GPT2Config:
     def __post_init__(self):
         if self.d_ff is None:
             object.__setattr__(self, "d_ff", 4 * self.d_model)
-        _check_sizes(self)
+        check_sizes(self)
         check_heads(self.d_model, self.n_heads, self.n_heads)
 
 
@@ -218,64 +216,3 @@ def gpt2(config: GPT2Config, seed: int = 0) -> Decoder:
     head = nn.Linear(config.d_model, config.vocab_size, bias=False)
     head.weight = embedding.tokens.weight
     return initialize_normal(Decoder(embedding, blocks, norm=norm(), head=head), seed)
-
-
-@dataclass(frozen=True)
-class LlamaConfig:
-    """Tailles d’un modèle de type Llama.
-
-    `n_kv_heads` : par défaut n_heads. `d_ff` : par défaut 8/3 de d_model, arrondi au multiple de
-    32 supérieur ; la porte de SwiGLU coûte une matrice de plus, ce compte égale alors 4 × d_model.
-    """
-
-    vocab_size: int
-    context_length: int = 2048
-    d_model: int = 512
-    n_layers: int = 8
-    n_heads: int = 8
-    n_kv_heads: int | None = None
-    head_dim: int | None = None
-    d_ff: int | None = None
-    rope_theta: float = 10000.0
-    dropout: float = 0.0
-    norm_eps: float = 1e-5
-    tie_weights: bool = True
-
-    def __post_init__(self):
-        if self.n_kv_heads is None:
-            object.__setattr__(self, "n_kv_heads", self.n_heads)
-        if self.d_ff is None:
-            object.__setattr__(self, "d_ff", 32 * math.ceil(8 * self.d_model / 3 / 32))
-        _check_sizes(self)
-        check_heads(self.d_model, self.n_heads, self.n_kv_heads, self.head_dim)
-        if self.head_dim is None:
-            object.__setattr__(self, "head_dim", self.d_model // self.n_heads)
-        if self.head_dim % 2 != 0:
-            raise ValueError(
-                f"head_dim = {self.head_dim} est impair : les positions rotatives tournent des "
-                "paires de coordonnées. Choisissez d_model / n_heads pair."
-            )
-
-
-def llama(config: LlamaConfig, seed: int = 0) -> Decoder:
-    """Décodeur de type Llama (Touvron et al. 2023)."""
-
-    def norm() -> RMSNorm:
-        return RMSNorm(config.d_model, config.norm_eps)
-
-    def attention() -> Attention:
-        heads = (config.n_heads, config.n_kv_heads, config.head_dim)
-        return Attention(config.d_model, *heads, bias=False, dropout=config.dropout)
-
-    embedding = InputEmbedding(
-        config.vocab_size, config.d_model, config.context_length, dropout=config.dropout
-    )
-    blocks = [
-        Block(attention(), SwiGLU(config.d_model, config.d_ff), norm, dropout=config.dropout)
-        for _ in range(config.n_layers)
-    ]
-    rope = RotaryPositions(config.context_length, config.head_dim, config.rope_theta)
-    head = nn.Linear(config.d_model, config.vocab_size, bias=False)
-    if config.tie_weights:
-        head.weight = embedding.tokens.weight
-    return initialize_normal(Decoder(embedding, blocks, norm=norm(), head=head, rope=rope), seed)

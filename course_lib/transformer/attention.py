@@ -94,7 +94,8 @@ class Attention(nn.Module):
     """Attention à plusieurs têtes, propre (x lit x) ou croisée (x lit `memory`).
 
     `n_kv_heads` < `n_heads` : les têtes de requêtes se partagent les clés par groupes
-    (Ainslie et al. 2023). Source : Vaswani et al. 2017, §3.2.2.
+    (Ainslie et al. 2023). `output_bias` : par défaut, comme `bias`.
+    Source : Vaswani et al. 2017, §3.2.2.
     """
 
     def __init__(
@@ -104,9 +105,11 @@ class Attention(nn.Module):
         n_kv_heads: int | None = None,
         head_dim: int | None = None,
         bias: bool = True,
+        output_bias: bool | None = None,
         dropout: float = 0.0,
     ):
         super().__init__()
+        output_bias = bias if output_bias is None else output_bias
         self.n_heads = n_heads
         self.n_kv_heads = n_kv_heads or n_heads
         check_heads(d_model, self.n_heads, self.n_kv_heads, head_dim)
@@ -115,7 +118,7 @@ class Attention(nn.Module):
         self.query = nn.Linear(d_model, self.n_heads * self.head_dim, bias=bias)
         self.key = nn.Linear(d_model, self.n_kv_heads * self.head_dim, bias=bias)
         self.value = nn.Linear(d_model, self.n_kv_heads * self.head_dim, bias=bias)
-        self.output = nn.Linear(self.n_heads * self.head_dim, d_model, bias=bias)
+        self.output = nn.Linear(self.n_heads * self.head_dim, d_model, bias=output_bias)
 
     def forward(
         self,

@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from course_lib.transformer.architectures import LlamaConfig, llama
-from course_lib.transformer.blocks import SwiGLU
 from course_lib.transformer.models import Decoder
+from course_lib.transformer.recognition import config_of
 
 _LARGEST = torch.finfo(torch.float16).max
 
@@ -24,39 +24,25 @@ _LARGEST = torch.finfo(torch.float16).max
 def llama_config(model: Decoder) -> LlamaConfig:
     """Retrouve les tailles d'un décodeur de type Llama (sans son abandon, inutile pour écrire).
 
-    ValueError si le modèle n'en est pas un.
+    ValueError si le modèle n'en est pas un, ou s'il a ce que la page du cours ne sait pas refaire :
+    des biais dans l'attention, des positions étirées.
     """
-    if not isinstance(model, Decoder) or model.rope is None or not _is_llama(model):
+    message = (
+        f"{type(model).__name__} n'est pas un décodeur de type Llama (positions rotatives, "
+        "SwiGLU, sans biais). Construisez-le avec llama(LlamaConfig(…))."
+    )
+    try:
+        config = config_of(model)
+    except ValueError:
+        raise ValueError(message) from None
+    if not isinstance(config, LlamaConfig):
+        raise ValueError(message)
+    if config.attention_bias or config.rope_scaling is not None:
         raise ValueError(
-            f"{type(model).__name__} n'est pas un décodeur de type Llama (positions rotatives, "
-            "SwiGLU, sans biais). Construisez-le avec llama(LlamaConfig(…))."
+            f"attention_bias = {config.attention_bias}, rope_scaling = {config.rope_scaling} : la "
+            "page du cours ne sait refaire ni l'un ni l'autre. Choisissez un modèle qui s'en passe."
         )
-    attention = model.blocks[0].self_attention
-    vocab_size, d_model = model.embedding.tokens.weight.shape
-    return LlamaConfig(
-        vocab_size=vocab_size,
-        context_length=model.embedding.context_length,
-        d_model=d_model,
-        n_layers=len(model.blocks),
-        n_heads=attention.n_heads,
-        n_kv_heads=attention.n_kv_heads,
-        head_dim=attention.head_dim,
-        d_ff=model.blocks[0].feed_forward.gate.out_features,
-        rope_theta=model.rope.theta,
-        norm_eps=model.norm.eps,
-        tie_weights=model.head.weight is model.embedding.tokens.weight,
-    )
-
-
-def _is_llama(model: Decoder) -> bool:
-    blocks_fit = all(
-        isinstance(block.feed_forward, SwiGLU)
-        and block.norm_first
-        and block.cross_attention is None
-        and block.self_attention.query.bias is None
-        for block in model.blocks
-    )
-    return blocks_fit and len(model.blocks) > 0 and isinstance(model.norm, torch.nn.RMSNorm)
+    return config
 
 
 def half_precision_bytes(model: Decoder) -> bytes:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from course_lib.transformer.architectures import LlamaConfig
 from course_lib.transformer.attention import Attention, check_heads
 from course_lib.transformer.blocks import Block, FeedForward, SwiGLU
 from course_lib.transformer.experts import MixtureOfExperts, check_experts
 from course_lib.transformer.initialization import initialize_normal, initialize_xavier
+from course_lib.transformer.llama import LlamaConfig, llama_attention, llama_positions
 from course_lib.transformer.models import Decoder, Encoder, EncoderDecoder, InputEmbedding
-from course_lib.transformer.positions import RotaryPositions, SinusoidalPositions
+from course_lib.transformer.positions import SinusoidalPositions
 
 
 @dataclass(frozen=True)
@@ -36,25 +36,23 @@ def mixtral(config: MixtralConfig, seed: int = 0) -> Decoder:
         return nn.RMSNorm(config.d_model, config.norm_eps)
 
     def block() -> Block:
-        heads = (config.n_heads, config.n_kv_heads, config.head_dim)
         experts = MixtureOfExperts(
             config.d_model,
             lambda: SwiGLU(config.d_model, config.d_ff),
             config.n_experts,
             config.n_active,
         )
-        attention = Attention(config.d_model, *heads, bias=False, dropout=config.dropout)
-        return Block(attention, experts, norm, dropout=config.dropout)
+        return Block(llama_attention(config), experts, norm, dropout=config.dropout)
 
     embedding = InputEmbedding(
         config.vocab_size, config.d_model, config.context_length, dropout=config.dropout
     )
     blocks = [block() for _ in range(config.n_layers)]
-    rope = RotaryPositions(config.context_length, config.head_dim, config.rope_theta)
     head = nn.Linear(config.d_model, config.vocab_size, bias=False)
     if config.tie_weights:
         head.weight = embedding.tokens.weight
-    return initialize_normal(Decoder(embedding, blocks, norm=norm(), head=head, rope=rope), seed)
+    decoder = Decoder(embedding, blocks, norm=norm(), head=head, rope=llama_positions(config))
+    return initialize_normal(decoder, seed)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,9 @@ L’attention ne connaît pas l’ordre : sans positions, « le chien mord l’h
 le chien » seraient le même sac de mots. Formes : T positions, D = d_model, Dh dimension d’une tête.
 """
 
+import math
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -48,6 +51,45 @@ class LearnedPositions(nn.Module):
         return self.table(positions)
 
 
+@dataclass(frozen=True)
+class Llama3Scaling:
+    """Étirement des positions rotatives de Llama 3.1 : lire `factor` fois plus loin.
+
+    Une fréquence qui fait plus de `high_freq_factor` tours dans le contexte d’origine ne change
+    pas ; une qui en fait moins de `low_freq_factor` ralentit de `factor` ; entre les deux, on passe
+    de l’un à l’autre. Source : Llama Team 2024, §3.4.2, et le code publié avec Llama 3.1.
+    """
+
+    factor: float = 8.0
+    low_freq_factor: float = 1.0
+    high_freq_factor: float = 4.0
+    original_context_length: int = 8192
+
+    def __post_init__(self):
+        if self.factor < 1 or self.original_context_length < 1:
+            raise ValueError(
+                f"factor = {self.factor} et original_context_length = "
+                f"{self.original_context_length} : il faut des nombres au moins égaux à 1."
+            )
+        if not 0 < self.low_freq_factor < self.high_freq_factor:
+            raise ValueError(
+                f"low_freq_factor = {self.low_freq_factor} et high_freq_factor = "
+                f"{self.high_freq_factor} : il faut 0 < low_freq_factor < high_freq_factor."
+            )
+
+    def slow_down(self, frequencies: Float[Tensor, " F"]) -> Float[Tensor, " F"]:
+        """Les fréquences étirées, en radians par position comme celles reçues."""
+        turns = self.original_context_length * frequencies / (2 * math.pi)
+        kept = (turns - self.low_freq_factor) / (self.high_freq_factor - self.low_freq_factor)
+        kept = kept.clamp(0.0, 1.0)  # 1 : fréquence inchangée ; 0 : divisée par factor
+        return frequencies * (kept + (1 - kept) / self.factor)
+
+
+def rotary_frequencies(head_dim: int, theta: float = 10000.0) -> Float[Tensor, " F"]:
+    """Vitesse de rotation de chacune des Dh/2 paires : theta^(−2i / Dh) radians par position."""
+    return theta ** (-torch.arange(0, head_dim, 2) / head_dim)
+
+
 class RotaryPositions(nn.Module):
     """Positions rotatives : requêtes et clés tournent d’un angle proportionnel à leur position.
 
@@ -55,16 +97,33 @@ class RotaryPositions(nn.Module):
     calculés une fois ; `forward` rend ceux des positions demandées. Source : Su et al. 2021.
     """
 
-    def __init__(self, context_length: int, head_dim: int, theta: float = 10000.0):
+    def __init__(
+        self,
+        context_length: int,
+        head_dim: int,
+        theta: float = 10000.0,
+        scaling: Llama3Scaling | None = None,
+    ):
         super().__init__()
         self.theta = theta
-        frequencies = theta ** (-torch.arange(0, head_dim, 2) / head_dim)  # (Dh/2,)
+        self.scaling = scaling
+        cos, sin = self._tables(context_length, head_dim)
+        # persistent=False : les tables se recalculent, inutile de les enregistrer avec les poids.
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin, persistent=False)
+
+    def _tables(self, context_length: int, head_dim: int) -> Rope:
+        """Cosinus et sinus signés de chaque position, deux tables (N, Dh)."""
+        if torch.empty(0).is_meta:  # bâti sans nombres : rien à calculer
+            return torch.empty(context_length, head_dim), torch.empty(context_length, head_dim)
+        frequencies = rotary_frequencies(head_dim, self.theta)  # (Dh/2,)
+        if self.scaling is not None:
+            frequencies = self.scaling.slow_down(frequencies)
         angles = torch.outer(torch.arange(context_length).float(), frequencies)
         angles = torch.cat((angles, angles), dim=-1)  # (N, Dh) : une paire = (i, i + Dh/2)
-        self.register_buffer("cos", angles.cos(), persistent=False)
         sign = torch.ones(head_dim)
         sign[: head_dim // 2] = -1.0  # (a, b) tourné : (a cos − b sin, b cos + a sin)
-        self.register_buffer("sin", angles.sin() * sign, persistent=False)
+        return angles.cos(), angles.sin() * sign
 
     def forward(self, positions: Int[Tensor, "*B T"]) -> Rope:
         """Cosinus et sinus signés, (*B, 1, T, Dh) : le 1 est la place des têtes."""

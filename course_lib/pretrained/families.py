@@ -1,0 +1,291 @@
+"""Les familles de modèles publiés : leur `config.json` et notre configuration, dans les deux sens.
+
+    llama    Llama 1 à 3, SmolLM2…       mistral  Mistral 7B…       qwen2    Qwen 2 et 2.5
+    gpt2     GPT-2                       bert     BERT, MiniLM…
+
+Un réglage qui change le calcul et que nos modèles ne connaissent pas est refusé, avec son nom et sa
+valeur : mieux vaut ne pas charger un modèle que le charger faux. Les réglages qui ne changent rien
+au calcul (abandon, tirage des poids…) sont ignorés : l’abandon d’un modèle chargé est nul.
+Source des champs et de leurs valeurs par défaut : `configuration_*.py` de transformers.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from course_lib.pretrained.fields import Fields
+from course_lib.transformer import BertConfig, GPT2Config, LlamaConfig
+from course_lib.transformer.positions import Llama3Scaling
+
+Config = LlamaConfig | GPT2Config | BertConfig
+_FIXED = "Nos modèles n’ont pas ce réglage."
+_DEFAULT_THETA = 10000.0
+_MISTRAL_WINDOW = 4096  # valeur d’un config.json qui n’en dit rien
+
+
+@dataclass(frozen=True)
+class Family:
+    """Une famille : lire son config.json, et reconnaître ses tenseurs.
+
+    `prefix` : ce que certains fichiers mettent devant les noms et d’autres pas. `useless` : débuts
+    ou fins de noms de tenseurs à ignorer. `copies` : tenseurs qui répètent un autre, s’il est lié.
+    """
+
+    name: str
+    read_config: Callable[[Fields], Config]
+    prefix: str
+    useless: tuple[str, ...]
+    copies: Mapping[str, str]
+
+    def canonical(self, name: str) -> str:
+        """Le nom d’un tenseur sans préfixe, les normes à l’ancienne (gamma, beta) renommées."""
+        name = name.removeprefix(self.prefix)
+        for old, new in (
+            ("LayerNorm.gamma", "LayerNorm.weight"),
+            ("LayerNorm.beta", "LayerNorm.bias"),
+        ):
+            name = name.replace(old, new)
+        return name
+
+    def is_useless(self, name: str) -> bool:
+        """Vrai pour un tenseur (nom canonique) dont notre modèle n’a pas besoin."""
+        return name.endswith(self.useless) or name.startswith(self.useless)
+
+
+def read_config(content: Mapping[str, object], where: str = "config.json") -> tuple[Family, Config]:
+    """La famille et notre configuration, d’après le contenu d’un config.json.
+
+    ValueError, avec le nom du champ et sa valeur, si la famille est inconnue, si un champ manque,
+    n’est pas du bon type, ou demande un calcul que nos modèles ne font pas.
+    """
+    fields = Fields(content, where)
+    family = FAMILIES.get(str(content.get("model_type")))
+    if family is None:
+        raise ValueError(
+            f"{where} : model_type = {content.get('model_type')!r} ; on sait charger "
+            f"{', '.join(FAMILIES)}."
+        )
+    reason = "Cherchez une version du modèle aux poids ordinaires (bf16, f16 ou f32)."
+    fields.demand("quantization_config", [None], None, reason)
+    return family, family.read_config(fields)
+
+
+def write_config(config: Config) -> dict[str, object]:
+    """Le config.json (llama, qwen2 ou gpt2) que `transformers` lit, d’après notre configuration.
+
+    ValueError si transformers n’accepterait pas ces tailles.
+    """
+    if isinstance(config, GPT2Config):
+        return _write_gpt2(config)
+    if type(config) is not LlamaConfig:
+        raise ValueError(
+            f"On ne sait pas écrire un {type(config).__name__} : donnez un LlamaConfig ou un "
+            "GPT2Config."
+        )
+    if config.d_model % config.n_heads != 0:
+        raise ValueError(
+            f"d_model = {config.d_model} n’est pas un multiple de n_heads = {config.n_heads} : "
+            "transformers refuse de tels modèles."
+        )
+    return _write_llama(config)
+
+
+def _write_llama(config: LlamaConfig) -> dict[str, object]:
+    scaling = config.rope_scaling
+    content = {
+        "architectures": ["Qwen2ForCausalLM" if config.attention_bias else "LlamaForCausalLM"],
+        "model_type": "qwen2" if config.attention_bias else "llama",
+        "vocab_size": config.vocab_size,
+        "hidden_size": config.d_model,
+        "intermediate_size": config.d_ff,
+        "num_hidden_layers": config.n_layers,
+        "num_attention_heads": config.n_heads,
+        "num_key_value_heads": config.n_kv_heads,
+        "head_dim": config.head_dim,
+        "hidden_act": "silu",
+        "max_position_embeddings": config.context_length,
+        "rms_norm_eps": config.norm_eps,
+        "rope_theta": config.rope_theta,
+        "rope_scaling": None,
+        "tie_word_embeddings": config.tie_weights,
+    }
+    if scaling is not None:
+        content["rope_scaling"] = {
+            "rope_type": "llama3",
+            "factor": scaling.factor,
+            "low_freq_factor": scaling.low_freq_factor,
+            "high_freq_factor": scaling.high_freq_factor,
+            "original_max_position_embeddings": scaling.original_context_length,
+        }
+    own = {"use_sliding_window": False} if config.attention_bias else {"mlp_bias": False}
+    return content | own
+
+
+def _write_gpt2(config: GPT2Config) -> dict[str, object]:
+    return {
+        "architectures": ["GPT2LMHeadModel"],
+        "model_type": "gpt2",
+        "vocab_size": config.vocab_size,
+        "n_positions": config.context_length,
+        "n_embd": config.d_model,
+        "n_layer": config.n_layers,
+        "n_head": config.n_heads,
+        "n_inner": config.d_ff,
+        "activation_function": "gelu_new",
+        "layer_norm_epsilon": config.norm_eps,
+        "tie_word_embeddings": True,
+    }
+
+
+def _read_llama(fields: Fields) -> LlamaConfig:
+    reason = "Nos biais (attention_bias de LlamaConfig) ne vont pas jusqu’à la sortie."
+    fields.demand("attention_bias", [False], False, reason)
+    fields.demand("mlp_bias", [False], False, _FIXED)
+    return _read_llama_like(fields, fields.integer("num_key_value_heads", None))
+
+
+def _read_mistral(fields: Fields) -> LlamaConfig:
+    window = None
+    if fields.content.get("sliding_window", _MISTRAL_WINDOW) is not None:
+        window = fields.integer("sliding_window", _MISTRAL_WINDOW)
+    return _read_llama_like(fields, fields.integer("num_key_value_heads"), window=window)
+
+
+def _read_qwen2(fields: Fields) -> LlamaConfig:
+    fields.demand("use_sliding_window", [False], False, "Notre attention lit tout le contexte.")
+    layers = fields.content.get("layer_types")
+    if layers is not None and (
+        not isinstance(layers, list) or set(map(str, layers)) - {"full_attention"}
+    ):
+        raise ValueError(
+            f"{fields.where} : layer_types = {layers!r} n’est pas pris en charge : notre attention "
+            "lit tout le contexte, à chaque étage."
+        )
+    return _read_llama_like(fields, fields.integer("num_key_value_heads"), attention_bias=True)
+
+
+def _read_llama_like(
+    fields: Fields,
+    n_kv_heads: int | None,
+    window: int | None = None,
+    attention_bias: bool = False,
+) -> LlamaConfig:
+    fields.demand("hidden_act", ["silu", "swish"], "silu", "Notre réseau à porte est SwiGLU.")
+    theta, scaling = _read_rope(fields)
+    context_length = fields.integer("max_position_embeddings")
+    return LlamaConfig(
+        vocab_size=fields.integer("vocab_size"),
+        # Une attention à fenêtre glissante égale la nôtre tant que le texte tient dans la fenêtre.
+        context_length=context_length if window is None else min(context_length, window),
+        d_model=fields.integer("hidden_size"),
+        n_layers=fields.integer("num_hidden_layers"),
+        n_heads=fields.integer("num_attention_heads"),
+        n_kv_heads=n_kv_heads,
+        head_dim=fields.integer("head_dim", None),
+        d_ff=fields.integer("intermediate_size"),
+        rope_theta=theta,
+        norm_eps=fields.number("rms_norm_eps"),
+        tie_weights=fields.boolean("tie_word_embeddings", False),
+        attention_bias=attention_bias,
+        rope_scaling=scaling,
+    )
+
+
+def _read_rope(fields: Fields) -> tuple[float, Llama3Scaling | None]:
+    """Base et étirement, dans `rope_parameters` (transformers 5) ou `rope_scaling` (avant)."""
+    content = fields.content.get("rope_parameters") or fields.content.get("rope_scaling") or {}
+    if not isinstance(content, dict):
+        raise ValueError(f"{fields.where} : rope_scaling = {content!r} ; il faut un dictionnaire.")
+    rope = Fields(content, f"{fields.where}, positions rotatives")
+    kind = "rope_type" if "rope_type" in content else "type"  # « type » : écriture ancienne
+    reason = "Les autres étirements des positions donneraient un modèle faux."
+    rope.demand(kind, ["default", "llama3"], "default", reason)
+    rope.demand("partial_rotary_factor", [None, 1, 1.0], None, "Nos têtes tournent en entier.")
+    fields.demand("partial_rotary_factor", [None, 1, 1.0], None, "Nos têtes tournent en entier.")
+    theta = rope.number("rope_theta", fields.number("rope_theta", _DEFAULT_THETA))
+    if content.get(kind) != "llama3":
+        return theta, None
+    return theta, Llama3Scaling(
+        rope.number("factor"),
+        rope.number("low_freq_factor"),
+        rope.number("high_freq_factor"),
+        rope.integer("original_max_position_embeddings"),
+    )
+
+
+def _read_gpt2(fields: Fields) -> GPT2Config:
+    accepted = ["gelu_new", "gelu_pytorch_tanh"]  # deux noms de la même forme approchée
+    fields.demand("activation_function", accepted, "gelu_new", _FIXED)
+    fields.demand("scale_attn_weights", [True], True, _FIXED)
+    fields.demand("scale_attn_by_inverse_layer_idx", [False], False, _FIXED)
+    fields.demand("add_cross_attention", [False], False, _FIXED)
+    fields.demand("tie_word_embeddings", [True], True, "La tête de notre GPT-2 est liée.")
+    return GPT2Config(
+        vocab_size=fields.integer("vocab_size"),
+        context_length=fields.integer("n_positions"),
+        d_model=fields.integer("n_embd"),
+        n_layers=fields.integer("n_layer"),
+        n_heads=fields.integer("n_head"),
+        d_ff=fields.integer("n_inner", None),
+        dropout=0.0,
+        norm_eps=fields.number("layer_norm_epsilon"),
+    )
+
+
+def _read_bert(fields: Fields) -> BertConfig:
+    fields.demand("hidden_act", ["gelu"], "gelu", _FIXED)
+    fields.demand("position_embedding_type", ["absolute"], "absolute", _FIXED)
+    fields.demand("is_decoder", [False], False, "Notre BERT lit dans les deux sens.")
+    fields.demand("add_cross_attention", [False], False, _FIXED)
+    fields.demand("tie_word_embeddings", [True], True, "La tête de notre BERT est liée.")
+    return BertConfig(
+        vocab_size=fields.integer("vocab_size"),
+        context_length=fields.integer("max_position_embeddings"),
+        d_model=fields.integer("hidden_size"),
+        n_layers=fields.integer("num_hidden_layers"),
+        n_heads=fields.integer("num_attention_heads"),
+        d_ff=fields.integer("intermediate_size"),
+        n_segments=fields.integer("type_vocab_size"),
+        dropout=0.0,
+        norm_eps=fields.number("layer_norm_eps"),
+        pad_id=fields.integer("pad_token_id", None),
+    )
+
+
+def _llama_like(name: str, read: Callable[[Fields], LlamaConfig]) -> Family:
+    return Family(
+        name,
+        read,
+        prefix="model.",
+        useless=("rotary_emb.inv_freq",),
+        copies={"lm_head.weight": "embed_tokens.weight"},
+    )
+
+
+def _by_name(families: Iterable[Family]) -> dict[str, Family]:
+    return {family.name: family for family in families}
+
+
+FAMILIES = _by_name(
+    (
+        _llama_like("llama", _read_llama),
+        _llama_like("mistral", _read_mistral),
+        _llama_like("qwen2", _read_qwen2),
+        Family(
+            "gpt2",
+            _read_gpt2,
+            prefix="transformer.",
+            useless=(".attn.bias", ".attn.masked_bias"),  # le masque causal, enregistré jadis
+            copies={"lm_head.weight": "wte.weight"},
+        ),
+        Family(
+            "bert",
+            _read_bert,
+            prefix="bert.",
+            useless=("pooler.", "cls.seq_relationship.", "embeddings.position_ids"),
+            copies={
+                "cls.predictions.decoder.weight": "embeddings.word_embeddings.weight",
+                "cls.predictions.decoder.bias": "cls.predictions.bias",
+            },
+        ),
+    )
+)

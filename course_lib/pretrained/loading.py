@@ -1,0 +1,164 @@
+"""Charger un modèle publié : un fichier GGUF ou un dossier Hugging Face, dans nos modèles.
+
+Le modèle est d’abord bâti sur l’appareil « meta », sans un nombre ; les formes sont comparées à
+celles du fichier, puis chaque tenseur est lu, converti en simple précision et mis à sa place
+(`filling`). La mémoire n’en contient donc jamais deux copies.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from course_lib.pretrained.chat import ChatTemplate
+from course_lib.pretrained.families import Config, read_config
+from course_lib.pretrained.filling import Source, build_empty, fill
+from course_lib.pretrained.folders import FolderWeights, check_not_pickle
+from course_lib.pretrained.gguf_models import ROPE_FACTORS, config_from_gguf
+from course_lib.pretrained.gguf_reader import GGUFFile
+from course_lib.pretrained.places import gguf_place, published_place
+from course_lib.pretrained.tokenizers import (
+    SharedTokenizer,
+    read_settings,
+    tokenizer_from_folder,
+    tokenizer_from_gguf,
+)
+from course_lib.tokenization import Tokenizer
+from course_lib.transformer import BertConfig, Decoder, Encoder, LlamaConfig
+from course_lib.transformer.llama import llama_positions
+
+DEFAULT_CONTEXT = 8192
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Un modèle chargé, prêt à servir. `eos_ids` : les jetons qui finissent une réponse.
+
+    `family` : « llama », « mistral », « qwen2 », « gpt2 » ou « bert ».
+    """
+
+    model: Decoder | Encoder
+    tokenizer: Tokenizer | SharedTokenizer
+    config: Config
+    family: str
+    chat_template: ChatTemplate | None
+    eos_ids: tuple[int, ...]
+
+
+def load_pretrained(path: str | Path, context_length: int | None = None) -> Pretrained:
+    """Charge un fichier GGUF ou un dossier Hugging Face, en simple précision, en mode évaluation.
+
+    `context_length` : nombre de positions, celui du modèle au plus. Par défaut, celui du modèle ou
+    8 192, le plus petit des deux : les tables de positions et la mémoire cache lui sont
+    proportionnelles, et les modèles récents annoncent des contextes qu’aucun portable ne remplit.
+    FileNotFoundError si un fichier manque ; ValueError, qui nomme le champ ou le tenseur, si le
+    modèle n’est pas pris en charge ou si un fichier est abîmé.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _load_folder(path, context_length)
+    check_not_pickle(path)
+    if path.suffix == ".safetensors":
+        raise ValueError(
+            f"« {path.name} » n’a que les poids : donnez le dossier, où sont aussi config.json et "
+            "tokenizer.json."
+        )
+    return _load_gguf(path, context_length)
+
+
+def _load_folder(folder: Path, context_length: int | None) -> Pretrained:
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"« {folder} » n’a pas de « config.json » : est-ce un modèle ?")
+    settings = read_settings(folder / "config.json")
+    family, config = read_config(settings)
+    eos_ids = _eos_ids(settings | read_settings(folder / "generation_config.json"))
+    tokenizer = _matching(tokenizer_from_folder(folder), config)
+    template = ChatTemplate.from_folder(folder)
+    with FolderWeights(folder) as weights:
+        names = {family.canonical(name): name for name in weights.shapes}
+        if len(names) < len(weights.shapes):
+            raise ValueError(f"Deux tenseurs de « {folder} » ont le même nom, au préfixe près.")
+        source = Source(
+            {name: weights.shapes[full] for name, full in names.items()},
+            lambda name: weights.tensor(names[name]),
+            family.copies,
+            family.is_useless,
+        )
+        model = build_empty(config, len(names))
+        if isinstance(config, BertConfig) and not any(n.startswith("cls.pred") for n in names):
+            model.head = nn.Identity()  # un encodeur de phrases : il rend ses vecteurs
+        places = {ours: published_place(family.name, ours) for ours, _ in model.named_parameters()}
+        places = {
+            ours: replace(place, name=family.canonical(place.name))
+            for ours, place in places.items()
+        }
+        fill(model, places, source)
+    model, config = _place(model, config, context_length)
+    return Pretrained(model, tokenizer, config, family.name, template, eos_ids)
+
+
+def _load_gguf(path: Path, context_length: int | None) -> Pretrained:
+    with GGUFFile(path) as file:
+
+        def read(name: str) -> Tensor:
+            return torch.from_numpy(file.tensor(name))
+
+        shapes = {name: info.shape for name, info in file.tensors.items()}
+        factors = read(ROPE_FACTORS) if ROPE_FACTORS in shapes else None
+        family, config = config_from_gguf(file.metadata, shapes, factors)
+        tokenizer = _matching(tokenizer_from_gguf(file.metadata), config)
+        template = ChatTemplate.from_gguf(file.metadata)
+        model = build_empty(config, len(shapes))
+        heads = (config.n_heads, config.n_kv_heads)
+        places = {ours: gguf_place(ours, family, *heads) for ours, _ in model.named_parameters()}
+        fill(model, places, Source(shapes, read, {}, lambda name: name == ROPE_FACTORS))
+    model, config = _place(model, config, context_length)
+    ends = (tokenizer.eos_id, file.metadata.get("tokenizer.ggml.eot_token_id"))
+    eos_ids = tuple(dict.fromkeys(end for end in ends if type(end) is int))
+    return Pretrained(model, tokenizer, config, family, template, eos_ids)
+
+
+def _matching(
+    tokenizer: Tokenizer | SharedTokenizer, config: Config
+) -> Tokenizer | SharedTokenizer:
+    if tokenizer.vocab_size > config.vocab_size:
+        raise ValueError(
+            f"Le tokeniseur a {tokenizer.vocab_size} jetons et le modèle n’en connaît que "
+            f"{config.vocab_size} : ces fichiers ne vont pas ensemble."
+        )
+    return tokenizer
+
+
+def _eos_ids(settings: Mapping[str, object]) -> tuple[int, ...]:
+    """Les jetons de fin : un entier, une liste, ou rien."""
+    found = settings.get("eos_token_id")
+    ids = [] if found is None else found if isinstance(found, list) else [found]
+    if any(type(token_id) is not int for token_id in ids):
+        raise ValueError(
+            f"eos_token_id = {found!r} : il faut un identifiant de jeton, ou une liste."
+        )
+    return tuple(ids)
+
+
+def _place(
+    model: Decoder | Encoder, config: Config, context_length: int | None
+) -> tuple[Decoder | Encoder, Config]:
+    """Donne au modèle ses positions, au nombre voulu ; rend le modèle et sa configuration."""
+    available = config.context_length
+    if context_length is None:
+        context_length = min(available, DEFAULT_CONTEXT)
+    if type(context_length) is not int or not 1 <= context_length <= available:
+        raise ValueError(
+            f"context_length = {context_length!r} : ce modèle lit de 1 à {available} positions."
+        )
+    config = replace(config, context_length=context_length)
+    model.embedding.context_length = context_length
+    if isinstance(config, LlamaConfig):
+        model.rope = llama_positions(config)
+    else:
+        table = model.embedding.positions.table.weight
+        shorter = table.detach()[:context_length].clone()
+        model.embedding.positions.table = nn.Embedding.from_pretrained(shorter, freeze=False)
+    return model.eval(), config

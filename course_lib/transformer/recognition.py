@@ -1,0 +1,118 @@
+"""Retrouver les tailles d’un décodeur déjà bâti : de quoi l’écrire, puis le rebâtir."""
+
+from torch import nn
+
+from course_lib.transformer.architectures import GPT2Config
+from course_lib.transformer.blocks import FeedForward, SwiGLU
+from course_lib.transformer.llama import LlamaConfig
+from course_lib.transformer.models import Decoder
+from course_lib.transformer.positions import LearnedPositions
+
+
+def config_of(model: nn.Module) -> LlamaConfig | GPT2Config:
+    """La configuration qui rebâtit ce décodeur, sans son abandon, inutile pour écrire.
+
+    ValueError si le modèle n’est ni de type Llama, ni de type GPT-2.
+    """
+    if isinstance(model, Decoder) and len(model.blocks) > 0:
+        if _is_llama(model):
+            return _llama_config(model)
+        if _is_gpt2(model):
+            return _gpt2_config(model)
+    raise ValueError(
+        f"Ce {type(model).__name__} n’est ni de type Llama (positions rotatives, RMSNorm, SwiGLU), "
+        "ni de type GPT-2 (positions apprises, LayerNorm, tête liée). Construisez-le avec "
+        "llama(LlamaConfig(…)) ou gpt2(GPT2Config(…))."
+    )
+
+
+def _is_llama(model: Decoder) -> bool:
+    embedding = model.embedding
+    return (
+        model.rope is not None
+        and embedding.positions is None
+        and _is_plain(model, nn.RMSNorm, SwiGLU)
+        and all(
+            _has_bias(attention.query) == _has_bias(attention.key) == _has_bias(attention.value)
+            and _has_bias(attention.query) == _has_bias(model.blocks[0].self_attention.query)
+            and not _has_bias(attention.output)
+            for attention in (block.self_attention for block in model.blocks)
+        )
+    )
+
+
+def _is_gpt2(model: Decoder) -> bool:
+    return (
+        model.rope is None
+        and isinstance(model.embedding.positions, LearnedPositions)
+        and model.head.weight is model.embedding.tokens.weight
+        and _is_plain(model, nn.LayerNorm, FeedForward)
+        and all(
+            _has_bias(layer)
+            for block in model.blocks
+            for layer in (*block.self_attention.children(), block.feed_forward.up)
+        )
+        and all(
+            isinstance(block.feed_forward.activation, nn.GELU)
+            and block.feed_forward.activation.approximate == "tanh"
+            for block in model.blocks
+        )
+    )
+
+
+def _is_plain(model: Decoder, norm: type, feed_forward: type) -> bool:
+    """Norme avant, ni segments, ni échelle, ni attention croisée, une tête sans biais."""
+    embedding = model.embedding
+    return (
+        isinstance(model.norm, norm)
+        and isinstance(model.head, nn.Linear)
+        and not _has_bias(model.head)
+        and embedding.segments is None
+        and embedding.norm is None
+        and embedding.scale == 1.0
+        and all(
+            block.norm_first
+            and block.cross_attention is None
+            and isinstance(block.feed_forward, feed_forward)
+            and isinstance(block.self_attention_norm, norm)
+            for block in model.blocks
+        )
+    )
+
+
+def _has_bias(layer: nn.Linear) -> bool:
+    return layer.bias is not None
+
+
+def _llama_config(model: Decoder) -> LlamaConfig:
+    attention = model.blocks[0].self_attention
+    vocab_size, d_model = model.embedding.tokens.weight.shape
+    return LlamaConfig(
+        vocab_size=vocab_size,
+        context_length=model.embedding.context_length,
+        d_model=d_model,
+        n_layers=len(model.blocks),
+        n_heads=attention.n_heads,
+        n_kv_heads=attention.n_kv_heads,
+        head_dim=attention.head_dim,
+        d_ff=model.blocks[0].feed_forward.gate.out_features,
+        rope_theta=model.rope.theta,
+        norm_eps=model.norm.eps,
+        tie_weights=model.head.weight is model.embedding.tokens.weight,
+        attention_bias=_has_bias(attention.query),
+        rope_scaling=model.rope.scaling,
+    )
+
+
+def _gpt2_config(model: Decoder) -> GPT2Config:
+    vocab_size, d_model = model.embedding.tokens.weight.shape
+    return GPT2Config(
+        vocab_size=vocab_size,
+        context_length=model.embedding.context_length,
+        d_model=d_model,
+        n_layers=len(model.blocks),
+        n_heads=model.blocks[0].self_attention.n_heads,
+        d_ff=model.blocks[0].feed_forward.up.out_features,
+        dropout=0.0,
+        norm_eps=model.norm.eps,
+    )

@@ -1,0 +1,100 @@
+"""De petits modèles de `transformers`, aux poids tirés au hasard, enregistrés comme les publiés."""
+
+import json
+from pathlib import Path
+
+import torch
+import transformers
+from torch import nn
+
+from course_lib.tokenization import BPETokenizer, WordPieceTokenizer
+
+# Des nombres premiers, ou presque : deux dimensions échangées ne passent pas inaperçues.
+VOCAB, CONTEXT, LAYERS = 281, 31, 3
+TEXTS = ["le chat dort sur le tapis", "la chatte chasse le chat"]
+_SIZES = {
+    "vocab_size": VOCAB,
+    "num_hidden_layers": LAYERS,
+    "intermediate_size": 37,
+    "max_position_embeddings": CONTEXT,
+}
+_GROUPED = {"hidden_size": 30, "num_attention_heads": 5, "num_key_value_heads": 1}
+LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 10000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 16,
+}
+
+
+def _llama(**changes):
+    return transformers.LlamaForCausalLM(
+        transformers.LlamaConfig(**(_SIZES | _GROUPED | {"num_key_value_heads": 5} | changes))
+    )
+
+
+def _mistral():
+    config = transformers.MistralConfig(**_SIZES, **_GROUPED, head_dim=14, sliding_window=23)
+    return transformers.MistralForCausalLM(config)
+
+
+def _qwen2():
+    config = transformers.Qwen2Config(**_SIZES, **_GROUPED, tie_word_embeddings=True)
+    return transformers.Qwen2ForCausalLM(config)
+
+
+def _gpt2():
+    sizes = {"n_positions": CONTEXT, "n_embd": 21, "n_layer": LAYERS, "n_head": 7, "n_inner": 37}
+    return transformers.GPT2LMHeadModel(transformers.GPT2Config(vocab_size=VOCAB, **sizes))
+
+
+def _bert_config():
+    return transformers.BertConfig(**_SIZES, hidden_size=21, num_attention_heads=3)
+
+
+REFERENCES = {
+    "llama": _llama,
+    "llama3": lambda: _llama(rope_parameters=LLAMA3, tie_word_embeddings=True),
+    "mistral": _mistral,
+    "qwen2": _qwen2,
+    "gpt2": _gpt2,
+    "bert": lambda: transformers.BertForMaskedLM(_bert_config()),
+    "bert-encoder": lambda: transformers.BertModel(_bert_config()),
+}
+
+
+def family_of(name: str) -> str:
+    """La famille d’une référence : « bert » pour « bert-encoder »."""
+    return {"llama3": "llama"}.get(name, name.removesuffix("-encoder"))
+
+
+def reference(name: str, seed: int = 0) -> nn.Module:
+    """Un petit modèle de cette sorte, tous les paramètres au hasard, biais et normes compris."""
+    model = REFERENCES[name]()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(std=0.2, generator=generator)
+    return model.eval()
+
+
+def tokenizer_for(name: str) -> BPETokenizer | WordPieceTokenizer:
+    """Un petit tokeniseur, dont le vocabulaire tient dans celui des modèles."""
+    kind = WordPieceTokenizer if name.startswith("bert") else BPETokenizer
+    return kind.train(TEXTS, 271)
+
+
+def save_reference(model: nn.Module, name: str, folder: Path, **options) -> Path:
+    """L’enregistre comme un modèle publié ; `options` : celles de `save_pretrained`."""
+    model.save_pretrained(folder, **options)
+    tokenizer_for(name).save(folder / "tokenizer.json")
+    return folder
+
+
+def rewrite_json(path: Path, **changes) -> None:
+    """Change des champs d’un fichier JSON ; None en retire un."""
+    content = json.loads(path.read_text("utf-8")) | changes
+    content = {key: value for key, value in content.items() if value is not None}
+    path.write_text(json.dumps(content), encoding="utf-8")

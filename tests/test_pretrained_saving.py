@@ -1,0 +1,374 @@
+"""Enregistrer un modèle pour transformers et llama.cpp : mêmes nombres, rien d’écrasé."""
+
+import json
+import logging
+import os
+from dataclasses import replace
+
+import gguf
+import pytest
+import torch
+import transformers
+from torch.testing import assert_close
+
+from course_lib.experiments.base_model import load_base_model
+from course_lib.generation import SamplingConfig, generate
+from course_lib.pretrained import saving
+from course_lib.pretrained.gguf_reader import GGUFFile
+from course_lib.pretrained.loading import load_pretrained
+from course_lib.pretrained.saving import save_folder, save_gguf
+from course_lib.tokenization import BPETokenizer, CharTokenizer, WordTokenizer
+from course_lib.transformer import BertConfig, GPT2Config, LlamaConfig, bert, gpt2, llama
+from course_lib.transformer.positions import Llama3Scaling
+
+TEXTS = ["le chat dort sur le tapis 42 fois", "la chatte chasse le chat de l’été"]
+TOKENIZER = BPETokenizer.train(TEXTS, isolate_digits=True)
+VOCAB, CONTEXT = 283, 31  # plus de lignes que de jetons : les dernières ne servent pas
+SIZES = {"vocab_size": VOCAB, "context_length": CONTEXT, "d_model": 30, "n_layers": 3, "n_heads": 5}
+LLAMA = LlamaConfig(**SIZES, d_ff=37)
+CONFIGS = {
+    "llama": LLAMA,
+    "llama-gqa": replace(LLAMA, n_kv_heads=1, head_dim=14, tie_weights=False, norm_eps=1e-6),
+    "llama-wide": LlamaConfig(VOCAB, CONTEXT, 64, 2, 2, n_kv_heads=1, d_ff=37),  # lignes de 64
+    "llama3": replace(LLAMA, rope_scaling=Llama3Scaling(8.0, 1.0, 4.0, 16), rope_theta=777.0),
+    "qwen2": replace(LLAMA, attention_bias=True, n_kv_heads=1),
+    "gpt2": GPT2Config(VOCAB, CONTEXT, d_model=21, n_layers=3, n_heads=7, d_ff=37, dropout=0.0),
+}
+TEMPLATE = "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}"
+GREEDY = SamplingConfig(temperature=0)
+
+
+def random_model(name):
+    """Tous les paramètres au hasard, biais et normes compris."""
+    config = CONFIGS[name]
+    model = (gpt2 if name == "gpt2" else llama)(config)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(std=0.2, generator=generator)
+    return model.eval()
+
+
+def random_ids(vocab_size=VOCAB):
+    return torch.randint(0, vocab_size, (3, 11), generator=torch.Generator().manual_seed(1))
+
+
+def close(actual, expected, atol=1e-5):
+    assert_close(actual, expected, atol=atol, rtol=1e-5)
+
+
+@pytest.fixture
+def quiet(caplog):
+    """Vérifie qu’aucun avertissement n’est émis, ni par Python ni par le journal."""
+    transformers.logging.enable_propagation()
+    with caplog.at_level(logging.WARNING):
+        yield
+    transformers.logging.disable_propagation()
+    assert [record.getMessage() for record in caplog.get_records("call")] == []
+
+
+# ------------------------------------------------------------------ dossiers
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_transformers_reads_our_folder(name, tmp_path, quiet):
+    model, folder = random_model(name), tmp_path / "modele"
+    save_folder(model, TOKENIZER, folder, chat_template=TEMPLATE)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(saving.FILES)
+    theirs, info = transformers.AutoModelForCausalLM.from_pretrained(
+        folder, output_loading_info=True
+    )
+    assert not any(info.values())
+    assert theirs.dtype == torch.float32
+    with torch.no_grad():
+        close(model(random_ids()), theirs(random_ids()).logits)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    for text in [*TEXTS, "1789, œuf 🙂\n\n  fin<eos>", ""]:
+        assert tokenizer(text)["input_ids"] == TOKENIZER.encode(text)
+        assert tokenizer.decode(TOKENIZER.encode(text)) == text
+    roles = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    assert roles == (TOKENIZER.bos_id, TOKENIZER.eos_id, TOKENIZER.pad_id)
+    assert tokenizer.model_max_length == CONTEXT
+    messages = [{"role": "user", "content": "Bonjour !"}]
+    assert tokenizer.apply_chat_template(messages, tokenize=False) == "[user] Bonjour !\n"
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_our_folder_comes_back(name, tmp_path):
+    model = random_model(name)
+    save_folder(model, TOKENIZER, tmp_path / "modele", chat_template=TEMPLATE, eos_ids=[5, 2])
+    ours = load_pretrained(tmp_path / "modele")
+    assert (ours.config, ours.family) == (CONFIGS[name], name.split("-")[0].rstrip("3"))
+    assert ours.eos_ids == (5, 2)
+    assert ours.chat_template.source == TEMPLATE
+    assert ours.tokenizer.token_to_id == TOKENIZER.token_to_id
+    state = model.state_dict()
+    assert ours.model.state_dict().keys() == state.keys()
+    assert all(torch.equal(ours.model.state_dict()[one], state[one]) for one in state)
+
+
+@pytest.fixture(scope="module")
+def small_llm():
+    """Le petit LLM du cours, et dix débuts d’histoires."""
+    model, tokenizer = load_base_model()
+    starts = ["Il était une fois", "Un jour,", "Le chat", "Marie", "La petite fille", "Dans la",
+              "Paul", "Le roi", "Un soir", "Elle"]  # fmt: skip
+    return model, tokenizer, [[tokenizer.bos_id, *tokenizer.encode(start)] for start in starts]
+
+
+def test_the_small_llm_writes_the_same_stories(small_llm, tmp_path, quiet):
+    model, tokenizer, prompts = small_llm
+    save_folder(model, tokenizer, tmp_path / "petit")
+    ours = load_pretrained(tmp_path / "petit")
+    options = {"sampling": GREEDY, "stop_ids": [tokenizer.eos_id]}
+    expected = [result.ids for result in generate(model, prompts, 24, **options)]
+    assert [result.ids for result in generate(ours.model, prompts, 24, **options)] == expected
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "petit")
+    assert theirs.generation_config.eos_token_id == tokenizer.eos_id
+    for prompt, ids in zip(prompts, expected, strict=True):
+        batch = torch.tensor([prompt])
+        with torch.no_grad():
+            close(theirs(batch).logits, model(batch), atol=2e-5)
+        mask = torch.ones_like(batch)
+        written = theirs.generate(batch, attention_mask=mask, max_new_tokens=24, do_sample=False)
+        assert written[0, len(prompt) :].tolist() == ids
+
+
+@pytest.mark.parametrize(
+    "tokenizer", [CharTokenizer.train(TEXTS), WordTokenizer.train(TEXTS)], ids=["chars", "words"]
+)
+def test_other_tokenizers_go_into_folders(tokenizer, tmp_path, quiet):
+    save_folder(random_model("llama"), tokenizer, tmp_path / "modele")
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "modele")
+    ours = load_pretrained(tmp_path / "modele").tokenizer
+    for text in (text[:CONTEXT] for text in TEXTS):
+        assert theirs(text)["input_ids"] == tokenizer.encode(text) == ours.encode(text)
+
+
+# ------------------------------------------------------------------ ne rien écraser
+
+
+def content_of(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_our_folder_is_replaced_and_nothing_is_left_behind(tmp_path):
+    folder = tmp_path / "modele"
+    save_folder(random_model("llama"), TOKENIZER, folder)
+    before = content_of(folder)
+    save_folder(random_model("qwen2"), TOKENIZER, folder)
+    assert content_of(folder) != before
+    assert load_pretrained(folder).family == "qwen2"
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("stranger", ["notes.txt", "config.json"])
+def test_a_folder_of_someone_else_is_kept(stranger, tmp_path):
+    folder = tmp_path / "a-moi"
+    folder.mkdir()
+    (folder / stranger).write_text('{"model_type": "llama"}')
+    before = content_of(folder)
+    with pytest.raises(FileExistsError, match=r"« .*a-moi » existe et contient .*overwrite=True"):
+        save_folder(random_model("llama"), TOKENIZER, folder)
+    assert content_of(folder) == before
+    save_folder(random_model("llama"), TOKENIZER, folder, overwrite=True)
+    assert sorted(content_of(folder)) == sorted(saving.FILES)
+
+
+def test_a_file_added_to_our_folder_protects_it(tmp_path):
+    folder = tmp_path / "modele"
+    save_folder(random_model("llama"), TOKENIZER, folder)
+    (folder / "notes.txt").write_text("à garder")
+    with pytest.raises(FileExistsError):
+        save_folder(random_model("llama"), TOKENIZER, folder)
+
+
+def test_files_and_links_are_never_replaced(tmp_path):
+    (tmp_path / "fichier").write_text("à garder")
+    (tmp_path / "lien").symlink_to(tmp_path / "ailleurs", target_is_directory=True)
+    for name in ("fichier", "lien"):
+        with pytest.raises(FileExistsError, match="n’est pas un dossier"):
+            save_folder(random_model("llama"), TOKENIZER, tmp_path / name, overwrite=True)
+    with pytest.raises(FileNotFoundError, match=r"« .*absent » n’existe pas"):
+        save_folder(random_model("llama"), TOKENIZER, tmp_path / "absent" / "modele")
+
+
+@pytest.mark.parametrize("step", ["save_file", "_move_into_place", "second rename"])
+def test_a_failure_leaves_the_old_folder(step, tmp_path, monkeypatch):
+    folder = tmp_path / "modele"
+    save_folder(random_model("llama"), TOKENIZER, folder)
+    before = content_of(folder)
+
+    def fail(*arguments, **options):
+        raise OSError("disque plein")
+
+    if step == "second rename":
+        renames, rename = [], os.replace
+
+        def replace_once(source, target):
+            renames.append(source)
+            return fail() if len(renames) == 2 else rename(source, target)
+
+        tokenizer = TOKENIZER.__class__.from_json(TOKENIZER.to_json())
+        tokenizer.save = lambda path: path.write_text("{}")
+        monkeypatch.setattr(saving.os, "replace", replace_once)
+    else:
+        tokenizer = TOKENIZER
+        monkeypatch.setattr(saving, step, fail)
+    with pytest.raises(OSError, match="disque plein"):
+        save_folder(random_model("qwen2"), tokenizer, folder)
+    assert content_of(folder) == before
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+# ------------------------------------------------------------------ GGUF
+
+LLAMA_LIKE = [name for name in CONFIGS if name != "gpt2"]
+# Écart permis sur les scores, de l’ordre de 1 : F16 arrondit au millième, Q8_0 au centième.
+TOLERANCE = {"F32": 1e-5, "F16": 2e-3, "Q8_0": 1e-1}
+
+
+@pytest.mark.parametrize("name", LLAMA_LIKE)
+@pytest.mark.parametrize("kind", TOLERANCE)
+def test_our_gguf_comes_back(name, kind, tmp_path):
+    model, path = random_model(name), tmp_path / "modele.gguf"
+    if name == "llama3":  # un GGUF ne dit que les facteurs, pas comment ils furent choisis
+        model = scaled_model()
+    save_gguf(model, TOKENIZER, path, kind, chat_template=TEMPLATE)
+    ours = load_pretrained(path)
+    config = scaled_config() if name == "llama3" else CONFIGS[name]
+    assert replace(ours.config, rope_theta=config.rope_theta) == config
+    assert ours.config.rope_theta == pytest.approx(config.rope_theta)
+    assert ours.family == ("qwen2" if name == "qwen2" else "llama")
+    assert (ours.eos_ids, ours.chat_template.source) == ((TOKENIZER.eos_id,), TEMPLATE)
+    assert [ours.tokenizer.encode(text) for text in TEXTS] == list(map(TOKENIZER.encode, TEXTS))
+    with torch.no_grad():
+        gap = (ours.model(random_ids()) - model(random_ids())).abs().max().item()
+    assert gap <= TOLERANCE[kind]
+    assert kind == "F32" or gap > 1e-5  # un arrondi a bien eu lieu
+    assert (kind, name) != ("Q8_0", "llama-wide") or gap > TOLERANCE["F16"]
+
+
+def scaled_config():
+    scaling = Llama3Scaling(32.0)
+    sizes = {"d_model": 64, "n_heads": 1, "n_layers": 2, "d_ff": 37}
+    return LlamaConfig(VOCAB, CONTEXT, **sizes, rope_theta=5e5, rope_scaling=scaling)
+
+
+def scaled_model():
+    return llama(scaled_config()).eval()
+
+
+@pytest.mark.parametrize("name", ["llama", "llama-gqa", "llama-wide", "qwen2"])
+@pytest.mark.parametrize("kind", TOLERANCE)
+def test_transformers_reads_our_gguf(name, kind, tmp_path):
+    model = random_model(name)
+    save_gguf(model, TOKENIZER, tmp_path / "modele.gguf", kind)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(
+        tmp_path, gguf_file="modele.gguf", dtype=torch.float32
+    )
+    ours = load_pretrained(tmp_path / "modele.gguf").model
+    with torch.no_grad():
+        expected = theirs(random_ids()).logits
+        close(ours(random_ids()), expected, atol=2e-5)
+        assert (model(random_ids()) - expected).abs().max() <= TOLERANCE[kind]
+
+
+def test_number_formats_follow_llama_cpp(tmp_path):
+    """Vecteurs en F32 ; lignes de 64 en Q8_0 ; lignes de 37, qui ne font pas des blocs, en F16."""
+    config = LlamaConfig(VOCAB, CONTEXT, 64, 1, 2, d_ff=37, attention_bias=True)
+    save_gguf(llama(config), TOKENIZER, tmp_path / "m.gguf", "Q8_0")
+    with GGUFFile(tmp_path / "m.gguf") as file:
+        kinds = {name: info.kind for name, info in file.tensors.items()}
+    assert kinds["token_embd.weight"] == kinds["blk.0.attn_q.weight"] == "Q8_0"
+    assert kinds["blk.0.ffn_up.weight"] == "Q8_0"
+    assert kinds["blk.0.ffn_down.weight"] == "F16"
+    assert kinds["blk.0.attn_norm.weight"] == kinds["blk.0.attn_q.bias"] == "F32"
+    assert "output.weight" not in kinds
+
+
+def test_gguf_settings_llama_cpp_needs(tmp_path):
+    save_gguf(random_model("llama-gqa"), TOKENIZER, tmp_path / "petit.gguf", "F16")
+    reader = gguf.GGUFReader(tmp_path / "petit.gguf")
+    found = {key: field.contents() for key, field in reader.fields.items()}
+    expected = {
+        "general.architecture": "llama",
+        "general.name": "petit",
+        "general.file_type": 1,
+        "llama.context_length": CONTEXT,
+        "llama.embedding_length": 30,
+        "llama.block_count": 3,
+        "llama.feed_forward_length": 37,
+        "llama.attention.head_count": 5,
+        "llama.attention.head_count_kv": 1,
+        "llama.attention.key_length": 14,
+        "llama.attention.value_length": 14,
+        "llama.attention.layer_norm_rms_epsilon": pytest.approx(1e-6),
+        "llama.rope.freq_base": 10000.0,
+        "llama.rope.dimension_count": 14,
+        "llama.vocab_size": VOCAB,
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "smollm",
+        "tokenizer.ggml.eos_token_id": TOKENIZER.eos_id,
+    }
+    assert {key: found[key] for key in expected} == expected
+    tokens, kinds = found["tokenizer.ggml.tokens"], found["tokenizer.ggml.token_type"]
+    assert len(tokens) == len(set(tokens)) == len(kinds) == VOCAB
+    n_tokens = TOKENIZER.vocab_size
+    assert kinds == [3] * 3 + [1] * (n_tokens - 3) + [5] * (VOCAB - n_tokens)
+    assert tokens[n_tokens] == f"[PAD{n_tokens}]"
+
+
+def test_a_failed_gguf_leaves_the_old_one(tmp_path):
+    path, model = tmp_path / "m.gguf", random_model("llama")
+    save_gguf(model, TOKENIZER, path, "F32")
+    before = path.read_bytes()
+    with torch.no_grad():
+        model.blocks[2].feed_forward.down.weight[0, 0] = 70_000.0
+    with pytest.raises(ValueError, match="trop grand pour F16"):
+        save_gguf(model, TOKENIZER, path, "F16")
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+# ------------------------------------------------------------------ refus
+
+
+@pytest.mark.parametrize("save", [save_folder, save_gguf])
+def test_what_cannot_be_saved_is_refused(save, tmp_path):
+    path = tmp_path / "modele"
+    small = llama(LlamaConfig(257, CONTEXT, 30, 1, 5))
+    with pytest.raises(ValueError, match=r"Le tokeniseur a 268 jetons et .* que 257"):
+        save(small, TOKENIZER, path)
+    encoder = bert(BertConfig(VOCAB, CONTEXT, 21, 1, 3, 37))
+    with pytest.raises(ValueError, match="Ce Encoder n’est ni de type Llama"):
+        save(encoder, TOKENIZER, path)
+    model = random_model("llama")
+    with torch.no_grad():
+        model.norm.weight[3] = torch.nan
+    with pytest.raises(ValueError, match=r"« norm\.weight » contient une valeur"):
+        save(model, TOKENIZER, path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_only_a_gguf_refuses(tmp_path):
+    path = tmp_path / "m.gguf"
+    with pytest.raises(ValueError, match="kind = 'Q4_K' : choisissez parmi F32, F16, Q8_0"):
+        save_gguf(random_model("llama"), TOKENIZER, path, "Q4_K")
+    with pytest.raises(ValueError, match="Seuls les modèles de type Llama"):
+        save_gguf(random_model("gpt2"), TOKENIZER, path)
+    with pytest.raises(ValueError, match="WordTokenizer ne s’écrit pas dans un GGUF"):
+        save_gguf(random_model("llama"), WordTokenizer.train(TEXTS), path)
+
+
+def test_end_tokens_are_checked(tmp_path):
+    for wrong in (VOCAB, -1, "fin"):
+        with pytest.raises(ValueError, match=f"eos_ids contient {wrong!r}"):
+            save_folder(random_model("llama"), TOKENIZER, tmp_path / "m", eos_ids=[wrong])
+
+
+def test_settings_are_plain_json(tmp_path):
+    save_folder(random_model("llama"), TOKENIZER, tmp_path / "m")
+    settings = json.loads((tmp_path / "m" / "config.json").read_text("utf-8"))
+    assert settings["saved_by"] == "course_lib"
+    assert (settings["bos_token_id"], settings["eos_token_id"]) == (1, 2)
