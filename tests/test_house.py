@@ -22,6 +22,7 @@ FLOORS = {
     "scaling": 3,
     "evaluation": 3,
     "pretrained": 3,
+    "finetuning": 3,
     "footprint": 3,
     "figures": 4,
     "widgets": 4,

@@ -1,0 +1,41 @@
+"""L’affinage : poursuivre l’entraînement d’un modèle, en entier ou par une petite partie."""
+
+from course_lib.finetuning.adapter_files import load_adapter, save_adapter
+from course_lib.finetuning.examples import AnswerExamples, ReplayMix
+from course_lib.finetuning.lora import (
+    LoRAConfig,
+    LoRALinear,
+    activate_adapter,
+    adapter_names,
+    attach_lora,
+    detach_adapters,
+    merge_adapter,
+    unmerge_adapters,
+)
+from course_lib.finetuning.selection import (
+    count_trainable,
+    freeze,
+    train_biases,
+    train_only,
+    weight_fingerprint,
+)
+
+__all__ = [
+    "AnswerExamples",
+    "LoRAConfig",
+    "LoRALinear",
+    "ReplayMix",
+    "activate_adapter",
+    "adapter_names",
+    "attach_lora",
+    "count_trainable",
+    "detach_adapters",
+    "freeze",
+    "load_adapter",
+    "merge_adapter",
+    "save_adapter",
+    "train_biases",
+    "train_only",
+    "unmerge_adapters",
+    "weight_fingerprint",
+]
