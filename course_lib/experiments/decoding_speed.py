@@ -109,7 +109,11 @@ def peak_flops(size: int = 1024) -> float:
 def measure_forms(
     model: Decoder, prompt: Sequence[int], protocol: Protocol, forms: Sequence[Form] = FORMS
 ) -> dict[str, dict]:
-    """Une phrase à la fois : débit et octets lus par jeton de chaque habit, à tour de rôle."""
+    """Une phrase à la fois : débit et octets lus par jeton de chaque habit, à tour de rôle.
+
+    Le débit de la mémoire est mesuré à chaque tour : `share` rapporte les octets lus par seconde à
+    celui du même tour, car une machine n’a pas le même d’une minute à l’autre.
+    """
     n_positions = len(prompt) + protocol.rounds * protocol.n_tokens + 4
     readers, sizes = {}, {}
     for form in tqdm(forms, desc="Habits"):
@@ -119,7 +123,9 @@ def measure_forms(
         readers[form.name].start()
         readers[form.name].step([1])  # compile
     times: dict[str, list[float]] = {name: [] for name in readers}
+    bandwidths = []
     for _ in tqdm(range(protocol.rounds), desc="Tours"):
+        bandwidths.append(memory_bandwidth(protocol.bandwidth_megabytes))
         for name, reader in readers.items():
             times[name].append(seconds_per_step(reader, 1, protocol.n_tokens))
     return {
@@ -127,6 +133,10 @@ def measure_forms(
             "tokens_per_second": 1 / statistics.median(values),
             "weight_bytes": sizes[name],
             "bytes_per_second": sizes[name] / statistics.median(values),
+            "share": statistics.median(
+                sizes[name] / seconds / bandwidth
+                for seconds, bandwidth in zip(values, bandwidths, strict=True)
+            ),
         }
         for name, values in times.items()
     }
@@ -134,10 +144,10 @@ def measure_forms(
 
 def measure_batches(model: Decoder, prompt: Sequence[int], protocol: Protocol) -> dict[str, dict]:
     """Plusieurs phrases à la fois, avec PyTorch et avec les noyaux : débit de l’ensemble."""
-    n_tokens = max(4, protocol.n_tokens // 4)
     found: dict[str, dict] = {}
     for backend in ("torch", "numba"):
         for batch in tqdm(protocol.batch_sizes, desc=f"Lots, {backend}"):
+            n_tokens = max(8, 2 * protocol.n_tokens // batch)
             n_positions = len(prompt) + 3 * n_tokens + 4
             reader = open_reader(model, [prompt] * batch, n_positions, backend=backend)
             reader.start()

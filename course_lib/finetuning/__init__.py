@@ -1,6 +1,11 @@
 """L’affinage : poursuivre l’entraînement d’un modèle, en entier ou par une petite partie."""
 
 from course_lib.finetuning.adapter_files import load_adapter, save_adapter
+from course_lib.finetuning.bottleneck import (
+    BottleneckLinear,
+    attach_bottleneck,
+    detach_bottlenecks,
+)
 from course_lib.finetuning.examples import AnswerExamples, ReplayMix
 from course_lib.finetuning.lora import (
     LoRAConfig,
@@ -19,17 +24,23 @@ from course_lib.finetuning.selection import (
     train_only,
     weight_fingerprint,
 )
+from course_lib.finetuning.soft_prompt import attach_soft_prompt, detach_soft_prompt
 
 __all__ = [
     "AnswerExamples",
+    "BottleneckLinear",
     "LoRAConfig",
     "LoRALinear",
     "ReplayMix",
     "activate_adapter",
     "adapter_names",
+    "attach_bottleneck",
     "attach_lora",
+    "attach_soft_prompt",
     "count_trainable",
     "detach_adapters",
+    "detach_bottlenecks",
+    "detach_soft_prompt",
     "freeze",
     "load_adapter",
     "merge_adapter",

@@ -145,9 +145,25 @@ def _linears(model: nn.Module) -> dict[str, nn.Linear | LoRALinear]:
     return {**plain, **adapted}
 
 
-def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
+def replace_module(model: nn.Module, name: str, module: nn.Module) -> None:
+    """Met un module à la place d’un autre, d’après son nom."""
     parent, _, leaf = name.rpartition(".")
     setattr(model.get_submodule(parent), leaf, module)
+
+
+def find_targets(model: nn.Module, targets: Sequence[str]) -> dict[str, nn.Module]:
+    """Les couches linéaires, adaptées ou non, que désignent les cibles, par nom.
+
+    ValueError si une cible n’en désigne aucune.
+    """
+    linears = _linears(model)
+    for target in targets:
+        if not any(_is_target(path, (target,)) for path in linears):
+            raise ValueError(
+                f"La cible « {target} » ne désigne aucune couche linéaire ; le modèle a par "
+                f"exemple : {', '.join(list(linears)[:7])}."
+            )
+    return {path: layer for path, layer in linears.items() if _is_target(path, targets)}
 
 
 def attach_lora(
@@ -164,26 +180,18 @@ def attach_lora(
     if name in adapter_names(model):
         raise ValueError(f"L’adaptateur « {name} » existe déjà : choisissez un autre nom.")
     _check_not_merged(model)
-    linears = _linears(model)
-    for target in config.targets:
-        if not any(_is_target(path, (target,)) for path in linears):
-            raise ValueError(
-                f"La cible « {target} » ne désigne aucune couche linéaire ; le modèle a par "
-                f"exemple : {', '.join(list(linears)[:7])}."
-            )
+    chosen = find_targets(model, config.targets)
     model.requires_grad_(False)
-    chosen = [path for path in linears if _is_target(path, config.targets)]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for path in chosen:
-            layer = linears[path]
+        for path, layer in chosen.items():
             if isinstance(layer, nn.Linear):
                 layer = LoRALinear(layer)
                 layer.train(model.training)
-                _replace(model, path, layer)
+                replace_module(model, path, layer)
             layer.adapters[name] = LoRAWeights(layer.base, config)
     activate_adapter(model, name)
-    return chosen
+    return list(chosen)
 
 
 def activate_adapter(model: nn.Module, name: str | None) -> None:
@@ -220,7 +228,7 @@ def detach_adapters(model: nn.Module, keep_merged: bool = False) -> nn.Module:
     for path, layer in lora_layers(model).items():
         if not keep_merged:
             layer.unmerge()
-        _replace(model, path, layer.base)
+        replace_module(model, path, layer.base)
     return model
 
 

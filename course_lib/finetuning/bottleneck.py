@@ -1,0 +1,69 @@
+"""Les adaptateurs en goulot : un petit réseau ajouté après chaque sous-couche.
+
+    h = y + W2 · f(W1 · y)        W1 (w, N), W2 (N, w) nulle au départ
+
+À la différence de LoRA, ils ne se fondent pas dans les poids : le modèle affiné garde un calcul de
+plus. Source : Houlsby et al. 2019. Formes : N sorties, w largeur du goulot.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from course_lib.finetuning.lora import find_targets, replace_module
+
+TARGETS = ("self_attention.output", "feed_forward.down")
+
+
+class BottleneckLinear(nn.Module):
+    """Une couche gelée suivie de son goulot."""
+
+    def __init__(self, base: nn.Linear, width: int):
+        super().__init__()
+        self.base = base
+        self.adapters = nn.ModuleList(
+            [nn.Linear(base.out_features, width), nn.Linear(width, base.out_features)]
+        )
+        nn.init.zeros_(self.adapters[1].weight)
+        nn.init.zeros_(self.adapters[1].bias)
+
+    @property
+    def weight(self) -> Tensor:
+        """Les poids de la base."""
+        return self.base.weight
+
+    @property
+    def bias(self) -> Tensor | None:
+        """Le biais de la base."""
+        return self.base.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (…, K) → (…, N)."""
+        y = self.base(x)
+        down, up = self.adapters
+        return y + up(F.gelu(down(y)))
+
+
+def attach_bottleneck(
+    model: nn.Module, width: int = 8, targets: tuple[str, ...] = TARGETS, seed: int = 0
+) -> list[str]:
+    """Gèle le modèle et ajoute un goulot après les couches visées ; rend leurs noms.
+
+    ValueError si `width` n’est pas positif ou si une cible ne désigne aucune couche linéaire.
+    """
+    if type(width) is not int or width < 1:
+        raise ValueError(f"width = {width!r} : il faut un entier d’au moins 1.")
+    chosen = find_targets(model, targets)
+    model.requires_grad_(False)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for path, linear in chosen.items():
+            replace_module(model, path, BottleneckLinear(linear, width).train(model.training))
+    return list(chosen)
+
+
+def detach_bottlenecks(model: nn.Module) -> None:
+    """Retire tous les goulots : le modèle retrouve ses couches d’origine."""
+    found = {n: m for n, m in model.named_modules() if isinstance(m, BottleneckLinear)}
+    for path, module in found.items():
+        replace_module(model, path, module.base)

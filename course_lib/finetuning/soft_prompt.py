@@ -1,0 +1,65 @@
+"""L’amorce apprise : quelques jetons qui n’existent dans aucun vocabulaire, et que l’on entraîne.
+
+Devant chaque texte, on pose P vecteurs libres. Le modèle est gelé ; eux seuls s’entraînent,
+P × D nombres. Ils ont des identifiants, ceux qui suivent le vocabulaire : un exemple commence par
+eux, et rien d’autre ne change. Source : Lester et al. 2021. Formes : P jetons appris, D = d_model.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from course_lib.transformer import Decoder
+
+
+class PromptedTokens(nn.Module):
+    """La table des jetons, suivie de P lignes apprises."""
+
+    def __init__(self, base: nn.Embedding, n_tokens: int, seed: int):
+        super().__init__()
+        self.base = base
+        self.num_embeddings = base.num_embeddings + n_tokens
+        # Partir de vrais jetons tirés au sort vaut mieux que du hasard (Lester et al., §3.2).
+        draw = torch.Generator().manual_seed(seed)
+        rows = torch.randint(base.num_embeddings, (n_tokens,), generator=draw)
+        self.prompt = nn.Parameter(base.weight.detach()[rows].clone())  # (P, D)
+
+    @property
+    def weight(self) -> Tensor:
+        """La table de la base : la tête lui reste liée."""
+        return self.base.weight
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """ids (B, T) → (B, T, D)."""
+        known = self.base.num_embeddings
+        is_prompt = (ids >= known)[..., None]  # (B, T, 1)
+        base = self.base(ids.clamp(max=known - 1))
+        return torch.where(is_prompt, self.prompt[(ids - known).clamp(min=0)], base)
+
+
+def attach_soft_prompt(model: Decoder, n_tokens: int = 16, seed: int = 0) -> list[int]:
+    """Gèle le modèle et lui donne `n_tokens` jetons appris ; rend leurs identifiants.
+
+    À mettre au début de chaque consigne. ValueError si `n_tokens` n’est pas positif, s’il ne laisse
+    pas de place dans le contexte, ou si une amorce est déjà posée.
+    """
+    embedding = model.embedding
+    if isinstance(embedding.tokens, PromptedTokens):
+        raise ValueError("Une amorce apprise est déjà posée : retirez-la (detach_soft_prompt).")
+    if not 1 <= n_tokens < embedding.context_length:
+        raise ValueError(
+            f"n_tokens = {n_tokens} : il en faut au moins 1, et moins que le contexte "
+            f"({embedding.context_length})."
+        )
+    model.requires_grad_(False)
+    vocab_size = embedding.tokens.num_embeddings
+    embedding.tokens = PromptedTokens(embedding.tokens, n_tokens, seed)
+    return list(range(vocab_size, vocab_size + n_tokens))
+
+
+def detach_soft_prompt(model: Decoder) -> Tensor:
+    """Retire l’amorce et rend ses vecteurs (P, D) ; ValueError s’il n’y en a pas."""
+    tokens = model.embedding.tokens
+    if not isinstance(tokens, PromptedTokens):
+        raise ValueError("Ce modèle n’a pas d’amorce apprise.")
+    model.embedding.tokens = tokens.base
+    return tokens.prompt.detach()

@@ -1,0 +1,81 @@
+"""Goulots et amorce apprise : rien ne change au départ, seuls leurs nombres s’entraînent."""
+
+import pytest
+import torch
+
+from course_lib.finetuning import (
+    AnswerExamples,
+    attach_bottleneck,
+    attach_soft_prompt,
+    count_trainable,
+    detach_bottlenecks,
+    detach_soft_prompt,
+    weight_fingerprint,
+)
+from course_lib.training import TrainingConfig, train
+from course_lib.transformer import LlamaConfig, llama
+
+V = 53
+IDS = torch.randint(1, V, (3, 11), generator=torch.Generator().manual_seed(0))
+
+
+def build():
+    return llama(LlamaConfig(V, 31, 30, 2, 5, d_ff=37)).eval()
+
+
+def test_fresh_bottlenecks_change_nothing_and_leave_nothing():
+    model = build()
+    before, output = weight_fingerprint(model), model(IDS)
+    chosen = attach_bottleneck(model, 3)
+    assert chosen == [
+        f"blocks.{i}.{n}" for i in (0, 1) for n in ("self_attention.output", "feed_forward.down")
+    ]
+    assert torch.equal(model(IDS), output)
+    assert count_trainable(model) == 4 * (30 * 3 + 3 + 3 * 30 + 30)
+    data = AnswerExamples([([1, 2, 3], [4, 5])], 1)
+    train(model, data, TrainingConfig(5, 1e-2, n_threads=1), progress=False)
+    assert (model(IDS) - output).abs().max() > 1e-3
+    assert weight_fingerprint(model) == before
+    detach_bottlenecks(model)
+    assert torch.equal(model(IDS), output)
+
+
+def test_soft_prompt_reads_as_tokens_and_trains_alone():
+    model = build()
+    before, output = weight_fingerprint(model), model(IDS)
+    prefix = attach_soft_prompt(model, 5, seed=1)
+    assert prefix == [53, 54, 55, 56, 57]
+    assert torch.equal(model(IDS), output)  # sans elle, le modèle est la base
+    assert count_trainable(model) == 5 * 30
+    rows = torch.cat((torch.tensor([prefix] * 3), IDS), dim=1)
+    prompted = model(rows)[:, 5:]
+    assert prompted.shape == output.shape and (prompted - output).abs().max() > 1e-3
+    # Les lignes de départ sont celles de vrais jetons.
+    tokens = model.embedding.tokens
+    same = [torch.equal(tokens.prompt[0], row) for row in tokens.base.weight]
+    twin = same.index(True)
+    copy = rows.clone()
+    copy[:, 0] = twin
+    torch.testing.assert_close(model(copy), model(rows))
+    data = AnswerExamples([([*prefix, 2, 3], [4, 5])], 1)
+    losses = train(model, data, TrainingConfig(30, 5e-2, log_every=1, n_threads=1), progress=False)
+    assert losses.records[-1].loss < 0.95 * losses.records[0].loss
+    learned = detach_soft_prompt(model)
+    assert learned.shape == (5, 30)
+    assert weight_fingerprint(model) == before and torch.equal(model(IDS), output)
+
+
+@pytest.mark.parametrize(
+    "act, message",
+    [
+        (lambda m: attach_bottleneck(m, 0), "width = 0 : il faut un entier"),
+        (lambda m: attach_bottleneck(m, 3, ("o_proj",)), "La cible « o_proj » ne désigne aucune"),
+        (lambda m: attach_soft_prompt(m, 0), "n_tokens = 0"),
+        (lambda m: attach_soft_prompt(m, 31), "moins que le contexte"),
+        (lambda m: detach_soft_prompt(m), "n’a pas d’amorce apprise"),
+        (lambda m: [attach_soft_prompt(m, 2), attach_soft_prompt(m, 2)], "est déjà posée"),
+    ],
+)
+def test_wrong_requests(act, message):
+    with pytest.raises(ValueError, match=message):
+        act(build())
