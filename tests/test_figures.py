@@ -37,6 +37,11 @@ def build_all() -> dict[str, Figure]:
         "transformer": figures.transformer_diagram(title="Le Transformer"),
         "context": figures.context_diagram(),
         "roofline": figures.roofline(28e9, 120e9, {"PyTorch": [(0.5, 4e9), (32, 85e9)]}),
+        "timelines": figures.skill_timelines(
+            [0, 50, 100],
+            ["lieu", "rêve"],
+            {"graine 0": draw.random((2, 3)), "graine 1": [[0] * 3] * 2},
+        ),
         "ecosystem": figures.ecosystem_map(),
         "by_hand": figures.attention_by_hand(
             [1, 0], [[1, 0], [0, 1], [1, 1]], [[1, 0], [0, 1], [1, 1]]

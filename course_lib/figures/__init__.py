@@ -20,7 +20,7 @@ from course_lib.figures.maps import (
     sinusoidal_positions,
     skills_heatmap,
 )
-from course_lib.figures.real_models import ecosystem_map, roofline
+from course_lib.figures.real_models import ecosystem_map, roofline, skill_timelines
 from course_lib.figures.scaling import log_curves, log_map, share_bars, size_curve
 from course_lib.figures.style import COLORS, CourseFigure, french_ticks, new_figure
 from course_lib.figures.transformer import transformer_diagram
@@ -52,6 +52,7 @@ __all__ = [
     "share_bars",
     "sinusoidal_positions",
     "size_curve",
+    "skill_timelines",
     "skills_heatmap",
     "token_bars",
     "tokenization_ladder",

@@ -1,4 +1,4 @@
-"""Figures des modèles réels : la limite de la mémoire, et le chemin d’un modèle publié."""
+"""Figures du pré-entraînement et des modèles réels : compétences, mémoire, écosystème."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +8,9 @@ from course_lib.figures.style import (
     COLORS,
     INK,
     MUTED,
+    SEQUENTIAL,
     CourseFigure,
+    check_lengths,
     color_of,
     french_ticks,
     light_grid,
@@ -68,6 +70,41 @@ def roofline(
     light_grid(axes, "both")
     axes.legend(loc="lower right")
     set_title(axes, title)
+    return figure
+
+
+@styled
+def skill_timelines(
+    steps: Sequence[float],
+    skills: Sequence[str],
+    runs: Mapping[str, Sequence[Sequence[float]]],
+    *,
+    x_label: str = "pas d’entraînement",
+    title: str = "",
+    alt: str | None = None,
+) -> CourseFigure:
+    """Une carte par entraînement : chaque compétence, une ligne, au fil des pas ; foncé : réussie.
+
+    `runs` : nom → tableau (compétences, pas) de parts de réussite, entre 0 et 1.
+    """
+    alt = alt or f"Cartes de réussite de {', '.join(skills)} au fil des pas : {', '.join(runs)}"
+    height = 0.9 + len(runs) * (0.55 + 0.24 * len(skills))
+    figure, axes = new_figure(height, alt, rows=len(runs), sharex=True, squeeze=False)
+    for panel, (name, values) in zip(axes[:, 0], runs.items(), strict=True):
+        values = np.asarray(values, float)
+        check_lengths(skills=skills, rows=values)
+        check_lengths(steps=steps, columns=values[0])
+        edges = (steps[0], steps[-1], len(skills) - 0.5, -0.5)
+        image = panel.imshow(values, cmap=SEQUENTIAL, vmin=0, vmax=1, aspect="auto", extent=edges)
+        panel.set_yticks(range(len(skills)), list(skills), fontsize=11)
+        panel.tick_params(axis="y", length=0)
+        panel.set_title(french_spaces(name), loc="left", fontsize=12)
+    french_ticks(axes[-1, 0].xaxis)
+    axes[-1, 0].set_xlabel(x_label)
+    bar = figure.colorbar(image, ax=axes[:, 0].tolist(), shrink=0.6, pad=0.02)
+    bar.set_label("part de sondes réussies")
+    french_ticks(bar.ax.yaxis)
+    set_title(axes[0, 0], title)
     return figure
 
 

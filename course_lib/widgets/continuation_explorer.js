@@ -5,67 +5,113 @@
 import { sharpened, temperatureSlider } from "./temperature_slider.js";
 import { format, h } from "./tokenizer_explorer.js";
 
-const INVISIBLE = { " ": "␣", "\n": "⏎", "\t": "⇥" };
+const INVISIBLE = { " ": "␣", "\u00a0": "⍽", "\u202f": "⍽", "\n": "⏎", "\t": "⇥" };
 const HELP =
   "Plus un jeton est coloré, plus il a surpris le modèle. Choisissez-en un, à la souris ou avec les flèches\u00a0: " +
-  "voici ce qui était attendu à sa place. La température s’applique aux huit premières suites, ramenées à cent pour cent.";
-const MOST_BITS = 15; // surprise à laquelle la couleur est pleine
+  "voici ce qui était attendu à sa place. La température partage autrement la probabilité entre ces suites.";
+const MOST_BITS = 12; // surprise à laquelle la couleur est pleine
+const LEGEND_STEP = 3;
+const FIRST_PLACE = 3; // le jeton montré d’abord : avant lui, le modèle a lu trop peu
 
 const visible = (text) => [...text].map((c) => INVISIBLE[c] ?? c).join("");
-const percent = (value) => `${format(100 * value, 1)}\u00a0%`;
+const inBits = (value, digits) => `${format(value, digits)}\u00a0bit${value < 2 ? "" : "s"}`;
 
-/** Les suites attendues, en barres. */
-function bars(top, temperature, actual) {
+/** Un pourcentage ; ce qui n’est pas nul ne s’écrit pas « 0,0 % ». */
+function percent(value) {
+  return value > 0 && value < 0.0005 ? "<\u00a00,1\u00a0%" : `${format(100 * value, 1)}\u00a0%`;
+}
+
+/** Colore une pastille selon une surprise. */
+function shade(node, bits) {
+  node.style.setProperty("--share", `${Math.min(100, (100 * bits) / MOST_BITS).toFixed(0)}%`);
+  return node;
+}
+
+/** Les suites attendues, en barres ; celle qui est écrite porte une marque. */
+function bars({ top, text, rank }, temperature) {
   const parts = sharpened(top.map(([, p]) => p), temperature);
-  const items = top.map(([text], rank) => {
+  // Deux jetons peuvent se lire pareil (un même octet isolé) : le rang les départage.
+  const written = top.findIndex(([name], index) => name === text && index >= rank - 1);
+  return top.map(([name], index) => {
     const strip = h("span", { class: "cw-bar", "aria-hidden": "true" });
-    strip.style.width = `${(100 * parts[rank]).toFixed(2)}%`;
-    const word = h("span", { class: "cw-text" }, h("code", {}, visible(text)), text === actual ? " ← écrit" : "");
-    return h("li", { class: "cw-key" }, strip, word, h("span", { class: "cw-value" }, percent(parts[rank])));
+    strip.style.setProperty("--part", parts[index].toFixed(4));
+    const word = h("span", { class: "cw-text" }, h("code", {}, visible(name)), index === written ? " ← écrit" : "");
+    return h("li", { class: "cw-key" }, strip, word, h("span", { class: "cw-value" }, percent(parts[index])));
   });
-  return h("ul", { class: "cw-keys", "aria-label": "Suites attendues" }, ...items);
 }
 
 /** Ce qu’il en fut du jeton écrit. */
 function verdict({ text, bits, rank, probability }) {
-  const order = rank === 1 ? "la première attendue" : `la ${format(rank)}ᵉ attendue`;
-  const chance = probability < 0.0001 ? "moins de 0,01\u00a0%" : percent(probability);
-  return `« ${visible(text)} »\u00a0: ${order}, ${chance}, soit ${format(bits, 1)} bits.`;
+  const order = rank === 1 ? "la première suite attendue" : `la ${format(rank)}ᵉ suite attendue`;
+  return `« ${visible(text)} »\u00a0: ${order}, ${percent(probability)}, soit ${inBits(bits, 1)} de surprise.`;
+}
+
+/** Ce que les barres ne montrent pas : la probabilité des autres jetons. */
+function remainder({ top }) {
+  const sum = top.reduce((total, [, p]) => total + p, 0);
+  const held = Math.min(1, Math.round(1000 * sum) / 1000); // arrondi d’abord : les deux parts font cent
+  const these = top.length === 1 ? "Cette suite réunit" : `Ces ${top.length} suites réunissent`;
+  const rest = 1 - held < 0.0005 ? "presque rien" : percent(1 - held);
+  return (
+    `${these} ${percent(held)} de la probabilité. Le reste (${rest}) se partage entre tous les autres jetons\u202f; ` +
+    "la page ne les connaît pas et ne les compte pas."
+  );
+}
+
+/** Le titre des barres : ce que valent les pourcentages. */
+const shares = ({ top }, temperature) =>
+  `${top.length === 1 ? "Part de la première suite" : `Parts parmi les ${top.length} premières`}, à la température ${format(temperature, 1)}\u00a0:`;
+
+/** L’échelle des couleurs. */
+function legend() {
+  const steps = Array.from({ length: MOST_BITS / LEGEND_STEP + 1 }, (_, index) => index * LEGEND_STEP);
+  const items = steps.map((bits) => {
+    const swatch = shade(h("span", { class: "cw-swatch", "aria-hidden": "true" }), bits);
+    return h("li", {}, swatch, inBits(bits, 0) + (bits === MOST_BITS ? " et plus" : ""));
+  });
+  return h("ul", { class: "cw-legend", "aria-label": "Surprise d’un jeton" }, ...items);
 }
 
 function render({ model, el }) {
   const [title, texts] = [model.get("title"), model.get("texts")];
+  const prefix = `cw-suite-${Math.random().toString(36).slice(2)}`;
   const select = h("select", { class: "cw-select" });
   texts.forEach(({ name }, index) => select.append(h("option", { value: index }, name)));
-  const strip = h("div", { class: "cw-chips cw-surprise", role: "listbox", "aria-label": "Jetons du texte", tabindex: "0" });
-  const panel = h("div", { class: "cw-panel", "aria-live": "polite" });
+  const box = { role: "listbox", "aria-label": "Jetons du texte", "aria-orientation": "horizontal", tabindex: "0" };
+  const strip = h("div", { class: "cw-chips cw-surprise", ...box });
+  const heading = h("p", { class: "cw-panel-title", "aria-live": "polite" });
+  const scale = h("p", { class: "cw-help" });
+  const list = h("ul", { class: "cw-keys", "aria-label": "Suites attendues" });
+  const rest = h("p", { class: "cw-help" });
   const summary = h("p", { class: "cw-summary" });
   let [text, chosen] = [texts[0], 0];
 
   const draw = () => {
     const token = text.tokens[chosen];
-    panel.replaceChildren(h("p", { class: "cw-panel-title" }, verdict(token)), bars(token.top, slider.read(), token.text));
-    [...strip.children].forEach((node, index) => node.setAttribute("aria-selected", index === chosen));
-    strip.setAttribute("aria-activedescendant", strip.children[chosen].id);
+    scale.textContent = shares(token, slider.read());
+    list.replaceChildren(...bars(token, slider.read()));
   };
   const choose = (index) => {
     chosen = Math.min(text.tokens.length - 1, Math.max(0, index));
+    heading.textContent = verdict(text.tokens[chosen]);
+    rest.textContent = remainder(text.tokens[chosen]);
+    [...strip.children].forEach((node, place) => node.setAttribute("aria-selected", place === chosen));
+    strip.setAttribute("aria-activedescendant", strip.children[chosen].id);
     draw();
   };
   const open = () => {
     text = texts[Number(select.value)];
     const chips = text.tokens.map((token, index) => {
-      const chip = h("span", { class: "cw-token", role: "option", id: `${prefix}-${index}` }, visible(token.text));
-      chip.style.setProperty("--share", `${Math.min(100, (100 * token.bits) / MOST_BITS).toFixed(0)}%`);
+      const box = { class: "cw-token", role: "option", id: `${prefix}-${index}`, title: inBits(token.bits, 1) };
+      const chip = shade(h("span", box, visible(token.text)), token.bits);
       chip.addEventListener("click", () => choose(index));
       return chip;
     });
     strip.replaceChildren(...chips);
     const count = text.tokens.length;
-    summary.textContent = `${format(count)} jetons, ${format(text.bitsPerByte, 2)} bit par octet.`;
-    choose(Math.min(text.tokens.length - 1, 3));
+    summary.textContent = `${format(count)} jeton${count > 1 ? "s" : ""}, ${inBits(text.bitsPerByte, 2)} par octet.`;
+    choose(FIRST_PLACE);
   };
-  const prefix = `cw-suite-${Math.random().toString(36).slice(2)}`;
   const slider = temperatureSlider(draw);
   select.addEventListener("change", open);
   strip.addEventListener("keydown", (event) => {
@@ -76,8 +122,9 @@ function render({ model, el }) {
   });
   const choice = h("label", { class: "cw-field" }, h("span", {}, "Texte"), select);
   const parts = [h("p", { class: "cw-title" }, title), h("p", { class: "cw-help" }, HELP)];
-  const controls = h("div", { class: "cw-controls" }, choice, slider.node);
-  el.append(h("section", { class: "cw cw-continuations", "aria-label": title }, ...parts, controls, strip, summary, panel));
+  const reading = [h("div", { class: "cw-controls" }, choice), strip, legend(), summary];
+  const panel = h("div", { class: "cw-panel" }, heading, h("div", { class: "cw-controls" }, slider.node), scale, list, rest);
+  el.append(h("section", { class: "cw cw-continuations", "aria-label": title }, ...parts, ...reading, panel));
   open();
 }
 

@@ -4,21 +4,26 @@ Le modèle est trop gros pour la page : il lit les textes une fois, ici, et la p
 suites les plus probables de chaque place.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 import traitlets
+from torch import Tensor
 
-from course_lib.evaluation.compression import token_bits
 from course_lib.generation.readers import reading
 from course_lib.tokenization import Tokenizer
 from course_lib.transformer import Decoder
-from course_lib.typography import format_number
+from course_lib.typography import format_number, french_spaces
 from course_lib.widgets.base import FOLDER, CourseWidget, html_table
 from course_lib.widgets.bundle import bundle
 
 LONGEST_NAME = 48
+_STATIC_NOTICE = (
+    "Version figée : le premier texte, jeton par jeton. La surprise d’un jeton de probabilité p "
+    "est de −log2 p bits."
+)
 
 
 class ContinuationExplorer(CourseWidget):
@@ -54,18 +59,39 @@ class ContinuationExplorer(CourseWidget):
         top: int = 8,
         **kwargs: Any,
     ) -> "ContinuationExplorer":
-        """Fait lire chaque texte au modèle, après le jeton `start_id`."""
+        """Fait lire chaque texte au modèle, une fois, après le jeton `start_id`.
+
+        `top` : combien de suites on garde à chaque place. TypeError si `texts` est une chaîne ;
+        ValueError dans les cas de `read_text`.
+        """
+        if isinstance(texts, str):
+            raise TypeError(
+                f"Il faut une liste de textes ; reçu une seule chaîne, « {_short(texts)} ». "
+                "Mettez-la entre crochets."
+            )
         return cls([read_text(model, tokenizer, text, start_id, top) for text in texts], **kwargs)
 
     def fallback_html(self) -> str:
-        """Rend, pour le premier texte, chaque jeton, sa surprise et la suite préférée."""
-        text = self.texts[0]
+        """Rend le coût de chaque texte, puis, pour le premier, surprise et suite préférée."""
+        costs = [
+            [
+                text["name"],
+                format_number(len(text["tokens"])),
+                format_number(text["bitsPerByte"], 2),
+            ]
+            for text in self.texts
+        ]
         rows = [
             [token["text"], format_number(token["bits"], 1), token["top"][0][0]]
-            for token in text["tokens"]
+            for token in self.texts[0]["tokens"]
         ]
+        overview = html_table(["Texte", "Jetons", "Bits par octet"], costs, "Les textes lus")
         headers = ["Jeton écrit", "Surprise (bits)", "Jeton attendu"]
-        return html_table(headers, rows, f"Ce que le modèle attendait : « {text['name']} »")
+        caption = f"Ce que le modèle attendait : « {self.texts[0]['name']} »"
+        notice = f"<p>{french_spaces(_STATIC_NOTICE)}</p>"
+        tables = f"{overview}{notice}{html_table(headers, rows, caption)}"
+        region = '<div style="overflow-x:auto" tabindex="0" role="region" aria-label="Textes lus">'
+        return f"{region}{tables}</div>"
 
 
 def read_text(
@@ -73,30 +99,57 @@ def read_text(
 ) -> dict[str, Any]:
     """Ce que la page sait d’un texte : par jeton, surprise, rang, probabilité et suites attendues.
 
-    ValueError si le texte est vide ou si `top` n’est pas entre 1 et la taille du vocabulaire.
+    La surprise est en bits, à 0,01 près ; les probabilités ont trois chiffres significatifs ; le
+    rang part de 1. ValueError si le texte est vide ou dépasse le contexte, si `top` n’est pas entre
+    1 et la taille du vocabulaire, ou si le modèle rend autre chose que des nombres.
     """
     ids = tokenizer.encode(text)
     if not ids:
-        raise ValueError("Un des textes est vide : il n’y a rien à lire.")
-    if not 1 <= top <= tokenizer.vocab_size:
-        raise ValueError(f"top = {top} : il faut de 1 à {tokenizer.vocab_size} suites.")
-    bits = token_bits(model, ids, start_id)
+        raise ValueError("Un des textes est vide : il n’y a rien à lire. Retirez-le.")
     with reading(model):
-        probabilities = model(torch.tensor([[start_id, *ids[:-1]]]))[0].softmax(-1)  # (T, V)
-    names, best = tokenizer.tokens, probabilities.topk(top)
-    tokens = []
-    for place, token_id in enumerate(ids):
-        probability = float(probabilities[place, token_id])
-        likely = zip(best.indices[place].tolist(), best.values[place].tolist(), strict=True)
-        tokens.append(
-            {
-                "text": names[token_id],
-                "bits": round(float(bits[place]), 2),
-                "rank": int((probabilities[place] > probability).sum()) + 1,
-                "probability": float(f"{probability:.3g}"),
-                "top": [[names[i], float(f"{p:.3g}")] for i, p in likely],
-            }
+        scores = model(torch.tensor([[start_id, *ids[:-1]]]))[0].float()  # (T, V)
+    log_probs = scores.log_softmax(dim=-1)  # (T, V)
+    if not 1 <= top <= scores.shape[-1]:
+        raise ValueError(f"top = {top} : il faut de 1 à {scores.shape[-1]} suites.")
+    surprises = -log_probs[torch.arange(len(ids)), torch.tensor(ids)] / math.log(2)  # (T,)
+    if not (torch.isfinite(log_probs.amax()) and torch.isfinite(surprises).all()):
+        raise ValueError(
+            f"En lisant « {_short(text)} », le modèle rend des scores qui ne sont pas des nombres. "
+            "Ses poids ont-ils divergé ?"
         )
-    name = text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 1].rstrip() + "…"
-    per_byte = float(bits.double().sum()) / len(text.encode())
-    return {"name": name, "tokens": tokens, "bitsPerByte": round(per_byte, 4)}
+    names = _names(tokenizer, scores.shape[-1])
+    rows = zip(ids, surprises.abs().tolist(), log_probs, strict=True)  # −0 devient 0
+    return {
+        "name": _short(text),
+        "tokens": [_place(names, token_id, bits, row, top) for token_id, bits, row in rows],
+        "bitsPerByte": round(float(surprises.double().sum()) / len(text.encode()), 4),
+    }
+
+
+def _place(
+    names: Sequence[str], token_id: int, bits: float, log_probs: Tensor, top: int
+) -> dict[str, Any]:
+    """Une place du texte : le jeton écrit, et les suites attendues d’après `log_probs`, (V,)."""
+    best = log_probs.topk(top)
+    likely = zip(best.indices.tolist(), best.values.exp().tolist(), strict=True)
+    return {
+        "text": names[token_id],
+        "bits": round(bits, 2),
+        "rank": int((log_probs > log_probs[token_id]).sum()) + 1,
+        "probability": _three_figures(2**-bits),
+        "top": [[names[i], _three_figures(p)] for i, p in likely],
+    }
+
+
+def _names(tokenizer: Tokenizer, size: int) -> list[str]:
+    """Le nom des `size` jetons du modèle ; sa table a parfois plus de lignes que le vocabulaire."""
+    names = tokenizer.tokens
+    return [*names, *(f"[{i}]" for i in range(len(names), size))]
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 1].rstrip() + "…"
+
+
+def _three_figures(probability: float) -> float:
+    return float(f"{probability:.3g}")

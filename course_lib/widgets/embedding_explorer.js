@@ -6,10 +6,15 @@ import { svg } from "./svg_nodes.js";
 import { format, h } from "./tokenizer_explorer.js";
 
 const [WIDTH, HEIGHT, MARGIN] = [420, 300, 16];
+const [SIZE, CHOSEN_SIZE] = [6, 9]; // demi-largeur d’une marque
+const REACH = 24; // jusqu’où un clic trouve une phrase, en unités du dessin
 const NEIGHBOURS = 5;
-const HELP =
-  "La carte écrase des centaines de dimensions en deux\u00a0: deux points proches sur le papier ne sont pas toujours " +
-  "voisins. La liste, elle, compare les vecteurs entiers. Choisissez une phrase, dans le menu ou sur la carte.";
+
+/** Ce que la carte montre, et ce qu’elle cache. */
+const help = (share) =>
+  "Choisissez une phrase, dans le menu ou sur la carte\u00a0: des traits mènent à ses voisines. La carte ne garde des vecteurs " +
+  `que leurs deux axes principaux, soit ${format(100 * share)}\u00a0% de ce qui les distingue (la variance)\u00a0: deux points proches ` +
+  "sur le papier ne sont pas toujours voisins. La liste compare les vecteurs entiers, par le cosinus de leur angle.";
 
 /** La place de (i, j) dans le triangle des ressemblances, ligne après ligne, i < j. */
 const rank = (i, j, n) => i * n - (i * (i + 1)) / 2 + (j - i - 1);
@@ -27,68 +32,103 @@ export function neighbours(triangle, n, chosen, count = NEIGHBOURS) {
   return scored.sort((a, b) => b[1] - a[1] || a[0] - b[0]).slice(0, count);
 }
 
+/** La part de la variance que garde la carte ; 1 si les vecteurs sont tous les mêmes. */
+export function keptShare(points, triangle) {
+  const n = points.length;
+  // Vecteurs de norme 1 : la somme des carrés des écarts à la moyenne vaut n − Σᵢⱼ sᵢⱼ / n.
+  const total = n - (n + (2 * triangle.reduce((sum, s) => sum + s, 0)) / 1000) / n;
+  const kept = points.reduce((sum, [x, y]) => sum + x * x + y * y, 0);
+  return total > 1e-3 ? Math.min(1, kept / total) : 1;
+}
+
+/** Place les points sur la carte, à la même échelle en largeur et en hauteur. */
+function placement(points) {
+  const [xs, ys] = [points.map(([x]) => x), points.map(([, y]) => y)];
+  const middle = (values) => (Math.min(...values) + Math.max(...values)) / 2;
+  const extent = (values) => Math.max(...values) - Math.min(...values) || 1e-9;
+  const scale = Math.min((WIDTH - 2 * MARGIN) / extent(xs), (HEIGHT - 2 * MARGIN) / extent(ys));
+  return points.map(([x, y]) => [WIDTH / 2 + scale * (x - middle(xs)), HEIGHT / 2 - scale * (y - middle(ys))]);
+}
+
 /** Une marque par groupe : rond, carré, triangle, losange. */
-function mark(shape, x, y, size) {
+function mark(shape, [x, y], size) {
   const paths = [
     `M ${x - size} ${y} a ${size} ${size} 0 1 0 ${2 * size} 0 a ${size} ${size} 0 1 0 ${-2 * size} 0`,
     `M ${x - size} ${y - size} h ${2 * size} v ${2 * size} h ${-2 * size} z`,
     `M ${x} ${y - size * 1.2} l ${size * 1.2} ${size * 2.1} h ${-size * 2.4} z`,
     `M ${x} ${y - size * 1.3} l ${size * 1.3} ${size * 1.3} l ${-size * 1.3} ${size * 1.3} l ${-size * 1.3} ${-size * 1.3} z`,
   ];
-  return svg("path", { d: paths[shape % paths.length] });
+  return svg("path", { d: paths[shape] });
+}
+
+/** La phrase la plus proche d’un clic, ou −1 s’il est loin de toutes. */
+function pointed(map, places, { clientX, clientY }) {
+  const { x, y } = new DOMPoint(clientX, clientY).matrixTransform(map.getScreenCTM().inverse());
+  const distances = places.map(([px, py]) => Math.hypot(px - x, py - y));
+  const nearest = Math.min(...distances);
+  return nearest <= REACH ? distances.indexOf(nearest) : -1;
+}
+
+/** La légende : la marque de chaque groupe. */
+function legend(kinds) {
+  const keys = kinds.map((kind, index) => {
+    const icon = { viewBox: "0 0 20 20", class: `cw-icon cw-kind-${index}`, "aria-hidden": "true" };
+    return h("li", {}, svg("svg", icon, mark(index, [10, 10], SIZE)), ` ${kind}`);
+  });
+  return h("ul", { class: "cw-legend", "aria-label": "Légende" }, ...keys);
+}
+
+/** Une ressemblance, avec un vrai signe moins. */
+const cosine = (value) => format(value, 3).replace("-", "−");
+
+/** Une voisine : barre, texte et groupe, ressemblance. */
+function neighbourItem(sentence, group, value) {
+  const strip = h("span", { class: "cw-bar", "aria-hidden": "true" });
+  strip.style.setProperty("--part", Math.max(0, value).toFixed(3));
+  const number = h("span", { class: "cw-value" }, cosine(value));
+  return h("li", { class: "cw-key" }, strip, h("span", { class: "cw-text" }, `${sentence} (${group})`), number);
 }
 
 function render({ model, el }) {
   const [title, sentences, groups, points, triangle] = ["title", "sentences", "groups", "points", "similarities"].map((name) => model.get(name));
   const n = sentences.length;
   const kinds = [...new Set(groups)];
-  const xs = points.map(([x]) => x);
-  const ys = points.map(([, y]) => y);
-  const span = (values, size) => {
-    const [low, high] = [Math.min(...values), Math.max(...values)];
-    return (value) => MARGIN + ((size - 2 * MARGIN) * (value - low)) / (high - low || 1);
-  };
-  const [toX, toY] = [span(xs, WIDTH), span(ys, HEIGHT)];
-  const place = (i) => [toX(xs[i]), HEIGHT - toY(ys[i])];
+  const kind = (i) => kinds.indexOf(groups[i]);
+  const places = placement(points);
   const select = h("select", { class: "cw-select" });
   sentences.forEach((sentence, i) => select.append(h("option", { value: i }, sentence)));
-  const lines = svg("g", { class: "cw-links" });
+  const links = svg("g", { class: "cw-links" });
+  const front = svg("g", { class: "cw-links" }); // la choisie et ses voisines, par-dessus les autres
   const marks = sentences.map((sentence, i) => {
-    const node = svg("g", { class: `cw-point cw-kind-${kinds.indexOf(groups[i])}` }, svg("title", {}, `${sentence} (${groups[i]})`), mark(kinds.indexOf(groups[i]), ...place(i), 6));
-    node.addEventListener("click", () => {
-      select.value = i;
-      draw();
-    });
-    return node;
+    const name = svg("title", {}, `${sentence} (${groups[i]})`);
+    return svg("g", { class: `cw-point cw-kind-${kind(i)}` }, name, mark(kind(i), places[i], SIZE));
   });
-  const map = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "cw-map", "aria-hidden": "true" }, lines, ...marks);
-  const keys = kinds.map((kind, index) => {
-    const icon = svg("svg", { viewBox: "0 0 20 20", class: `cw-icon cw-kind-${index}`, "aria-hidden": "true" }, mark(index, 10, 10, 6));
-    return h("li", {}, icon, ` ${kind}`);
-  });
-  const legend = h("ul", { class: "cw-legend", "aria-label": "Légende" }, ...keys);
-  const list = h("div", { class: "cw-panel", "aria-live": "polite" });
+  const map = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "cw-map", "aria-hidden": "true" }, links, ...marks, front);
+  const list = h("ol", { class: "cw-keys", "aria-label": "Les plus ressemblantes" });
+  const live = h("p", { class: "cw-visually-hidden", "aria-live": "polite" });
+
   const draw = () => {
     const chosen = Number(select.value);
     const near = neighbours(triangle, n, chosen);
-    const [x1, y1] = place(chosen);
-    lines.replaceChildren(...near.map(([i]) => {
-      const [x2, y2] = place(i);
-      return svg("line", { x1, y1, x2, y2 });
-    }));
-    marks.forEach((node, i) => node.toggleAttribute("data-chosen", i === chosen));
-    const items = near.map(([i, value]) => {
-      const strip = h("span", { class: "cw-bar", "aria-hidden": "true" });
-      strip.style.width = `${Math.max(0, 100 * value).toFixed(1)}%`;
-      return h("li", { class: "cw-key" }, strip, h("span", { class: "cw-text" }, `${sentences[i]} (${groups[i]})`), h("span", { class: "cw-value" }, format(value, 3)));
-    });
-    list.replaceChildren(h("p", { class: "cw-panel-title" }, "Les plus ressemblantes"), h("ol", { class: "cw-keys" }, ...items));
+    const [x1, y1] = places[chosen];
+    links.replaceChildren(...near.map(([i]) => svg("line", { x1, y1, x2: places[i][0], y2: places[i][1] })));
+    const raised = [...near.map(([i]) => [i, SIZE]).reverse(), [chosen, CHOSEN_SIZE]];
+    front.replaceChildren(...raised.map(([i, size]) => svg("g", { class: `cw-kind-${kind(i)}` }, mark(kind(i), places[i], size))));
+    list.replaceChildren(...near.map(([i, value]) => neighbourItem(sentences[i], groups[i], value)));
+    live.textContent = `La plus ressemblante\u00a0: « ${sentences[near[0][0]]} » (${groups[near[0][0]]}), ${cosine(near[0][1])}.`;
   };
   select.addEventListener("change", draw);
+  map.addEventListener("click", (event) => {
+    const found = pointed(map, places, event);
+    if (found < 0) return;
+    select.value = found;
+    draw();
+  });
   const choice = h("label", { class: "cw-field" }, h("span", {}, "Phrase"), select);
-  const parts = [h("p", { class: "cw-title" }, title), h("p", { class: "cw-help" }, HELP)];
-  const panels = h("div", { class: "cw-panels" }, h("div", { class: "cw-panel" }, map, legend), list);
-  el.append(h("section", { class: "cw cw-embeddings", "aria-label": title }, ...parts, h("div", { class: "cw-controls" }, choice), panels));
+  const parts = [h("p", { class: "cw-title" }, title), h("p", { class: "cw-help" }, help(keptShare(points, triangle)))];
+  const listing = h("div", { class: "cw-panel" }, h("p", { class: "cw-panel-title" }, "Les plus ressemblantes"), list);
+  const panels = h("div", { class: "cw-panels" }, h("div", { class: "cw-panel" }, map, legend(kinds)), listing);
+  el.append(h("section", { class: "cw cw-embeddings", "aria-label": title }, ...parts, h("div", { class: "cw-controls" }, choice), panels, live));
   draw();
 }
 

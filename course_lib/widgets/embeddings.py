@@ -6,19 +6,24 @@ from typing import Any
 import numpy as np
 import traitlets
 
-from course_lib.typography import format_number
+from course_lib.typography import format_number, french_spaces
 from course_lib.widgets.base import FOLDER, CourseWidget, html_table
 from course_lib.widgets.bundle import bundle
 
 MOST_SENTENCES = 60
 MOST_GROUPS = 4  # autant que de marques différentes
+_STATIC_NOTICE = (
+    "Version figée. La ressemblance est le cosinus de l’angle de deux vecteurs : 1 pour deux "
+    "directions confondues, 0 pour deux directions sans rapport."
+)
 
 
 class EmbeddingExplorer(CourseWidget):
     """Une carte de phrases (deux axes principaux) et, pour celle choisie, ses plus proches.
 
-    `vectors` : (N, D), de norme 1 ; `groups` : un nom par phrase, quatre noms au plus. ValueError
-    si les longueurs diffèrent, si une norme n’est pas 1, ou s’il y a trop de phrases.
+    `vectors` : (N, D), de norme 1, D ≥ 2 ; `groups` : un nom par phrase, quatre noms au plus.
+    ValueError si les longueurs diffèrent, si une norme n’est pas 1, s’il y a trop de phrases ou de
+    groupes, ou si une phrase est vide ; TypeError si `sentences` ou `groups` est une chaîne.
     """
 
     module = "embedding_explorer.js"
@@ -60,13 +65,18 @@ class EmbeddingExplorer(CourseWidget):
             value = format_number(float(table[i, nearest]), 2)
             rows.append([sentence, self.groups[i], self.sentences[nearest], value])
         headers = ["Phrase", "Sorte", "Sa plus proche", "Ressemblance"]
-        return html_table(headers, rows, "Chaque phrase et sa plus proche voisine")
+        body = html_table(headers, rows, "Chaque phrase et sa plus proche voisine")
+        scroll = '<div style="overflow-x:auto" tabindex="0" role="region" aria-label="Phrases">'
+        return f"{scroll}{body}</div><p>{french_spaces(_STATIC_NOTICE)}</p>"
 
 
 def principal_plane(vectors: np.ndarray) -> np.ndarray:
-    """Projection (N, 2) sur les deux axes où les vecteurs varient le plus, au signe fixé."""
+    """Projection (N, 2) sur les deux axes où les vecteurs varient le plus, au signe fixé.
+
+    Analyse en composantes principales : Pearson 1901.
+    """
     centered = vectors - vectors.mean(axis=0)
-    _, _, axes = np.linalg.svd(centered, full_matrices=False)
+    _, _, axes = np.linalg.svd(centered, full_matrices=False)  # (min(N, D), D)
     axes = axes[:2] * np.sign(axes[:2].sum(axis=1, keepdims=True) + 1e-12)
     return centered @ axes.T
 
@@ -78,15 +88,32 @@ def upper_triangle(similarities: np.ndarray) -> list[int]:
 
 
 def _check(sentences: Sequence[str], vectors: np.ndarray, groups: Sequence[str]) -> None:
+    for name, values in (("sentences", sentences), ("groups", groups)):
+        if isinstance(values, str):
+            raise TypeError(f"{name} = « {values} » : il faut une liste de chaînes.")
     n = len(sentences)
     if not 3 <= n <= MOST_SENTENCES or vectors.shape[:1] != (n,) or len(groups) != n:
         raise ValueError(
             f"{n} phrases, {len(groups)} groupes, vecteurs de forme {vectors.shape} : il en faut "
             f"autant, de 3 à {MOST_SENTENCES}."
         )
-    if vectors.ndim != 2 or np.abs(np.linalg.norm(vectors, axis=1) - 1).max() > 1e-3:
-        raise ValueError("Il faut une ligne par phrase, de norme 1 : divisez par la norme.")
+    if vectors.ndim != 2 or vectors.shape[1] < 2:
+        raise ValueError(
+            f"Vecteurs de forme {vectors.shape} : il faut une ligne par phrase, d’au moins deux "
+            "nombres, pour en faire une carte."
+        )
+    # « pas tous proches de 1 » plutôt que « un trop loin de 1 » : NaN est ainsi refusé.
+    norms = np.linalg.norm(vectors, axis=1)
+    if not (np.abs(norms - 1) <= 1e-3).all():
+        row = int(np.argmin(np.abs(norms - 1) <= 1e-3))
+        raise ValueError(
+            f"Le vecteur n° {row} a pour norme {norms[row]:.3g} ; il les faut tous de norme 1 : "
+            "divisez chacun par la sienne."
+        )
     if len(set(groups)) > MOST_GROUPS:
         raise ValueError(
             f"{len(set(groups))} groupes : on ne dessine que {MOST_GROUPS} marques différentes."
         )
+    empty = [i for i, sentence in enumerate(sentences) if not sentence.strip()]
+    if empty:
+        raise ValueError(f"La phrase n° {empty[0]} est vide : le menu ne pourrait pas la nommer.")
