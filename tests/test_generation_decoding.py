@@ -6,7 +6,7 @@ import pytest
 import torch
 import transformers
 from scipy.stats import chisquare
-from test_architectures import LLAMA_RULES, rename
+from test_architectures import adopt
 from torch.testing import assert_close
 
 from course_lib.generation import (
@@ -85,7 +85,7 @@ def copied_from_transformers(**sizes) -> tuple[torch.nn.Module, torch.nn.Module]
     for parameter in reference.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     model = llama(LlamaConfig(sizes["vocab_size"], CONTEXT, 30, 2, 3, d_ff=37)).eval()
-    model.load_state_dict(rename(reference.state_dict(), LLAMA_RULES))
+    adopt(model, "llama", reference)
     return model, reference
 
 
