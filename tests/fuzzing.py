@@ -146,7 +146,6 @@ def safetensors_seeds(folder: Path) -> list[bytes]:
 def save_small_model(folder: Path) -> None:
     """Un dossier complet : config.json, model.safetensors, tokenizer.json."""
     from course_lib.pretrained.saving import save_folder
-
     from course_lib.tokenization import BPETokenizer
     from course_lib.transformer import LlamaConfig, llama
 
