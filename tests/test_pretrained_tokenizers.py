@@ -1,13 +1,27 @@
-"""Tokeniseurs publiés : mêmes ids que `tokenizers`, mêmes conversations que `transformers`."""
+"""Tokeniseurs publiés : mêmes ids que la bibliothèque `tokenizers`, quelle que soit leur sorte."""
+
+import functools
+import itertools
+import json
 
 import pytest
 import tokenizers
+import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
+from tokenizers import (
+    AddedToken,
+    Regex,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
+from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX as QWEN2
 
 from course_lib.pretrained import store
-from course_lib.pretrained.chat import ChatTemplate
 from course_lib.pretrained.gguf_reader import GGUFFile
 from course_lib.pretrained.tokenizers import (
     SharedTokenizer,
@@ -15,24 +29,232 @@ from course_lib.pretrained.tokenizers import (
     tokenizer_from_folder,
     tokenizer_from_gguf,
 )
-from course_lib.tokenization import BPETokenizer, WordPieceTokenizer
+from course_lib.tokenization import BPETokenizer, WordPieceTokenizer, load_tokenizer
+from course_lib.tokenization.splits import LLAMA3, LLAMA_CPP_DEFAULT, Split
+from course_lib.tokenization.splits import QWEN2 as OUR_QWEN2
 
-CORPUS = ["Le chat dort sur le lit 42 fois.", "L’été, Zoé chante : « la la la » !"] * 3
+CORPUS = [
+    "Le chat dort sur le lit 42 fois ; l’été, Zoé chante : « la la la » !",
+    "C'était 1789, it's DON'T we'll.\n\n\tdef f(x):\r\n    return x ** 2 + 1000000\n",
+    "Où ça ? là-bas 👩‍🚀 $3.50 <= 12345 <think>rien</think>",
+] * 3
+LLAMA = QWEN2.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
+GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)"  # de llama.cpp
+# llama.cpp, quand un fichier ne dit rien de son découpage.
+DEFAULT = (r"[\p{P}\$\+<=>\^~\|]+", GPT2, r"\p{N}+", "[0-9][0-9][0-9]")
 PIECES = st.one_of(
     st.text(max_size=12),
     st.sampled_from(
         [
-            "<|im_start|>user\n",
-            "<|im_end|>",
-            "L’animal n’a pas",
-            " 1 024,5",
-            "\n\n  \t",
-            "🎈👩‍🚀",
-            "def f(x):",
+            *("<|im_start|>user\n", "<|im_end|>", "<think>", "<fin>", "chat", "<chat>", " zigzag"),
+            *("L’animal n’a pas", " 1 024,5", "123456", "\n\n  \t", "\r\n \r\n", "'S", "'ſ", "'LL"),
+            *("🎈👩‍🚀", "def f(x):", "e\u0301", "a\u0323\u0307", "\u1100\u1161", "\u0300", "²½"),
+            *("\u0958", "\u212b", "\U00011935\U00011930", "a\u0345\u1dfa", "$+<=>^~|", "#é"),
         ]
     ),
 )
-any_text = st.lists(PIECES, max_size=6).map("".join)
+any_text = st.lists(PIECES, max_size=8).map("".join)
+
+
+def isolated(*expressions):
+    """L’étape qui isole ce que ces expressions reconnaissent, puis écrit les mots en octets."""
+    cuts = [pre_tokenizers.Split(Regex(one), "isolated") for one in expressions]
+    return pre_tokenizers.Sequence([*cuts, pre_tokenizers.ByteLevel(False, use_regex=False)])
+
+
+PRE_TOKENIZERS = {
+    "gpt-2": pre_tokenizers.ByteLevel(add_prefix_space=False),
+    "smollm": pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(True), pre_tokenizers.ByteLevel(False)]
+    ),
+    "qwen2": isolated(QWEN2),
+    "llama-bpe": isolated(LLAMA),
+    "smaug-bpe": isolated(LLAMA),
+    "default": isolated(*(f"{one}|\\s+" if one == GPT2 else one for one in DEFAULT)),
+}
+KINDS = list(PRE_TOKENIZERS)
+
+
+def published(kind, normalized=True):
+    """Un petit tokeniseur comme ceux que l’on publie, bâti par la bibliothèque `tokenizers`."""
+    reference = tokenizers.Tokenizer(models.BPE())
+    reference.pre_tokenizer = PRE_TOKENIZERS[kind]
+    reference.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<|début|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    reference.train_from_iterator(CORPUS, trainer)
+    content = json.loads(reference.to_str())
+    if kind == "llama-bpe":  # un mot au vocabulaire, qu’aucune fusion ne produit
+        content["model"]["vocab"]["Ġzigzag"] = len(content["model"]["vocab"])
+        content["model"]["ignore_merges"] = True
+    reference = tokenizers.Tokenizer.from_str(json.dumps(content))
+    if kind == "qwen2":
+        reference.normalizer = normalizers.NFC()
+        normalized = False
+    special = [AddedToken(t, normalized=False) for t in ("<|im_start|>", "<|im_end|>")]
+    reference.add_special_tokens(special)
+    plain = [AddedToken(t, normalized=normalized, special=False) for t in ("<think>", "chat>")]
+    reference.add_tokens([*plain, AddedToken("<chat", normalized=False, special=False)])
+    if kind == "llama-bpe":
+        reference.post_processor = processors.Sequence(
+            [
+                processors.ByteLevel(trim_offsets=False),
+                processors.TemplateProcessing(
+                    "<|début|> $A <|im_end|>",
+                    "<|début|> $A <|im_end|> $B",
+                    [("<|début|>", 0), ("<|im_end|>", reference.token_to_id("<|im_end|>"))],
+                ),
+            ]
+        )
+    return reference
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def pair(request, tmp_path_factory):
+    """La référence, ce que nous lisons dans son fichier, et la relecture de ce qu’on en réécrit."""
+    reference = published(request.param)
+    path = tmp_path_factory.mktemp("publie") / "tokenizer.json"
+    reference.save(str(path))
+    ours = load_tokenizer(path)
+    ours.save(path)
+    return reference, ours, tokenizers.Tokenizer.from_file(str(path))
+
+
+@settings(max_examples=150, deadline=None)
+@given(text=any_text)
+def test_ids_equal_tokenizers(pair, text):
+    reference, ours, rewritten = pair
+    expected = reference.encode(text, add_special_tokens=False)
+    assert ours.encode(text) == expected.ids
+    assert rewritten.encode(text, add_special_tokens=False).ids == expected.ids
+    assert ours.encode_sentence(text) == reference.encode(text).ids == rewritten.encode(text).ids
+    for skip in (False, True):
+        assert ours.decode(expected.ids, skip) == reference.decode(expected.ids, skip)
+    ids, spans = ours.encode_with_spans(text)
+    assert ids == expected.ids and all(0 <= a < b <= len(text) for a, b in spans)
+    if ours.split.prepare(text) == text:
+        assert spans == expected.offsets
+
+
+def test_what_a_file_says_is_kept(pair):
+    reference, ours, rewritten = pair
+    assert isinstance(ours, BPETokenizer)
+    assert BPETokenizer.from_json(ours.to_json()).to_json() == ours.to_json()
+    expected = json.loads(reference.to_str())
+    found = json.loads(rewritten.to_str())
+    assert found["post_processor"] == expected["post_processor"]
+    assert found["added_tokens"] == expected["added_tokens"]
+    assert found["normalizer"] == expected["normalizer"]
+    assert found["model"]["ignore_merges"] == expected["model"]["ignore_merges"]
+    assert rewritten.get_vocab() == reference.get_vocab()
+
+
+def test_whole_words_and_frames():
+    reference = published("llama-bpe")
+    ours = BPETokenizer.from_json(json.loads(reference.to_str()))
+    assert ours.split == LLAMA3
+    assert [ours.tokens[i] for i in ours.encode("a zigzag")] == ["a", " zigzag"]
+    ids = ours.encode("a zigzag")
+    assert ours.encode_sentence("a zigzag") == [0, *ids, ours.token_to_id["<|im_end|>"]]
+    assert ours.encode_sentence("a zigzag", max_length=3) == [0, ids[0], ours.frame[1][0]]
+    with pytest.raises(ValueError, match="max_length = 1 : il faut au moins 2 places"):
+        ours.encode_sentence("a", max_length=1)
+    with pytest.raises(ValueError, match=r"coupe les mots autrement .*llama3"):
+        assert ours.isolate_digits
+
+
+def test_composed_text_has_the_spans_of_the_original():
+    ours = BPETokenizer.from_json(json.loads(published("qwen2").to_str()))
+    assert ours.split == OUR_QWEN2
+    text = "e\u0301te\u0301 a\u0323\u0307"
+    ids, spans = ours.encode_with_spans(text)
+    assert ids == ours.encode("été ạ̇")
+    assert spans[0][0] == 0 and {text[a:b] for a, b in spans} >= {"e\u0301", "a\u0323\u0307"}
+
+
+# ------------------------------------------------------------------ ce qui est refusé
+
+
+def change(**changes):
+    return lambda content: content.update(changes)
+
+
+def change_model(**changes):
+    return lambda content: content["model"].update(changes)
+
+
+def normalized_token(content):
+    content["normalizer"] = {"type": "NFC"}
+    content["added_tokens"][1]["normalized"] = True
+
+
+def without_a_byte(content):
+    del content["model"]["vocab"]["ÿ"]
+    last = max(content["model"]["vocab"], key=content["model"]["vocab"].get)
+    content["model"]["vocab"][last] = 256
+    ids = {token: i for i, token in enumerate(sorted(content["model"]["vocab"]))}
+    content["model"].update(vocab=ids, merges=[], unk_token="a")
+    content["added_tokens"] = []
+
+
+SPLIT = {
+    "type": "Split",
+    "pattern": {"Regex": r"\w+"},
+    "behavior": "Isolated",
+    "invert": False,
+}
+BYTES = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        (
+            change(pre_tokenizer={"type": "ByteLevel", "add_prefix_space": True}),
+            "Découpage non pris en charge",
+        ),
+        (
+            change(pre_tokenizer={"type": "Sequence", "pretokenizers": [SPLIT, BYTES]}),
+            r"Découpage non pris en charge : .*\\w\+",
+        ),
+        (change(pre_tokenizer={"type": "Sequence", "pretokenizers": []}), "Découpage non pris"),
+        (change(pre_tokenizer=None), "Découpage non pris en charge : None"),
+        (change(normalizer={"type": "NFKC"}), r"normalise le texte .*NFKC.* composition \(NFC\)"),
+        (change(decoder=None), "Décodage non pris en charge : None"),
+        (change(post_processor={"type": "Mystère"}), "Encadrement non pris en charge .*Mystère"),
+        (change(post_processor={"type": "BertProcessing", "cls": ["a"]}), "Encadrement non pris"),
+        (
+            change(post_processor={"type": "BertProcessing", "cls": ["a", 0], "sep": ["b", 9999]}),
+            "L'identifiant 9999 est hors du vocabulaire",
+        ),
+        (change_model(dropout=0.1), r"model\.dropout = 0\.1"),
+        (change_model(end_of_word_suffix="</w>"), r"model\.end_of_word_suffix = '</w>'"),
+        (normalized_token, r"texte normalisé \(normalized\)"),
+        (without_a_byte, r"model\.unk_token = 'a'"),
+    ],
+)
+def test_what_is_not_read_is_refused(damage, message):
+    content = json.loads(published("gpt-2").to_str())
+    damage(content)
+    with pytest.raises(ValueError, match=message):
+        BPETokenizer.from_json(content)
+
+
+def test_options_without_effect_are_read():
+    """Un vocabulaire complet n’a pas de mot inconnu : dire comment l’écrire ne change rien."""
+    content = json.loads(published("gpt-2").to_str())
+    content["model"].update(unk_token="a", continuing_subword_prefix="", end_of_word_suffix="")
+    content["normalizer"] = {"type": "Sequence", "normalizers": []}
+    ours = BPETokenizer.from_json(content)
+    reference = tokenizers.Tokenizer.from_str(json.dumps(content))
+    assert ours.encode(CORPUS[1]) == reference.encode(CORPUS[1]).ids
+
+
+# ------------------------------------------------------------------ GGUF
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +273,7 @@ def smollm(metadata):
     tokens, merges = metadata["tokenizer.ggml.tokens"], metadata["tokenizer.ggml.merges"]
     vocabulary = {token: i for i, token in enumerate(tokens)}
     reference = tokenizers.Tokenizer(models.BPE(vocabulary, [tuple(m.split(" ")) for m in merges]))
-    reference.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(True), pre_tokenizers.ByteLevel(False)]
-    )
+    reference.pre_tokenizer = PRE_TOKENIZERS["smollm"]
     reference.decoder = decoders.ByteLevel()
     types = metadata["tokenizer.ggml.token_type"]
     special = [t for t, kind in zip(tokens, types, strict=True) if kind == 3]
@@ -73,6 +293,22 @@ def test_smollm2_ids_equal_tokenizers(smollm, text):
         assert ours.decode(expected) == text
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *CORPUS[:3],
+        "L’animal n’a pas traversé la rue, car il était trop fatigué : 1 234 567 œufs !",
+        "<|im_start|>user\nBonjour<|im_end|>\n<|endoftext|><|im_start",
+        "for i in range(10):\n\tprint(f'{i:>3}')  # 10 lignes\n\n\n",
+        "👩‍👩‍👧‍👦🏳️‍🌈 ½ ② ١٢٣ 한국어 日本語 العربية \u200b\xa0\u202f!",
+    ],
+)
+def test_smollm2_sentences(smollm, text):
+    ours, reference = smollm
+    expected = reference.encode(text, add_special_tokens=False)
+    assert ours.encode_with_spans(text) == (expected.ids, expected.offsets)
+
+
 def test_a_published_vocabulary_may_ignore_bytes(smollm):
     """SmolLM2 n’a jamais rencontré vingt-et-un octets : ce qui en est fait disparaît en silence."""
     ours, reference = smollm
@@ -81,32 +317,99 @@ def test_a_published_vocabulary_may_ignore_bytes(smollm):
     assert reference.encode("a\x04b").ids == ours.encode("a\x04b")
 
 
-def test_smollm2_roles(smollm):
+def test_smollm2_roles_and_description(smollm, metadata):
     ours, _ = smollm
     assert ours.tokens[ours.eos_id] == "<|im_end|>"
     assert ours.bos_id is None  # le fichier dit de ne pas l’ajouter
     assert ours.vocab_size == 49152 and len(ours.special_tokens) == 17
+    assert ours.isolate_digits
+    written = gguf_tokenizer_metadata(ours)
+    expected = {key: value for key, value in metadata.items() if "token" in key} | {
+        "tokenizer.ggml.add_eos_token": False
+    }
+    for key in ("chat_template", "ggml.add_space_prefix", "ggml.bos_token_id"):
+        del expected[f"tokenizer.{key}"]
+    assert written == expected
 
 
-@pytest.mark.parametrize("isolate_digits", [False, True])
-def test_gguf_description_round_trip(isolate_digits):
-    ours = BPETokenizer.train(CORPUS, 300, isolate_digits=isolate_digits)
-    back = tokenizer_from_gguf(gguf_tokenizer_metadata(ours))
-    assert back.to_json() == ours.to_json()
-    assert (back.bos_id, back.eos_id, back.pad_id) == (ours.bos_id, ours.eos_id, ours.pad_id)
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=60, deadline=None)
+@given(text=any_text)
+def test_gguf_descriptions_equal_tokenizers(kind, text):
+    """Un GGUF ne dit pas si un jeton ajouté est cherché en second : tous le sont d’emblée."""
+    reference, _, known = described(kind)
+    expected = reference.encode(text, add_special_tokens=False).ids
+    assert tokenizer_from_gguf(known).encode(text) == expected
+
+
+@functools.cache
+def described(kind):
+    """La référence, notre tokeniseur et la description que nous en donnons à un GGUF."""
+    reference = published(kind, normalized=False)
+    ours = BPETokenizer.from_json(json.loads(reference.to_str()))
+    ours.assign_roles(bos="<|début|>", eos="<|im_end|>", pad="<|im_end|>")
+    if kind == "default":
+        reference.pre_tokenizer = isolated(*DEFAULT)
+    return reference, ours, gguf_tokenizer_metadata(ours)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gguf_description_round_trip(kind):
+    reference, ours, known = described(kind)
+    assert known["tokenizer.ggml.pre"] == kind
+    tokens, types = (known[f"tokenizer.ggml.{key}"] for key in ("tokens", "token_type"))
+    for token, kind_of_token in (("<|im_start|>", 3), ("<think>", 4), ("a", 1)):
+        assert types[tokens.index(token)] == kind_of_token
+    back = tokenizer_from_gguf(known)
+    assert gguf_tokenizer_metadata(back) == known
+    assert (back.split, back.ignore_merges) == (ours.split, ours.ignore_merges)
+    assert back.token_to_id == ours.token_to_id == reference.get_vocab()
+    end = ours.token_to_id["<|im_end|>"]
+    assert (back.bos_id, back.eos_id, back.pad_id, back.unk_id) == (0, end, end, None)
+
+
+STARTS = [  # sorte, ce que dit le fichier, début attendu
+    ("gpt-2", None, None),
+    ("llama-bpe", None, 0),
+    ("gpt-2", True, 0),
+    ("llama-bpe", False, None),
+]
+
+
+@pytest.mark.parametrize("kind, says, expected", STARTS)
+def test_when_a_gguf_adds_a_start(kind, says, expected):
+    known = described(kind)[2] | {"tokenizer.ggml.add_bos_token": says}
+    del known["tokenizer.ggml.add_eos_token"]
+    if says is None:
+        del known["tokenizer.ggml.add_bos_token"]
+    ours = tokenizer_from_gguf(known)
+    before = [] if expected is None else [expected]
+    assert (ours.bos_id, ours.frame) == (expected, (before, []))
+    ended = tokenizer_from_gguf(known | {"tokenizer.ggml.add_eos_token": True})
+    assert ended.encode_sentence("a") == [*ours.encode_sentence("a"), ours.eos_id]
+    assert gguf_tokenizer_metadata(ended)["tokenizer.ggml.add_eos_token"] is True
+
+
+def test_a_gguf_without_a_split_has_the_default_one():
+    known = described("default")[2]
+    del (other := dict(known))["tokenizer.ggml.pre"]
+    assert tokenizer_from_gguf(other).split == LLAMA_CPP_DEFAULT
 
 
 @pytest.mark.parametrize(
     "change, message",
     [
-        (
-            {"tokenizer.ggml.model": "llama"},
-            "'llama', découpage 'gpt-2'.*Chargez plutôt le dossier",
-        ),
-        ({"tokenizer.ggml.pre": "qwen2"}, "découpage 'qwen2'"),
+        ({"tokenizer.ggml.model": "t5"}, r"\('t5', découpage 'gpt-2'\).*Chargez plutôt le dossier"),
+        ({"tokenizer.ggml.pre": "tekken"}, "découpage 'tekken'.*gpt-2, smollm, qwen2, llama-bpe"),
+        ({"tokenizer.ggml.pre": ["gpt-2"]}, "découpage"),
         ({"tokenizer.ggml.tokens": [1, 2]}, "la liste « tokenizer.ggml.tokens »"),
         ({"tokenizer.ggml.token_type": [1]}, "et 1 types de jetons"),
         ({"tokenizer.ggml.merges": ["a b c"]}, "n’est pas faite de deux jetons"),
+        ({"tokenizer.ggml.model": "llama"}, "la liste « tokenizer.ggml.scores »"),
+        (
+            {"tokenizer.ggml.model": "llama", "tokenizer.ggml.scores": [0.5]},
+            "reçu 290 jetons et 1 scores",
+        ),
     ],
 )
 def test_other_gguf_tokenizers_are_refused(change, message):
@@ -115,58 +418,106 @@ def test_other_gguf_tokenizers_are_refused(change, message):
         tokenizer_from_gguf(known | change)
 
 
-def test_only_bpe_goes_into_a_gguf():
+def test_what_does_not_go_into_a_gguf():
     with pytest.raises(ValueError, match="Un WordPieceTokenizer ne s’écrit pas dans un GGUF"):
-        gguf_tokenizer_metadata(WordPieceTokenizer.train(CORPUS, 90))
+        gguf_tokenizer_metadata(WordPieceTokenizer.train(CORPUS, 190))
+    ours = BPETokenizer.train(CORPUS, 290)
+    for split, whole in ((Split(("gpt2",), nfc=True), False), (ours.split, True)):
+        other = BPETokenizer(ours.token_to_id, ours.merges, ours.special_tokens, split, whole)
+        with pytest.raises(ValueError, match=r"llama\.cpp n’a pas de nom pour ce découpage"):
+            gguf_tokenizer_metadata(other)
+
+
+# ------------------------------------------------------------------ SentencePiece, par ses scores
+
+
+def sentencepiece_metadata(**changes):
+    """Un petit vocabulaire à la Llama 2 : octets, fusions au score décroissant, caractères."""
+    bpe = tokenizers.Tokenizer(models.BPE())
+    bpe.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    bpe.train_from_iterator(CORPUS, trainers.BpeTrainer(vocab_size=250, show_progress=False))
+    learned = sorted(bpe.get_vocab(), key=bpe.get_vocab().get)
+    merged = [token for token in learned if len(token) > 1]
+    start = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    tokens = [*start, *merged, *(token for token in learned if len(token) == 1), "[INST]"]
+    scores = [0.0] * len(start) + [-float(rank) for rank in range(len(tokens) - len(start))]
+    kinds = [2, 3, 3] + [6] * 256 + [1] * (len(learned)) + [4]
+    return {
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.scores": scores,
+        "tokenizer.ggml.token_type": kinds,
+        "tokenizer.ggml.bos_token_id": 1,
+        "tokenizer.ggml.eos_token_id": 2,
+        "tokenizer.ggml.unknown_token_id": 0,
+    } | changes
+
+
+SPM = sentencepiece_metadata()
+SPM_IDS = {token: i for i, token in enumerate(SPM["tokenizer.ggml.tokens"])}
+
+
+def by_scores(text):
+    """L’algorithme de llama.cpp : fusionner les voisins dont la réunion a le meilleur score."""
+    pieces = list("▁" + text.replace(" ", "▁"))
+    scores = SPM["tokenizer.ggml.scores"]
+    while True:
+        found = [
+            (scores[SPM_IDS[a + b]], -i)
+            for i, (a, b) in enumerate(itertools.pairwise(pieces))
+            if a + b in SPM_IDS
+        ]
+        if not found:
+            break
+        place = -max(found)[1]
+        pieces[place : place + 2] = [pieces[place] + pieces[place + 1]]
+    ids = []
+    for piece in pieces:
+        unknown = [SPM_IDS[f"<0x{byte:02X}>"] for byte in piece.encode()]
+        ids += [SPM_IDS[piece]] if piece in SPM_IDS else unknown
+    return ids
+
+
+WORDS = st.one_of(st.sampled_from(CORPUS[0].split(" ")), st.text(max_size=4))
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=st.lists(WORDS).map(" ".join))
+def test_sentencepiece_follows_the_scores(text):
+    ours = tokenizer_from_gguf(SPM)
+    if not text or any(token in text for token in ("<unk>", "<s>", "</s>", "[INST]")):
+        return
+    assert ours.encode(text) == by_scores(text)
+    assert ours.decode(ours.encode(text)) == text.replace("▁", " ")  # SentencePiece les confond
+
+
+def test_sentencepiece_by_hand():
+    ours = tokenizer_from_gguf(SPM)
+    assert isinstance(ours, SharedTokenizer)
+    assert (ours.bos_id, ours.eos_id, ours.unk_id, ours.pad_id) == (1, 2, 0, None)
+    assert ours.encode("<s>[INST]") == [1, SPM_IDS["[INST]"]]
+    assert ours.special_tokens == ["<unk>", "<s>", "</s>"]
+    assert ours.decode(ours.encode("<s>le chat"), skip_special_tokens=True) == "le chat"
+    bare = tokenizer_from_gguf(SPM | {"tokenizer.ggml.add_space_prefix": False})
+    assert bare.encode("chat") != ours.encode("chat") == bare.encode(" chat")
+    assert bare.decode(bare.encode(" chat")) == " chat"
+
+
+# ------------------------------------------------------------------ dossiers Hugging Face
 
 
 def foreign(kind):
-    """Des tokeniseurs que nos classes ne lisent pas : à la Llama 2, à la Qwen2, Unigram."""
+    """Des tokeniseurs que nos classes ne lisent pas : à la Llama 2, découpage inconnu, Unigram."""
     if kind == "unigram":
         return tokenizers.Tokenizer(models.Unigram([("<unk>", 0.0), ("le", -1.0), ("l", -2.0)], 0))
     if kind == "sentencepiece":
-        symbols = [
-            "<unk>",
-            "<s>",
-            "</s>",
-            *(f"<0x{b:02X}>" for b in range(256)),
-            "▁",
-            "l",
-            "e",
-            "le",
-            "▁le",
-        ]
-        vocabulary = {token: i for i, token in enumerate(symbols)}
-        bpe = models.BPE(
-            vocabulary, [("l", "e"), ("▁", "le")], unk_token="<unk>", byte_fallback=True
-        )
-        reference = tokenizers.Tokenizer(bpe)
-        reference.normalizer = normalizers.Sequence(
-            [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
-        )
-        reference.decoder = decoders.Sequence(
-            [
-                decoders.Replace("▁", " "),
-                decoders.ByteFallback(),
-                decoders.Fuse(),
-                decoders.Strip(" ", 1, 0),
-            ]
-        )
-        return reference
-    ours = BPETokenizer.train(CORPUS, 290)
-    reference = tokenizers.Tokenizer(models.BPE(ours.token_to_id, ours.merges))
-    reference.normalizer = normalizers.NFC()
-    reference.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(tokenizers.Regex(r"\p{N}|\p{L}+|[^\p{L}\p{N}]+"), "isolated"),
-            pre_tokenizers.ByteLevel(False, use_regex=False),
-        ]
-    )
-    reference.decoder = decoders.ByteLevel()
+        return tokenizer_from_gguf(SPM).backend
+    reference = published("gpt-2")
+    reference.pre_tokenizer = isolated(r"\p{N}|\p{L}+|[^\p{L}\p{N}]+")
     return reference
 
 
-@pytest.mark.parametrize("kind", ["unigram", "sentencepiece", "qwen"])
+@pytest.mark.parametrize("kind", ["unigram", "sentencepiece", "split"])
 def test_foreign_tokenizers_are_shared(tmp_path, kind):
     reference = foreign(kind)
     reference.save(str(tmp_path / "tokenizer.json"))
@@ -181,11 +532,57 @@ def test_foreign_tokenizers_are_shared(tmp_path, kind):
         assert ours.encode_with_spans(text) == (expected.ids, expected.offsets)
         assert ours.decode(expected.ids) == reference.decode(expected.ids)
     ours.save(tmp_path / "copie.json")
-    assert (
-        tokenizers.Tokenizer.from_file(str(tmp_path / "copie.json")).get_vocab() == ours.token_to_id
+    copy = tokenizers.Tokenizer.from_file(str(tmp_path / "copie.json"))
+    assert copy.get_vocab() == ours.token_to_id
+    assert ours.pad_id is None and (ours.eos_id is None or ours.tokens[ours.eos_id] == "le")
+    with pytest.raises(ValueError, match=f"L'identifiant {ours.vocab_size} est hors"):
+        ours.decode([ours.vocab_size])
+
+
+def save(folder, kind="llama-bpe", **settings):
+    published(kind).save(str(folder / "tokenizer.json"))
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast"} | settings
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+
+
+@pytest.mark.parametrize("says", [None, True, False])  # sans effet, comme dans transformers
+@pytest.mark.parametrize("kind, expected", [("llama-bpe", 0), ("gpt-2", None)])
+@pytest.mark.parametrize("shared", [False, True])
+def test_when_a_folder_adds_a_start(kind, says, expected, shared, tmp_path):
+    options = {} if says is None else {"add_bos_token": says}
+    start = {"__type": "AddedToken", "content": "<|début|>"}
+    save(tmp_path, kind, bos_token=start, eos_token="<|im_end|>", **options)
+    if shared:
+        content = json.loads((tmp_path / "tokenizer.json").read_text("utf-8"))
+        content["normalizer"] = {"type": "NFKC"}
+        (tmp_path / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
+    tokenizer = tokenizer_from_folder(tmp_path)
+    assert isinstance(tokenizer, SharedTokenizer) == shared
+    assert tokenizer.bos_id == expected
+    assert tokenizer.eos_id == tokenizer.token_to_id["<|im_end|>"] and tokenizer.pad_id is None
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert tokenizer.encode_sentence("le chat") == theirs("le chat").input_ids
+    assert tokenizer.encode("le chat") == theirs("le chat", add_special_tokens=False).input_ids
+    tokenizer.save(tmp_path / "copie.json")
+    copy = tokenizers.Tokenizer.from_file(str(tmp_path / "copie.json"))
+    assert copy.encode("le chat").ids == theirs("le chat").input_ids
+
+
+def test_roles_may_be_in_the_older_file(tmp_path):
+    save(tmp_path, eos_token="<|im_start|>")
+    (tmp_path / "special_tokens_map.json").write_text(
+        '{"eos_token": "absent", "pad_token": {"content": "<|im_end|>"}}'
     )
-    if kind == "sentencepiece":
-        assert ours.tokens[ours.eos_id] == "le" and ours.pad_id is None
+    tokenizer = tokenizer_from_folder(tmp_path)
+    assert tokenizer.tokens[tokenizer.pad_id] == "<|im_end|>"
+    assert tokenizer.tokens[tokenizer.eos_id] == "<|im_start|>"
+
+
+def test_our_own_start_comes_back(tmp_path):
+    """Nos tokeniseurs nomment « <bos> » leur début, et nos modèles l’attendent."""
+    BPETokenizer.train(CORPUS, 290).save(tmp_path / "tokenizer.json")
+    (tmp_path / "tokenizer_config.json").write_text('{"bos_token": "<bos>"}')
+    assert tokenizer_from_folder(tmp_path).bos_id == 1
 
 
 def test_folders_without_a_readable_tokenizer(tmp_path):
@@ -194,86 +591,7 @@ def test_folders_without_a_readable_tokenizer(tmp_path):
     (tmp_path / "tokenizer.json").write_text('{"model": {"type": "Mystère"}}')
     with pytest.raises(ValueError, match="n’est pas le fichier d’un tokeniseur"):
         tokenizer_from_folder(tmp_path)
-
-
-# ------------------------------------------------------------------ conversations
-
-MESSAGES = [
-    {"role": "user", "content": "Bonjour !"},
-    {"role": "assistant", "content": "Bonjour. Que puis-je ?"},
-    {"role": "user", "content": "Rien <b>"},
-]
-TEMPLATES = [
-    "{% for m in messages %}[{{ m['role'] }}] {{ m.content | trim }}\n{% endfor %}",
-    """{{ bos_token }}
-    {%- for message in messages %}
-        {%- if message.role == 'system' %}{% continue %}{% endif %}
-        {{- message['role'] + ': ' + message['content'] + eos_token }}
-    {%- endfor %}
-    {%- if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}""",
-]
-
-
-def by_transformers(source, messages, add_generation_prompt):
-    from transformers import PreTrainedTokenizerFast
-
-    backend = tokenizers.Tokenizer(models.WordLevel({"<s>": 0, "</s>": 1}, "<s>"))
-    reference = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", eos_token="</s>")
-    return reference.apply_chat_template(
-        messages,
-        chat_template=source,
-        tokenize=False,
-        add_generation_prompt=add_generation_prompt,
-    )
-
-
-@pytest.mark.parametrize("opened", [True, False])
-@pytest.mark.parametrize("source", TEMPLATES)
-def test_conversations_equal_transformers(source, opened):
-    ours = ChatTemplate(source, "<s>", "</s>").render(MESSAGES, opened)
-    assert ours == by_transformers(source, MESSAGES, opened)
-
-
-def test_smollm2_conversation(metadata):
-    template = ChatTemplate.from_gguf(metadata)
-    text = template.render(MESSAGES)
-    assert text == by_transformers(template.source, MESSAGES, True)
-    assert text.startswith("<|im_start|>system\nYou are a helpful AI assistant named SmolLM")
-    assert text.endswith("Rien <b><|im_end|>\n<|im_start|>assistant\n")
-    assert (template.bos_token, template.eos_token) == ("<|im_start|>", "<|im_end|>")
-
-
-def test_templates_of_folders(tmp_path):
-    assert ChatTemplate.from_folder(tmp_path) is None
-    (tmp_path / "tokenizer_config.json").write_text(
-        '{"chat_template": "{{ eos_token }}", "eos_token": {"content": "</s>"}}'
-    )
-    assert ChatTemplate.from_folder(tmp_path).render(MESSAGES) == "</s>"
-    (tmp_path / "chat_template.jinja").write_text("{{ messages | length }}")
-    assert ChatTemplate.from_folder(tmp_path).render(MESSAGES) == "3"
-    (tmp_path / "tokenizer_config.json").write_text("[1")
-    with pytest.raises(ValueError, match=r"« tokenizer_config\.json » n’est pas un JSON"):
-        ChatTemplate.from_folder(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "source, message",
-    [
-        ("{{ messages.__class__.__mro__ }}", "pas le droit"),
-        ("{{ raise_exception.__globals__['Path'] }}", "pas le droit"),
-        ("{{ messages.append(1) }}", "pas le droit"),
-        ("{% for %}", "mal écrit"),
-        ("{{ raise_exception('pas de système') }}", "refuse cette conversation : pas de système"),
-        ("{{ 1 / 0 }}", "refuse cette conversation"),
-        ("{{ 'a' * 2000000 }}", "écrit 2000000 caractères"),
-    ],
-)
-def test_hostile_or_wrong_templates(source, message):
-    with pytest.raises(ValueError, match=message):
-        ChatTemplate(source).render(MESSAGES)
-
-
-@pytest.mark.parametrize("message", [{"role": "chef", "content": "a"}, {"role": "user"}, "bonjour"])
-def test_wrong_messages(message):
-    with pytest.raises(ValueError, match=r"Le message n° 1 est .*« role » \(system, user"):
-        ChatTemplate("a").render([MESSAGES[0], message])
+    save(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text("[1]")
+    with pytest.raises(ValueError, match=r"« tokenizer_config\.json » ne contient pas un objet"):
+        tokenizer_from_folder(tmp_path)

@@ -1,5 +1,6 @@
 """Tokenisation : allers-retours, identité avec `tokenizers`, erreurs."""
 
+import itertools
 import json
 import os
 
@@ -8,11 +9,19 @@ import regex
 import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
 from course_lib.tokenization import BPETokenizer, CharTokenizer, WordTokenizer, load_tokenizer
 from course_lib.tokenization import files as tokenizer_files
-from course_lib.tokenization.patterns import DIGIT, LETTER, WORD_CHARACTER
+from course_lib.tokenization.files import AddedToken
+from course_lib.tokenization.normalization import compose, compose_with_places
+from course_lib.tokenization.patterns import (
+    DIGIT,
+    LETTER,
+    PUNCTUATION,
+    WORD_CHARACTER,
+)
+from course_lib.tokenization.splits import Split
 
 CORPUS = [
     "L’animal n'a pas traversé la rue, car il était trop fatigué. Aujourd'hui, 1 234 œufs !",
@@ -80,20 +89,95 @@ def test_char_round_trip(text):
     assert TOKENIZERS["caracteres"].decode(TOKENIZERS["caracteres"].encode(text)) == text
 
 
+def all_of_unicode():
+    return "".join(chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000)
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
         (LETTER, r"\p{L}"),
         (DIGIT, r"\p{N}"),
+        (PUNCTUATION, r"\p{P}"),
         (WORD_CHARACTER, r"[\p{L}\p{M}\p{N}_]"),
         (r"\s", r"\s"),
     ],
 )
 def test_character_classes_agree_on_all_of_unicode(ours, theirs):
-    everything = "".join(chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000)
+    everything = all_of_unicode()
     split = pre_tokenizers.Split(Regex(theirs), "removed", invert=True)
     expected = [piece for piece, _ in split.pre_tokenize_str(everything)]
     assert regex.findall(ours, everything, regex.V1) == expected
+
+
+def test_isolated_digits_agree_on_all_of_unicode():
+    pieces = pre_tokenizers.Digits(individual_digits=True).pre_tokenize_str(all_of_unicode())
+    expected = [piece for piece, _ in pieces]
+    assert Split(("digits",)).words(all_of_unicode()) == expected
+
+
+# Lettres qui se décomposent, marques, syllabes coréennes ; et les mêmes, d’après Unicode 9.
+MARKS = regex.findall(
+    r"[\P{ccc=0}\p{NFC_QC=M}\p{dt=can}--\p{Hangul}--\p{Han}]", all_of_unicode(), regex.V1
+)
+
+
+def test_composition_agrees_on_every_mark():
+    theirs = normalizers.NFC()
+    for mark in MARKS:
+        for text in (f"a\u0345{mark}", f"a\u05b0{mark}\u0301", f"{mark}\u0334", f"e{mark}\u0323é"):
+            assert compose(text) == theirs.normalize_str(text)
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=st.lists(st.one_of(st.sampled_from(MARKS), st.characters(exclude_categories=["Cs"]))))
+def test_composition_equals_tokenizers(text):
+    text = "".join(text)
+    assert compose(text) == normalizers.NFC().normalize_str(text)
+    composed, places = compose_with_places(text)
+    assert composed == compose(text) and len(places) == len(composed)
+    assert all(before[0] <= after[0] for before, after in itertools.pairwise(places))
+    assert {i for start, end in places for i in range(start, end)} == set(range(len(text)))
+
+
+@settings(max_examples=100, deadline=None)
+@given(text=st.lists(st.sampled_from(["<a>", "<a", "a>", "b", ">", " "])).map("".join))
+def test_added_tokens_are_found_in_two_passes(text):
+    """D’abord les jetons ordinaires, puis, dans ce qu’ils laissent, ceux dits « normalized »."""
+    tokens = [AddedToken("a>"), AddedToken("<a>", normalized=True), AddedToken("<a", special=False)]
+    vocabulary = {token.content: BPE.vocab_size + i for i, token in enumerate(tokens)}
+    ours = BPETokenizer(BPE.token_to_id | vocabulary, BPE.merges, tokens)
+    reference = tokenizers.Tokenizer.from_str(json.dumps(ours.to_json()))
+    expected = reference.encode(text)
+    assert ours.encode_with_spans(text) == (expected.ids, expected.offsets)
+    assert ours.decode(expected.ids, True) == reference.decode(expected.ids, True)
+    assert (ours.special_tokens, ours.added_tokens) == (["a>", "<a>"], tokens)
+    assert BPETokenizer.from_json(ours.to_json()).added_tokens == tokens
+
+
+def test_the_frame_of_a_tokenizer(tmp_path):
+    ours = BPETokenizer.train(CORPUS, 300)
+    assert ours.encode_sentence("clé") == ours.encode("clé")
+    ours.set_frame([1], [2, 0])
+    assert ours.encode_sentence("clé") == [1, *ours.encode("clé"), 2, 0]
+    assert ours.encode_sentence("clé", max_length=3) == [1, 2, 0]
+    ours.save(tmp_path / "t.json")
+    again, theirs = load_tokenizer(tmp_path / "t.json"), tokenizers.Tokenizer.from_file
+    assert again.frame == ([1], [2, 0])
+    assert theirs(str(tmp_path / "t.json")).encode("clé").ids == ours.encode_sentence("clé")
+    with pytest.raises(ValueError, match="L'identifiant 300 est hors"):
+        ours.set_frame([300], [])
+    ours.set_frame([], [])
+    assert ours.to_json()["post_processor"] is None
+
+
+def test_roles_may_be_given():
+    ours = BPETokenizer.train(CORPUS, 300, special_tokens=["<|fin|>"])
+    assert (ours.bos_id, ours.eos_id) == (None, None)
+    ours.assign_roles(eos="<|fin|>", pad="<|fin|>")
+    assert (ours.bos_id, ours.eos_id, ours.pad_id) == (None, 0, 0)
+    ours.assign_roles(pad=None)
+    assert ours.pad_id is None
 
 
 def test_bpe_training_equals_tokenizers():
@@ -228,6 +312,10 @@ def test_training_errors():
         CharTokenizer.train(CORPUS, special_tokens=("<pad>", "<pad>"))
     with pytest.raises(TypeError, match="dans un tuple"):
         CharTokenizer.train(CORPUS, special_tokens="<pad>")
+    with pytest.raises(ValueError, match="Étape de découpage inconnue : 'lettres'"):
+        Split(("digits", "lettres"))
+    with pytest.raises(ValueError, match="« <x> » n'est pas au vocabulaire"):
+        BPETokenizer(BPE.token_to_id, BPE.merges, [AddedToken("<x>")])
     with pytest.raises(ValueError, match="split='lettre' est inconnu"):
         WordTokenizer.train(CORPUS, split="lettre")
     with pytest.raises(ValueError, match="« z » n'est pas au vocabulaire"):
@@ -267,6 +355,9 @@ def _normalized(content):
         (_unknown_merge, "« zzz », absent"),
         (_other_split, "Découpage non pris en charge"),
         (_normalized, "normalise le texte"),
+        (lambda content: content["added_tokens"][0].update(content=3), "Jeton ajouté mal formé"),
+        (lambda content: content["added_tokens"][0].update(id=4), "a deux identifiants : 0 et 4"),
+        (lambda content: content["added_tokens"][0].update(lstrip=True), "espaces voisines"),
         (lambda content: content["model"].update(type="Unigram"), "'Unigram' non pris en charge"),
     ],
 )

@@ -2,36 +2,51 @@
 
 Un modèle de langue ne connaît que des textes. Pour converser, il a été affiné sur des dialogues
 écrits d’une certaine façon, par exemple « <|im_start|>user … <|im_end|> ». Le gabarit, en Jinja,
-livré avec le modèle, écrit les messages ainsi. Venu d’ailleurs, il s’exécute dans un bac à sable.
+livré avec le modèle, écrit les messages ainsi. Venu d’ailleurs, il s’exécute dans un bac à sable :
+il ne peut ni lire un fichier, ni atteindre Python. Le temps et la mémoire qu’il prend, eux, ne sont
+pas bornés.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import NoReturn
 
-from jinja2 import TemplateError
+from jinja2 import TemplateError, nodes
 from jinja2.exceptions import SecurityError
+from jinja2.ext import Extension
+from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from course_lib.pretrained.tokenizers import read_settings
 
 CHAT_ROLES = ("system", "user", "assistant", "tool")
 MAX_LENGTH = 1 << 20  # un gabarit hostile pourrait écrire sans fin
+_FAILURES = (  # ce que peut lever un calcul du gabarit
+    TemplateError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ArithmeticError,
+    LookupError,
+    RecursionError,
+    MemoryError,
+)
 
 
 class ChatTemplate:
-    """Un gabarit Jinja. ValueError s’il est mal écrit.
+    """Un gabarit Jinja, au dialecte de `transformers`. ValueError s’il est mal écrit.
 
-    Celui de SmolLM2 ajoute de lui-même un message système si le premier n’en est pas un.
+    Celui de SmolLM2 ajoute de lui-même un message système (« You are a helpful AI assistant… ») si
+    le premier n’en est pas un. Le texte contient des jetons spéciaux, que `encode` reconnaît, comme
+    il reconnaît ceux qu’un utilisateur aurait glissés dans son message.
     """
 
     def __init__(self, source: str, bos_token: str = "", eos_token: str = ""):
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-        )
-        environment.globals["raise_exception"] = _refuse
         self.source, self.bos_token, self.eos_token = source, bos_token, eos_token
         try:
-            self._template = environment.from_string(source)
+            self._template = _environment().from_string(source)
         except (TemplateError, RecursionError) as error:
             raise ValueError(f"Le gabarit de conversation est mal écrit : {error}.") from None
 
@@ -39,29 +54,41 @@ class ChatTemplate:
         """Écrit la conversation ; `add_generation_prompt` ouvre la réponse de l’assistant.
 
         Un message est `{"role": "user", "content": "…"}`. ValueError si un message est mal formé
-        ou si le gabarit le refuse.
+        ou si le gabarit le refuse ; TypeError si `messages` n’est pas une liste.
         """
+        if isinstance(messages, str | Mapping) or not isinstance(messages, Sequence):
+            raise TypeError(
+                f"Donnez une liste de messages ; reçu {type(messages).__name__}. Pour un seul : "
+                '[{"role": "user", "content": "…"}].'
+            )
         for rank, message in enumerate(messages):
             _check_message(rank, message)
+        parts, length = [], 0
         try:
-            text = self._template.render(
-                messages=list(messages),
+            for part in self._template.generate(
+                messages=[dict(message) for message in messages],
+                tools=None,
+                documents=None,
                 add_generation_prompt=add_generation_prompt,
                 bos_token=self.bos_token,
                 eos_token=self.eos_token,
-            )
+            ):
+                parts.append(part)
+                length += len(part)
+                if length > MAX_LENGTH:
+                    raise _TooLong
         except SecurityError as error:
             raise ValueError(
                 f"Le gabarit fait ce qu’il n’a pas le droit de faire : {error}."
             ) from None
-        except (TemplateError, TypeError, ArithmeticError, LookupError, RecursionError) as error:
+        except _TooLong:
+            raise ValueError(f"Le gabarit écrit plus de {MAX_LENGTH} caractères.") from None
+        except _FAILURES as error:
             raise ValueError(f"Le gabarit refuse cette conversation : {error}.") from None
-        if len(text) > MAX_LENGTH:
-            raise ValueError(f"Le gabarit écrit {len(text)} caractères ; {MAX_LENGTH} au plus.")
-        return text
+        return "".join(parts)
 
     @classmethod
-    def from_gguf(cls, metadata: dict[str, object]) -> "ChatTemplate | None":
+    def from_gguf(cls, metadata: Mapping[str, object]) -> "ChatTemplate | None":
         """Le gabarit d’un GGUF, None s’il n’en a pas."""
         source = metadata.get("tokenizer.chat_template")
         if not isinstance(source, str):
@@ -77,15 +104,74 @@ class ChatTemplate:
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> "ChatTemplate | None":
-        """Le gabarit d’un dossier Hugging Face, None s’il n’en a pas."""
+        """Le gabarit d’un dossier Hugging Face, None s’il n’en a pas.
+
+        Il est dans `chat_template.jinja`, ou dans `tokenizer_config.json` ; s’il y en a plusieurs,
+        on prend celui qui s’appelle « default ». ValueError si un fichier est illisible.
+        """
         folder = Path(folder)
         settings = read_settings(folder / "tokenizer_config.json")
         source = settings.get("chat_template")
-        if (folder / "chat_template.jinja").is_file():
-            source = (folder / "chat_template.jinja").read_text("utf-8")
+        if isinstance(source, list):
+            named = {one.get("name"): one for one in source if isinstance(one, dict)}
+            source = named.get("default", {}).get("template")
+        path = folder / "chat_template.jinja"
+        if path.is_file():
+            try:
+                source = path.read_text("utf-8")
+            except UnicodeDecodeError as error:
+                raise ValueError(f"« {path.name} » n’est pas en UTF-8 : {error}.") from None
         if not isinstance(source, str):
             return None
         return cls(source, *(_token(settings, role) for role in ("bos", "eos")))
+
+
+class _TooLong(Exception):
+    """Le gabarit a assez écrit."""
+
+
+class _GenerationTag(Extension):
+    """`{% generation %}…{% endgeneration %}`, autour des mots de l’assistant ; ici, sans effet."""
+
+    tags = frozenset({"generation"})
+
+    def parse(self, parser: Parser) -> nodes.Scope:
+        """Le contenu de la balise ; ce qui y est défini n’en sort pas."""
+        line = next(parser.stream).lineno
+        content = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return nodes.Scope(content, lineno=line)
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Le bac à sable de Jinja, qui s’arrête au premier attribut interdit au lieu de le taire."""
+
+    def unsafe_undefined(self, obj: object, attribute: str) -> NoReturn:
+        """Refuse l’accès à un attribut interdit."""
+        raise SecurityError(f"lire « {attribute} » d’un objet {type(obj).__name__}")
+
+
+def _environment() -> _Sandbox:
+    """Le bac à sable, avec ce que les gabarits des modèles publiés emploient."""
+    environment = _Sandbox(
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=[_GenerationTag, "jinja2.ext.loopcontrols"],
+    )
+    environment.filters["tojson"] = _to_json  # celui de Jinja échappe les signes du HTML
+    environment.globals["raise_exception"] = _refuse
+    environment.globals["strftime_now"] = _now
+    return environment
+
+
+def _to_json(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False) -> str:
+    return json.dumps(
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+    )
+
+
+def _now(form: str) -> str:
+    """La date du jour : certains gabarits la disent au modèle."""
+    return datetime.now().strftime(form)
 
 
 def _token(settings: dict, role: str) -> str:

@@ -1,72 +1,43 @@
 """Les tokeniseurs des modèles publiés : dans nos classes quand elles suffisent.
 
-Nos classes savent lire le BPE sur les octets (GPT-2, SmolLM2) et le WordPiece de BERT. Les autres
-(SentencePiece de Llama 2 ou de CroissantLLM, découpage de Qwen2 et de Llama 3…) sont confiés à la
+Nos classes savent lire le BPE sur les octets (GPT-2, SmolLM2, Qwen2, Llama 3) et le WordPiece de
+BERT. Les autres (SentencePiece de Llama 2 ou de CroissantLLM, Unigram…) sont confiés à la
 bibliothèque `tokenizers`, derrière la même interface : `SharedTokenizer`.
+
+`encode` n’ajoute jamais de jeton de début ni de fin. `bos_id` n’est donné que si le modèle attend
+un début devant tout texte ; `encode_sentence` encadre comme le fichier le demande.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from course_lib.tokenization import BPETokenizer, Tokenizer, WordPieceTokenizer, load_tokenizer
-from course_lib.tokenization.base import check_text
+from course_lib.tokenization.files import AddedToken
+from course_lib.tokenization.shared import SharedTokenizer, sentencepiece
+from course_lib.tokenization.splits import GPT2, LLAMA3, LLAMA_CPP_DEFAULT, QWEN2, SMOLLM, Split
 
-CONTROL, USER_DEFINED, NORMAL = 3, 4, 1  # types de jetons de GGUF
-_SPLITS = {"gpt-2": False, "gpt2": False, "smollm": True}  # nom → chiffres isolés
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED = 1, 2, 3, 4  # types de jetons de GGUF
 ROLES = ("bos", "eos", "pad", "unk")
-
-
-class SharedTokenizer:
-    """Un tokeniseur de la bibliothèque `tokenizers`, à l’interface des nôtres.
-
-    `encode` n’ajoute ni début ni fin, quoi qu’en dise le fichier.
-    """
-
-    def __init__(self, backend):
-        self.backend = backend
-        backend.no_truncation()
-        backend.no_padding()
-        self.token_to_id: dict[str, int] = backend.get_vocab()
-        self.special_tokens = [
-            token.content for token in backend.get_added_tokens_decoder().values() if token.special
-        ]
-        self.bos_id = self.eos_id = self.pad_id = self.unk_id = None
-
-    assign_roles = Tokenizer.assign_roles
-
-    @property
-    def vocab_size(self) -> int:
-        """Le plus grand identifiant, plus un."""
-        return max(self.token_to_id.values()) + 1
-
-    @property
-    def tokens(self) -> list[str]:
-        """La forme interne de chaque jeton, rangée par id."""
-        return [self.backend.id_to_token(i) or "" for i in range(self.vocab_size)]
-
-    def encode(self, text: str) -> list[int]:
-        """Les ids du texte."""
-        check_text(text)
-        return self.backend.encode(text, add_special_tokens=False).ids
-
-    def encode_with_spans(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        """Les ids, et les caractères que chacun couvre."""
-        check_text(text)
-        encoding = self.backend.encode(text, add_special_tokens=False)
-        return encoding.ids, encoding.offsets
-
-    def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
-        """Le texte des ids."""
-        return self.backend.decode(list(map(int, ids)), skip_special_tokens)
-
-    def save(self, path: str | Path) -> None:
-        """Écrit le fichier de `tokenizers`, inchangé."""
-        self.backend.save(str(path))
+_GGUF_ROLES = {"bos": "bos", "eos": "eos", "pad": "padding", "unk": "unknown"}
+# Noms que llama.cpp donne aux découpages ; le premier de chaque sorte est celui qu’on écrit.
+_SPLITS: dict[str, Split] = {
+    "gpt-2": GPT2,
+    "smollm": SMOLLM,
+    "qwen2": QWEN2,
+    "llama-bpe": LLAMA3,
+    "smaug-bpe": LLAMA3,
+    "default": LLAMA_CPP_DEFAULT,
+    **dict.fromkeys(("phi-2", "mpt", "olmo", "jais", "roberta-bpe"), GPT2),
+    **dict.fromkeys(("starcoder", "refact", "command-r", "codeshell"), SMOLLM),
+    **dict.fromkeys(("deepseek-r1-qwen", "megrez"), QWEN2),
+    **dict.fromkeys(("llama3", "llama-v3", "falcon3", "dbrx"), LLAMA3),
+}
+_WHOLE_WORDS = ("llama-bpe", "llama3", "llama-v3", "falcon3")  # ignore_merges, et un début
 
 
 def tokenizer_from_folder(folder: str | Path) -> Tokenizer | SharedTokenizer:
-    """Le tokeniseur d’un dossier Hugging Face : `tokenizer.json`, et les rôles de sa config.
+    """Le tokeniseur d’un dossier Hugging Face : `tokenizer.json`, et les rôles de ses réglages.
 
     FileNotFoundError si le fichier manque, ValueError s’il est illisible.
     """
@@ -80,18 +51,10 @@ def tokenizer_from_folder(folder: str | Path) -> Tokenizer | SharedTokenizer:
     try:
         tokenizer = load_tokenizer(path)
     except ValueError:
-        tokenizer = _shared(path)
-    _assign_roles_of(folder, tokenizer)
+        tokenizer = SharedTokenizer.load(path)
+    if not isinstance(tokenizer, WordPieceTokenizer):  # les rôles de BERT sont fixes
+        _assign_roles_of(folder, tokenizer)
     return tokenizer
-
-
-def _shared(path: Path) -> SharedTokenizer:
-    from tokenizers import Tokenizer as Backend  # à la demande : nos classes suffisent souvent
-
-    try:
-        return SharedTokenizer(Backend.from_file(str(path)))
-    except Exception as error:  # la bibliothèque n’en lève pas de plus précise
-        raise ValueError(f"« {path} » n’est pas le fichier d’un tokeniseur : {error}.") from None
 
 
 def read_settings(path: Path) -> dict:
@@ -108,56 +71,90 @@ def read_settings(path: Path) -> dict:
 
 
 def _assign_roles_of(folder: Path, tokenizer: Tokenizer | SharedTokenizer) -> None:
-    """Les rôles que dit `tokenizer_config.json` ; le début n’en est un que s’il s’ajoute."""
-    settings = read_settings(folder / "tokenizer_config.json")
-    if isinstance(tokenizer, WordPieceTokenizer):
-        return
-    for role in ROLES:
-        token = settings.get(f"{role}_token")
-        if isinstance(token, dict):
-            token = token.get("content")
-        if isinstance(token, str) and token in tokenizer.token_to_id:
-            tokenizer.assign_roles(**{role: token})
+    """Les rôles que disent les réglages du dossier.
+
+    Comme dans transformers, l’encadrement de `tokenizer.json` l’emporte sur `add_bos_token`.
+    """
+    settings = {
+        key: value
+        for name in ("special_tokens_map.json", "tokenizer_config.json")
+        for key, value in read_settings(folder / name).items()
+    }
+    ids = {role: _token_id(tokenizer, settings.get(f"{role}_token")) for role in ROLES}
     if settings.get("add_bos_token") is False:
-        tokenizer.assign_roles(bos=None)
+        tokenizer.bos_id = None
+    _give_roles(tokenizer, ids)
 
 
-def tokenizer_from_gguf(metadata: dict[str, object]) -> BPETokenizer:
+def _token_id(tokenizer: Tokenizer | SharedTokenizer, token: object) -> int | None:
+    """L’id d’un jeton tel qu’un réglage le nomme, None s’il est inconnu."""
+    if isinstance(token, dict):
+        token = token.get("content")
+    return tokenizer.token_to_id.get(token) if isinstance(token, str) else None
+
+
+def _give_roles(tokenizer: Tokenizer | SharedTokenizer, ids: Mapping[str, int | None]) -> None:
+    """Donne les rôles ; le début est le jeton que l’encadrement met devant un texte."""
+    if len(tokenizer.frame[0]) == 1:
+        (tokenizer.bos_id,) = tokenizer.frame[0]
+    for role in ("eos", "pad", "unk"):
+        if ids[role] is not None:
+            setattr(tokenizer, f"{role}_id", ids[role])
+
+
+def tokenizer_from_gguf(metadata: Mapping[str, object]) -> BPETokenizer | SharedTokenizer:
     """Le tokeniseur décrit par les réglages d’un GGUF.
 
-    ValueError si sa sorte n’est pas prise en charge, avec le remède.
+    « gpt2 » (BPE sur les octets) donne un BPETokenizer ; « llama » (SentencePiece), un
+    SharedTokenizer. Sans découpage écrit (`tokenizer.ggml.pre`), c’est celui que llama.cpp prend
+    par défaut. ValueError, avec le remède, si sa sorte n’est pas prise en charge ou s’il est abîmé.
     """
-    kind, split = metadata.get("tokenizer.ggml.model"), metadata.get("tokenizer.ggml.pre", "gpt-2")
-    if kind != "gpt2" or split not in _SPLITS:
+    kind, split = metadata.get("tokenizer.ggml.model"), metadata.get("tokenizer.ggml.pre")
+    split = "default" if split is None else split
+    known = isinstance(split, str) and split in _SPLITS
+    if kind != "llama" and not (kind == "gpt2" and known):
         raise ValueError(
             f"Le tokeniseur de ce GGUF ({kind!r}, découpage {split!r}) n’est pas pris en charge ; "
-            f"on sait lire 'gpt2' avec {', '.join(_SPLITS)}. Chargez plutôt le dossier Hugging "
-            "Face du modèle : load_pretrained(dossier) lit tous les tokenizer.json."
+            f"on sait lire 'llama', et 'gpt2' avec {', '.join(_SPLITS)}. Chargez plutôt le dossier "
+            "Hugging Face du modèle : load_pretrained(dossier) lit tous les tokenizer.json."
         )
     tokens = _list_of(metadata, "tokens", str)
     types = _list_of(metadata, "token_type", int)
-    merges = [tuple(merge.split(" ")) for merge in _list_of(metadata, "merges", str)]
-    if len(set(tokens)) < len(tokens) or len(types) != len(tokens):
+    if not tokens or len(set(tokens)) < len(tokens) or len(types) != len(tokens):
         raise ValueError(
             f"Le GGUF a {len(tokens)} jetons, dont {len(set(tokens))} différents, et {len(types)} "
             "types de jetons : il en faut autant de chaque."
         )
-    if any(len(pair) != 2 for pair in merges):
-        raise ValueError("Une fusion du GGUF n’est pas faite de deux jetons.")
-    special = [t for t, kind in zip(tokens, types, strict=True) if kind in (CONTROL, USER_DEFINED)]
-    token_to_id = {token: i for i, token in enumerate(tokens)}
-    tokenizer = BPETokenizer(token_to_id, merges, special, isolate_digits=_SPLITS[split])
-    names = {"bos": "bos", "eos": "eos", "pad": "padding"}
-    for role, name in names.items():
-        token_id = metadata.get(f"tokenizer.ggml.{name}_token_id")
-        if type(token_id) is int and 0 <= token_id < len(tokens):
-            tokenizer.assign_roles(**{role: tokens[token_id]})
-    if metadata.get("tokenizer.ggml.add_bos_token") is False:
-        tokenizer.assign_roles(bos=None)
+    added = [
+        AddedToken(token, special=kind != USER_DEFINED)
+        for token, kind in zip(tokens, types, strict=True)
+        if kind in (UNKNOWN, CONTROL, USER_DEFINED)
+    ]
+    ids = {role: _role_id(metadata, name, len(tokens)) for role, name in _GGUF_ROLES.items()}
+    whole = kind == "gpt2" and split in _WHOLE_WORDS
+    if kind == "llama":
+        scores, unknown = _list_of(metadata, "scores", float), tokens[ids["unk"] or 0]
+        spaced = bool(metadata.get("tokenizer.ggml.add_space_prefix", True))
+        tokenizer = sentencepiece(tokens, scores, added, unknown, spaced)
+    else:
+        token_to_id, merges = {token: i for i, token in enumerate(tokens)}, _merges(metadata)
+        tokenizer = BPETokenizer(token_to_id, merges, added, _SPLITS[split], whole)
+    # Quand le fichier ne dit rien du début, llama.cpp en ajoute un à ces deux sortes.
+    starts = metadata.get("tokenizer.ggml.add_bos_token", kind == "llama" or whole)
+    ends = metadata.get("tokenizer.ggml.add_eos_token", False)
+    sides = ((starts, ids["bos"]), (ends, ids["eos"]))
+    tokenizer.set_frame(*([one] if added and one is not None else [] for added, one in sides))
+    tokenizer.bos_id = None
+    _give_roles(tokenizer, ids)
     return tokenizer
 
 
-def _list_of(metadata: dict[str, object], name: str, kind: type) -> list:
+def _role_id(metadata: Mapping[str, object], name: str, n_tokens: int) -> int | None:
+    token_id = metadata.get(f"tokenizer.ggml.{name}_token_id")
+    return token_id if type(token_id) is int and 0 <= token_id < n_tokens else None
+
+
+def _list_of(metadata: Mapping[str, object], name: str, kind: type) -> list:
     values = metadata.get(f"tokenizer.ggml.{name}")
     if not isinstance(values, list) or any(type(value) is not kind for value in values):
         raise ValueError(
@@ -166,24 +163,49 @@ def _list_of(metadata: dict[str, object], name: str, kind: type) -> list:
     return values
 
 
+def _merges(metadata: Mapping[str, object]) -> list[tuple[str, str]]:
+    merges = [tuple(merge.split(" ")) for merge in _list_of(metadata, "merges", str)]
+    if any(len(pair) != 2 for pair in merges):
+        raise ValueError("Une fusion du GGUF n’est pas faite de deux jetons.")
+    return merges
+
+
 def gguf_tokenizer_metadata(tokenizer: BPETokenizer) -> dict[str, object]:
-    """Les réglages d’un GGUF qui décrivent un BPETokenizer, tels que llama.cpp les lit."""
+    """Les réglages d’un GGUF qui décrivent un BPETokenizer, tels que llama.cpp les lit.
+
+    ValueError si ce n’en est pas un, ou si llama.cpp n’a pas de nom pour son découpage.
+    """
     if not isinstance(tokenizer, BPETokenizer):
         raise ValueError(
             f"Un {type(tokenizer).__name__} ne s’écrit pas dans un GGUF : seul un BPETokenizer s’y "
             "décrit. Enregistrez plutôt un dossier (save_folder)."
         )
-    special = set(tokenizer.special_tokens)
+    name = next(
+        (
+            name
+            for name, split in _SPLITS.items()
+            if split == tokenizer.split and (name in _WHOLE_WORDS) == tokenizer.ignore_merges
+        ),
+        None,
+    )
+    if name is None:
+        raise ValueError(
+            f"llama.cpp n’a pas de nom pour ce découpage ({tokenizer.split}, ignore_merges = "
+            f"{tokenizer.ignore_merges}). Enregistrez plutôt un dossier (save_folder)."
+        )
+    special = {token.content: token.special for token in tokenizer.added_tokens}
+    kinds = {None: NORMAL, True: CONTROL, False: USER_DEFINED}
     tokens = sorted(tokenizer.token_to_id, key=tokenizer.token_to_id.__getitem__)
     metadata: dict[str, object] = {
         "tokenizer.ggml.model": "gpt2",
-        "tokenizer.ggml.pre": "smollm" if tokenizer.isolate_digits else "gpt-2",
+        "tokenizer.ggml.pre": name,
         "tokenizer.ggml.tokens": tokens,
-        "tokenizer.ggml.token_type": [CONTROL if t in special else NORMAL for t in tokens],
+        "tokenizer.ggml.token_type": [kinds[special.get(token)] for token in tokens],
         "tokenizer.ggml.merges": [" ".join(pair) for pair in tokenizer.merges],
         "tokenizer.ggml.add_bos_token": tokenizer.bos_id is not None,
+        "tokenizer.ggml.add_eos_token": tokenizer.eos_id in tokenizer.frame[1],
     }
-    for role, name in {"bos": "bos", "eos": "eos", "pad": "padding"}.items():
+    for role, name in _GGUF_ROLES.items():
         token_id = getattr(tokenizer, f"{role}_id")
         if token_id is not None:
             metadata[f"tokenizer.ggml.{name}_token_id"] = token_id

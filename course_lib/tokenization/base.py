@@ -10,37 +10,58 @@ from operator import index
 from pathlib import Path
 from typing import Self
 
-from course_lib.tokenization.files import read_json, write_json
+import regex
+
+from course_lib.tokenization.files import (
+    AddedToken,
+    frame_template,
+    read_frame,
+    read_json,
+    write_json,
+)
 from course_lib.tokenization.patterns import special_pattern
 
 SPECIAL_TOKENS = ("<pad>", "<bos>", "<eos>", "<unk>")
 Span = tuple[int, int]
+Segment = tuple[int, int, int | None]
+_CACHE_LIMIT = 1 << 16  # mots
 
 
 class Tokenizer(ABC):
     """L'interface commune. Un jeton spécial écrit dans un texte est reconnu comme tel.
 
-    Attributs : `token_to_id` (dict, texte interne → id), `special_tokens` (liste).
+    Attributs : `token_to_id` (dict, texte interne → id), `special_tokens` (liste de textes) et
+    `added_tokens` (les mêmes, et ceux qui sont reconnus tels quels sans être spéciaux).
     `pad_id`, `bos_id`, `eos_id`, `unk_id` valent None si le jeton n'est pas au vocabulaire ;
-    `assign_roles` les change.
+    `assign_roles` les change. `frame` : les ids qu'`encode_sentence` met avant et après un texte.
     """
 
-    def __init__(self, token_to_id: Mapping[str, int], special_tokens: Iterable[str] = ()):
+    def __init__(
+        self, token_to_id: Mapping[str, int], special_tokens: Iterable[str | AddedToken] = ()
+    ):
         self.token_to_id = dict(token_to_id)
-        self.special_tokens = check_special_tokens(special_tokens)
+        self.added_tokens = _as_added_tokens(special_tokens)
+        self.special_tokens = [token.content for token in self.added_tokens if token.special]
+        self.post_processor: dict | None = None
+        self.frame: tuple[list[int], list[int]] = ([], [])
         ids = sorted(self.token_to_id.values())
         if ids != list(range(len(ids))):
             raise ValueError(
                 f"Les identifiants du vocabulaire doivent aller de 0 à {len(ids) - 1}, "
                 "chacun une seule fois. Renumérotez les jetons."
             )
-        for token in self.special_tokens:
-            if token not in self.token_to_id:
+        for token in self.added_tokens:
+            if token.content not in self.token_to_id:
                 raise ValueError(
-                    f"Le jeton spécial « {token} » n'est pas au vocabulaire : ajoutez-le."
+                    f"Le jeton spécial « {token.content} » n'est pas au vocabulaire : ajoutez-le."
                 )
         self._token_by_id = sorted(self.token_to_id, key=self.token_to_id.__getitem__)
-        self._special_pattern = special_pattern(self.special_tokens)
+        passes = (
+            [token.content for token in self.added_tokens if token.normalized == second]
+            for second in (False, True)
+        )
+        self._added_patterns = [special_pattern(tokens) for tokens in passes if tokens]
+        self._cache: dict[str, list[int]] = {}
         self.pad_id, self.bos_id, self.eos_id, self.unk_id = map(
             self.token_to_id.get, SPECIAL_TOKENS
         )
@@ -94,6 +115,23 @@ class Tokenizer(ABC):
         """Renvoie les ids du texte, sans ajouter de jeton de début ni de fin."""
         return self.encode_with_spans(text)[0]
 
+    def encode_sentence(self, text: str, max_length: int | None = None) -> list[int]:
+        """Les ids du texte, entre ceux de `frame` ; coupé à `max_length` jetons, tout compris.
+
+        Un modèle publié a pu apprendre avec un jeton de début ou de fin : `frame` les donne.
+        """
+        before, after = self.frame
+        ids = self.encode(text)
+        if max_length is not None:
+            room = max_length - len(before) - len(after)
+            if room < 0:
+                raise ValueError(
+                    f"max_length = {max_length} : il faut au moins {len(before) + len(after)} "
+                    "places, pour les jetons de début et de fin."
+                )
+            ids = ids[:room]
+        return [*before, *ids, *after]
+
     def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
         """Renvoie le texte des ids (liste, tableau ou tenseur à une dimension).
 
@@ -135,18 +173,50 @@ class Tokenizer(ABC):
             )
         return token_id
 
-    def _segments(self, text: str) -> Iterator[tuple[int, int, int | None]]:
-        """Découpe le texte en (début, fin, id) ; id est None hors des jetons spéciaux."""
+    @property
+    def added_ids(self) -> dict[AddedToken, int]:
+        """L'id de chaque jeton ajouté."""
+        return {token: self.token_to_id[token.content] for token in self.added_tokens}
+
+    def set_frame(self, before: Sequence[int], after: Sequence[int]) -> None:
+        """Change les ids que `encode_sentence` met avant et après un texte."""
+        names = {i: self._token_by_id[self._check_id(i)] for i in (*before, *after)}
+        self._set_post_processor(frame_template(before, after, names))
+
+    def _set_post_processor(self, post_processor: dict | None) -> None:
+        """Garde l'encadrement d'un fichier, pour le réécrire, et en tire `frame`."""
+        frame = read_frame(post_processor)
+        self.frame = tuple([self._check_id(value) for value in side] for side in frame)
+        self.post_processor = post_processor
+
+    def _remember(self, word: str, ids: list[int]) -> None:
+        """Retient les ids d'un mot : dans un texte, les mots reviennent."""
+        if len(self._cache) >= _CACHE_LIMIT:
+            self._cache.clear()
+        if len(word) <= 64:
+            self._cache[word] = ids
+
+    def _segments(self, text: str) -> list[Segment]:
+        """Découpe le texte en (début, fin, id) ; id est None hors des jetons ajoutés."""
         check_text(text)
-        position = 0
-        matches = self._special_pattern.finditer(text) if self._special_pattern else ()
-        for match in matches:
+        segments: list[Segment] = [(0, len(text), None)] if text else []
+        for pattern in self._added_patterns:
+            segments = [part for segment in segments for part in self._cut(text, segment, pattern)]
+        return segments
+
+    def _cut(self, text: str, segment: Segment, pattern: regex.Pattern) -> Iterator[Segment]:
+        """Recoupe un segment autour des jetons que l'expression y trouve."""
+        position, end, known_id = segment
+        if known_id is not None:
+            yield segment
+            return
+        for match in pattern.finditer(text, position, end):
             if match.start() > position:
                 yield position, match.start(), None
             yield *match.span(), self.token_to_id[match.group()]
             position = match.end()
-        if position < len(text):
-            yield position, len(text), None
+        if position < end:
+            yield position, end, None
 
 
 def check_text(text: str) -> None:
@@ -180,6 +250,15 @@ def check_special_tokens(special_tokens: Iterable[str]) -> list[str]:
             f"Les jetons spéciaux doivent être non vides et tous différents ; reçu {tokens}."
         )
     return tokens
+
+
+def _as_added_tokens(tokens: Iterable[str | AddedToken]) -> list[AddedToken]:
+    """Des jetons donnés par leur texte (spéciaux) ou décrits en détail ; tous différents."""
+    if isinstance(tokens, str):
+        check_special_tokens(tokens)
+    added = [one if isinstance(one, AddedToken) else AddedToken(one) for one in tokens]
+    check_special_tokens([token.content for token in added])
+    return added
 
 
 def iterate_texts(texts: Iterable[str], special_tokens: list[str]) -> Iterator[str]:

@@ -17,19 +17,12 @@ from course_lib.tokenization.base import (
     iterate_texts,
 )
 from course_lib.tokenization.bytes_alphabet import BYTE_TO_CHAR, CHAR_TO_BYTE
-from course_lib.tokenization.files import layout, vocabulary
+from course_lib.tokenization.files import AddedToken, layout, vocabulary
 from course_lib.tokenization.merges import apply_merges, learn_merges
-from course_lib.tokenization.patterns import GPT2_PATTERN, SINGLE_DIGIT
+from course_lib.tokenization.splits import GPT2, SMOLLM, Split, byte_level
 
 BPE_SPECIAL_TOKENS = ("<pad>", "<bos>", "<eos>")
-_CACHE_LIMIT = 1 << 16
-_BYTE_LEVEL = {
-    "type": "ByteLevel",
-    "add_prefix_space": False,
-    "trim_offsets": True,
-    "use_regex": True,
-}
-_DIGITS = {"type": "Digits", "individual_digits": True}
+_REFUSED = ("dropout", "continuing_subword_prefix", "end_of_word_suffix")
 
 
 class BPETokenizer(Tokenizer):
@@ -37,26 +30,34 @@ class BPETokenizer(Tokenizer):
 
     `merges` est la liste ordonnée des fusions, en paires de textes de l'alphabet d'octets de
     GPT-2 (« Ġ » y représente l'espace) ; `token_to_id` emploie le même alphabet, et `tokens`
-    la forme lisible. `isolate_digits` coupe chaque chiffre à part, comme SmolLM2.
+    la forme lisible. `split` dit comment le texte se coupe en mots. `ignore_merges` : un mot
+    entier au vocabulaire est un jeton, même si les fusions n'y mènent pas (Llama 3).
+
+    `encode` n'ajoute ni début ni fin ; `encode_sentence` met ceux du fichier (`frame`).
     """
 
     def __init__(
         self,
         token_to_id: Mapping[str, int],
         merges: Sequence[tuple[str, str]],
-        special_tokens: Iterable[str] = (),
-        isolate_digits: bool = False,
+        special_tokens: Iterable[str | AddedToken] = (),
+        split: Split = GPT2,
+        ignore_merges: bool = False,
     ):
         super().__init__(token_to_id, special_tokens)
+        if split.nfc and any(token.normalized for token in self.added_tokens):
+            raise ValueError(
+                "Un jeton ajouté est cherché dans le texte normalisé (normalized), que ce fichier "
+                "compose (NFC) : ce cas n'est pas pris en charge."
+            )
         self.merges = [tuple(pair) for pair in merges]
-        self.isolate_digits = isolate_digits
+        self.split, self.ignore_merges = split, ignore_merges
         self._ranks = _rank_merges(self.merges, self.token_to_id)
         self._byte_ids = [self.token_to_id.get(BYTE_TO_CHAR[byte]) for byte in range(256)]
-        special = set(self.special_tokens)
+        added = {token.content for token in self.added_tokens}
         self._token_bytes = [
-            token.encode() if token in special else _to_bytes(token) for token in self._token_by_id
+            token.encode() if token in added else _to_bytes(token) for token in self._token_by_id
         ]
-        self._cache: dict[str, list[int]] = {}
 
     @classmethod
     def train(
@@ -70,14 +71,16 @@ class BPETokenizer(Tokenizer):
     ) -> Self:
         """Apprend les fusions jusqu'à `vocab_size` jetons : spéciaux, 256 octets, fusions.
 
+        `isolate_digits` coupe chaque chiffre à part, comme SmolLM2 ; sinon, les mots de GPT-2.
         Avec None, fusionne tant qu'une paire revient `min_frequency` fois ; un petit corpus
         peut aussi s'épuiser avant `vocab_size`. Le résultat ne dépend que des textes.
         """
+        split = SMOLLM if isolate_digits else GPT2
         special = check_special_tokens(special_tokens)
         check_vocab_size(vocab_size, len(special) + 256, "les jetons spéciaux et les 256 octets")
         counts: Counter[str] = Counter()
         for text in iterate_texts(texts, special):
-            counts.update(_words(text, isolate_digits))
+            counts.update(split.words(text))
         symbols = special + sorted(CHAR_TO_BYTE)
         byte_ids = [symbols.index(BYTE_TO_CHAR[byte], len(special)) for byte in range(256)]
         words = [[byte_ids[byte] for byte in word.encode()] for word in counts]
@@ -86,7 +89,20 @@ class BPETokenizer(Tokenizer):
         )
         token_to_id = {token: i for i, token in enumerate(symbols)}
         merges = [(symbols[left], symbols[right]) for left, right in pairs]
-        return cls(token_to_id, merges, special, isolate_digits)
+        return cls(token_to_id, merges, special, split)
+
+    @property
+    def isolate_digits(self) -> bool:
+        """Vrai si chaque chiffre est un mot à part, faux pour les mots de GPT-2.
+
+        ValueError pour un autre découpage : un outil qui ne connaît que ces deux-là se tromperait.
+        """
+        if self.split not in (GPT2, SMOLLM):
+            raise ValueError(
+                f"Ce tokeniseur coupe les mots autrement ({self.split}) : il faut ici le découpage "
+                "de GPT-2, avec ou sans chiffres isolés."
+            )
+        return self.split == SMOLLM
 
     @property
     def tokens(self) -> list[str]:
@@ -101,7 +117,7 @@ class BPETokenizer(Tokenizer):
             if special_id is not None:
                 ids.append(special_id)
                 continue
-            for word in _words(text[start:end], self.isolate_digits):
+            for word in self.split.words(self.split.prepare(text[start:end])):
                 ids.extend(cache.get(word) or self._encode_word(word))
         return ids
 
@@ -117,11 +133,16 @@ class BPETokenizer(Tokenizer):
                 ids.append(special_id)
                 spans.append((start, end))
                 continue
-            for word in _words(text[start:end], self.isolate_digits):
+            prepared, places = self.split.prepare_with_places(text[start:end])
+            if places is None:
+                places = [(i, i + 1) for i in range(end - start)]
+            position = 0
+            for word in self.split.words(prepared):
                 word_ids = self._encode_word(word)
                 ids.extend(word_ids)
-                spans.extend(self._word_spans(word, word_ids, start))
-                start += len(word)
+                for first, last in self._word_spans(word, word_ids, position):
+                    spans.append((start + places[first][0], start + places[last - 1][1]))
+                position += len(word)
         return ids, spans
 
     def _encode_word(self, word: str) -> list[int]:
@@ -129,22 +150,22 @@ class BPETokenizer(Tokenizer):
         if known is not None:
             return known
         # Un vocabulaire publié peut ignorer quelques octets : comme `tokenizers`, on les saute.
-        byte_ids = [self._byte_ids[byte] for byte in word.encode()]
-        ids = apply_merges([byte_id for byte_id in byte_ids if byte_id is not None], self._ranks)
-        if len(self._cache) >= _CACHE_LIMIT:
-            self._cache.clear()
-        if len(word) <= 64:
-            self._cache[word] = ids
+        content = word.encode()
+        whole = None
+        if self.ignore_merges:
+            whole = self.token_to_id.get("".join(BYTE_TO_CHAR[byte] for byte in content))
+        byte_ids = [self._byte_ids[byte] for byte in content]
+        known_ids = [byte_id for byte_id in byte_ids if byte_id is not None]
+        ids = apply_merges(known_ids, self._ranks) if whole is None else [whole]
+        self._remember(word, ids)
         return ids
 
     def _word_spans(self, word: str, ids: list[int], offset: int) -> Iterator[Span]:
         """Les intervalles des jetons d'un mot qui commence au caractère `offset`."""
-        owner = [
-            offset + i
-            for i, char in enumerate(word)
-            for byte in char.encode()
-            if self._byte_ids[byte] is not None
-        ]
+        written = [(offset + i, byte) for i, char in enumerate(word) for byte in char.encode()]
+        if sum(len(self._token_bytes[token_id]) for token_id in ids) < len(written):
+            written = [pair for pair in written if self._byte_ids[pair[1]] is not None]
+        owner = [place for place, _ in written]
         position = 0
         for token_id in ids:
             end = position + len(self._token_bytes[token_id])
@@ -165,44 +186,50 @@ class BPETokenizer(Tokenizer):
             "end_of_word_suffix": None,
             "fuse_unk": False,
             "byte_fallback": False,
-            "ignore_merges": False,
+            "ignore_merges": self.ignore_merges,
             "vocab": self.token_to_id,
             "merges": [list(pair) for pair in self.merges],
         }
-        special = {token: self.token_to_id[token] for token in self.special_tokens}
-        pre_tokenizer = _pre_tokenizer(self.isolate_digits)
-        return layout(model, pre_tokenizer, _BYTE_LEVEL, special)
+        steps = self.split.to_json()
+        content = layout(
+            model, steps["pre_tokenizer"], byte_level(), self.added_ids, self.post_processor
+        )
+        return content | steps
 
     @classmethod
     def from_json(cls, content: dict) -> Self:
-        """Reconstruit le tokeniseur ; lit aussi les fichiers publiés de GPT-2 ou SmolLM2."""
+        """Reconstruit le tokeniseur ; lit aussi les fichiers de GPT-2, SmolLM2, Qwen2, Llama 3.
+
+        ValueError, avec la raison, si le fichier demande ce que cette classe ne fait pas.
+        """
         model = content["model"]
         if model.get("type") != "BPE":
             raise ValueError(
                 f"Ce fichier n'est pas celui d'un BPETokenizer (model.type = "
                 f"{model.get('type')!r}). Essayez load_tokenizer(path)."
             )
-        for isolate_digits in (False, True):
-            if _same_split(content.get("pre_tokenizer"), _pre_tokenizer(isolate_digits)):
-                token_to_id, special = vocabulary(content)
-                merges = _read_merges(model.get("merges"))
-                return cls(token_to_id, merges, special, isolate_digits)
+        split = Split.from_json(content)
+        token_to_id, added = vocabulary(content, handled=("normalizer", "post_processor"))
+        merges = _read_merges(model.get("merges"))
+        tokenizer = cls(token_to_id, merges, added, split, model.get("ignore_merges") is True)
+        _check_options(content, complete=None not in tokenizer._byte_ids)
+        tokenizer._set_post_processor(content.get("post_processor"))
+        return tokenizer
+
+
+def _check_options(content: dict, complete: bool) -> None:
+    """ValueError si le fichier demande ce que la classe ne fait pas ; `complete` : 256 octets."""
+    model, decoder = content["model"], content.get("decoder")
+    refused = [key for key in _REFUSED if model.get(key)]
+    if not complete:  # sinon aucun octet n'est inconnu : ces options ne servent pas
+        refused += [key for key in ("unk_token", "byte_fallback") if model.get(key)]
+    if refused:
         raise ValueError(
-            f"Découpage non pris en charge : {content.get('pre_tokenizer')}. "
-            "Attendu : « ByteLevel », seul ou précédé de « Digits »."
+            f"Option non prise en charge : model.{refused[0]} = {model[refused[0]]!r}. Attendu : "
+            "un BPE sur les octets, sans hasard ni marque de début ou de fin de mot."
         )
-
-
-def _words(text: str, isolate_digits: bool) -> Iterable[str]:
-    """Les mots de GPT-2 ; `isolate_digits` met d'abord chaque chiffre à part."""
-    if not isolate_digits:
-        return GPT2_PATTERN.findall(text)
-    words, position = [], 0
-    for match in SINGLE_DIGIT.finditer(text):
-        words += GPT2_PATTERN.findall(text[position : match.start()])
-        words.append(match.group())
-        position = match.end()
-    return words + GPT2_PATTERN.findall(text[position:])
+    if not isinstance(decoder, dict) or decoder.get("type") != "ByteLevel":
+        raise ValueError(f"Décodage non pris en charge : {decoder}. Attendu : « ByteLevel ».")
 
 
 def _to_bytes(token: str) -> bytes:
@@ -227,31 +254,6 @@ def _rank_merges(merges: list[tuple[str, str]], ids: dict[str, int]) -> dict:
                 )
         ranks[ids[left], ids[right]] = (rank, ids[left + right])
     return ranks
-
-
-def _pre_tokenizer(isolate_digits: bool) -> dict:
-    if not isolate_digits:
-        return _BYTE_LEVEL
-    return {"type": "Sequence", "pretokenizers": [_DIGITS, _BYTE_LEVEL]}
-
-
-def _same_split(found: object, expected: dict) -> bool:
-    """Compare deux découpages, sans `trim_offsets`, qui ne change aucun id."""
-    if not isinstance(found, dict):
-        return False
-    if expected["type"] == "Sequence":
-        parts = found.get("pretokenizers")
-        return (
-            found.get("type") == "Sequence"
-            and isinstance(parts, list)
-            and len(parts) == len(expected["pretokenizers"])
-            and all(map(_same_split, parts, expected["pretokenizers"]))
-        )
-    return {"use_regex": True, **found, "trim_offsets": True} == {
-        "use_regex": True,
-        "trim_offsets": True,
-        **expected,
-    }
 
 
 def _read_merges(merges: object) -> list[tuple[str, str]]:

@@ -3,8 +3,23 @@
 import json
 import os
 import tempfile
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+
+
+@dataclass(frozen=True)
+class AddedToken:
+    """Un jeton reconnu tel quel dans un texte, avant tout découpage.
+
+    `special` : `decode(skip_special_tokens=True)` le tait. `normalized` : il n'est cherché
+    qu'après les autres, dans ce qu'ils laissent.
+    """
+
+    content: str
+    special: bool = True
+    normalized: bool = False
 
 
 def write_json(path: str | Path, content: dict) -> None:
@@ -47,19 +62,25 @@ def read_json(path: str | Path) -> dict:
     return content
 
 
-def layout(model: dict, pre_tokenizer: dict, decoder: dict | None, special: dict[str, int]) -> dict:
-    """Assemble le contenu complet du fichier ; `special` associe chaque jeton spécial à son id."""
+def layout(
+    model: dict,
+    pre_tokenizer: dict,
+    decoder: dict | None,
+    added_tokens: Mapping[AddedToken, int],
+    post_processor: dict | None = None,
+) -> dict:
+    """Assemble le contenu complet du fichier ; `added_tokens` : chaque jeton ajouté et son id."""
     added = [
         {
             "id": token_id,
-            "content": token,
+            "content": token.content,
             "single_word": False,
             "lstrip": False,
             "rstrip": False,
-            "normalized": False,
-            "special": True,
+            "normalized": token.normalized,
+            "special": token.special,
         }
-        for token, token_id in special.items()
+        for token, token_id in added_tokens.items()
     ]
     return {
         "version": "1.0",
@@ -68,25 +89,41 @@ def layout(model: dict, pre_tokenizer: dict, decoder: dict | None, special: dict
         "added_tokens": added,
         "normalizer": None,
         "pre_tokenizer": pre_tokenizer,
-        "post_processor": None,
+        "post_processor": post_processor,
         "decoder": decoder,
         "model": model,
     }
 
 
-def vocabulary(content: dict) -> tuple[dict[str, int], list[str]]:
-    """Extrait d'un fichier son vocabulaire (jeton → id) et la liste de ses jetons spéciaux."""
+_STEPS = {
+    "normalizer": "normalise le texte avant de le découper",
+    "post_processor": "encadre le texte de jetons",
+}
+
+
+def vocabulary(
+    content: dict, handled: Collection[str] = ()
+) -> tuple[dict[str, int], list[AddedToken]]:
+    """Extrait d'un fichier son vocabulaire (jeton → id) et ses jetons ajoutés.
+
+    ValueError s'il a une étape (« normalizer », « post_processor ») absente de `handled`.
+    """
+    for key, what in _STEPS.items():
+        if content.get(key) is not None and key not in handled:
+            raise ValueError(f"Ce fichier {what} : cette étape n'est pas prise en charge.")
     vocab = content["model"].get("vocab")
     if not isinstance(vocab, dict) or not all(type(value) is int for value in vocab.values()):
         raise ValueError(
             "Le vocabulaire (model.vocab) doit associer à chaque jeton un identifiant entier."
         )
-    vocab, special = dict(vocab), []
+    vocab, tokens = dict(vocab), []
     added_tokens = content.get("added_tokens") or []
     if not isinstance(added_tokens, list):
         raise ValueError("La clé « added_tokens » doit contenir une liste.")
     for added in added_tokens:
-        if not isinstance(added, dict) or not {"id", "content"} <= added.keys():
+        if not isinstance(added, dict) or (
+            type(added.get("id")) is not int or not isinstance(added.get("content"), str)
+        ):
             raise ValueError(
                 f"Jeton ajouté mal formé : {added!r}. Il lui faut « id » et « content »."
             )
@@ -100,10 +137,88 @@ def vocabulary(content: dict) -> tuple[dict[str, int], list[str]]:
             raise ValueError(
                 f"Le jeton « {token} » a deux identifiants : {vocab[token]} et {token_id}."
             )
-        special.append(token)
-    if content.get("normalizer") is not None:
-        raise ValueError(
-            "Ce fichier normalise le texte avant de le découper : "
-            "cette étape n'est pas prise en charge."
-        )
-    return vocab, special
+        special, normalized = added.get("special", True), added.get("normalized", False)
+        tokens.append(AddedToken(token, bool(special), bool(normalized)))
+    return vocab, tokens
+
+
+Frame = tuple[list[int], list[int]]
+
+
+def read_frame(post_processor: dict | None) -> Frame:
+    """Les ids qu'un fichier ajoute avant et après un texte, d'après sa clé `post_processor`.
+
+    ValueError si elle décrit autre chose qu'un encadrement.
+    """
+    before, after = [], []
+    for step in _post_processing_steps(post_processor):
+        kind = step.get("type") if isinstance(step, dict) else None
+        try:
+            start, end = _FRAME_READERS[kind](step)
+        except (KeyError, TypeError, ValueError, IndexError):
+            raise ValueError(
+                f"Encadrement non pris en charge (post_processor) : {step}. Attendu : "
+                f"{', '.join(_FRAME_READERS)}."
+            ) from None
+        before, after = start + before, after + end
+    return before, after
+
+
+def frame_template(
+    before: Sequence[int], after: Sequence[int], names: Mapping[int, str]
+) -> dict | None:
+    """L'inverse de `read_frame` : ce qu'en dit un fichier, pour un texte ou une paire de textes.
+
+    Le second texte de la paire, et ce qui le suit, sont du segment 1.
+    """
+    if not before and not after:
+        return None
+
+    def special(side: Sequence[int], segment: int) -> list[dict]:
+        return [{"SpecialToken": {"id": names[i], "type_id": segment}} for i in side]
+
+    first, second = ({"Sequence": {"id": name, "type_id": i}} for i, name in enumerate("AB"))
+    single = [*special(before, 0), first, *special(after, 0)]
+    return {
+        "type": "TemplateProcessing",
+        "single": single,
+        "pair": [*single, second, *special(after, 1)],
+        "special_tokens": {
+            names[i]: {"id": names[i], "ids": [i], "tokens": [names[i]]} for i in (*before, *after)
+        },
+    }
+
+
+def _post_processing_steps(post_processor: dict | None) -> list:
+    if post_processor is None:
+        return []
+    if isinstance(post_processor, dict) and post_processor.get("type") == "Sequence":
+        steps = post_processor.get("processors")
+        return steps if isinstance(steps, list) else [steps]
+    return [post_processor]
+
+
+def _template_frame(step: dict) -> Frame:
+    """Un gabarit : « [CLS] $A [SEP] »."""
+    frame, side = ([], []), 0
+    for piece in step["single"]:
+        if "Sequence" in piece:
+            side += 1
+        else:
+            frame[side].extend(map(int, step["special_tokens"][piece["SpecialToken"]["id"]]["ids"]))
+    if side != 1:
+        raise ValueError
+    return frame
+
+
+def _pair_frame(step: dict) -> Frame:
+    """La forme propre à BERT et à RoBERTa : un jeton de début, un de fin."""
+    return [int(step["cls"][1])], [int(step["sep"][1])]
+
+
+_FRAME_READERS = {
+    "ByteLevel": lambda step: ([], []),  # il ne règle que les intervalles
+    "TemplateProcessing": _template_frame,
+    "BertProcessing": _pair_frame,
+    "RobertaProcessing": _pair_frame,
+}

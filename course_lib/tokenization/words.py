@@ -83,8 +83,7 @@ class _PieceTokenizer(Tokenizer):
 
     def _layout(self, pre_tokenizer: dict, decoder: dict | None) -> dict:
         model = {"type": "WordLevel", "vocab": self.token_to_id, "unk_token": "<unk>"}
-        special = {token: self.token_to_id[token] for token in self.special_tokens}
-        return layout(model, pre_tokenizer, decoder, special)
+        return layout(model, pre_tokenizer, decoder, self.added_ids)
 
 
 class WordTokenizer(_PieceTokenizer):

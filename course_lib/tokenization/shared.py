@@ -1,0 +1,129 @@
+"""Les tokeniseurs que nos classes ne font pas, confiés à la bibliothèque `tokenizers`.
+
+La bibliothèque n’est importée que si l’on s’en sert : nos classes suffisent souvent.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from course_lib.tokenization.base import Span, Tokenizer, check_text
+from course_lib.tokenization.files import AddedToken, frame_template, read_frame
+
+_SPACE = "▁"  # SentencePiece écrit ainsi l’espace
+
+
+class SharedTokenizer:
+    """Un tokeniseur de la bibliothèque `tokenizers`, à l’interface des nôtres.
+
+    `encode` n’ajoute ni début ni fin, et ne coupe rien, quoi qu’en dise le fichier.
+    """
+
+    def __init__(self, backend):
+        self.backend = backend
+        backend.no_truncation()
+        backend.no_padding()
+        self.token_to_id: dict[str, int] = backend.get_vocab()
+        self.special_tokens = [
+            token.content for token in backend.get_added_tokens_decoder().values() if token.special
+        ]
+        self.bos_id = self.eos_id = self.pad_id = self.unk_id = None
+        framing = backend.post_processor
+        self.frame = read_frame(None if framing is None else json.loads(framing.__getstate__()))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "SharedTokenizer":
+        """Relit un fichier de `tokenizers`. ValueError s’il est illisible."""
+        from tokenizers import Tokenizer as Backend
+
+        try:
+            return cls(Backend.from_file(str(path)))
+        except Exception as error:  # la bibliothèque n’en lève pas de plus précise
+            raise ValueError(
+                f"« {path} » n’est pas le fichier d’un tokeniseur : {error}."
+            ) from None
+
+    assign_roles = Tokenizer.assign_roles
+    encode_sentence = Tokenizer.encode_sentence
+    _check_id = Tokenizer._check_id
+
+    @property
+    def vocab_size(self) -> int:
+        """Le plus grand identifiant, plus un."""
+        return max(self.token_to_id.values()) + 1
+
+    @property
+    def tokens(self) -> list[str]:
+        """La forme interne de chaque jeton, rangée par id."""
+        return [self.backend.id_to_token(i) or "" for i in range(self.vocab_size)]
+
+    def set_frame(self, before: Sequence[int], after: Sequence[int]) -> None:
+        """Change les ids que `encode_sentence` met avant et après un texte."""
+        from tokenizers import Tokenizer as Backend
+
+        names = {i: self.backend.id_to_token(i) for i in (*before, *after)}
+        content = json.loads(self.backend.to_str())
+        content["post_processor"] = frame_template(before, after, names)
+        self.backend = Backend.from_str(json.dumps(content))
+        self.frame = (list(before), list(after))
+
+    def encode(self, text: str) -> list[int]:
+        """Les ids du texte."""
+        check_text(text)
+        return self.backend.encode(text, add_special_tokens=False).ids
+
+    def encode_with_spans(self, text: str) -> tuple[list[int], list[Span]]:
+        """Les ids, et les caractères que chacun couvre."""
+        check_text(text)
+        encoding = self.backend.encode(text, add_special_tokens=False)
+        return encoding.ids, encoding.offsets
+
+    def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
+        """Le texte des ids. ValueError ou TypeError si l’un d’eux n’est pas un identifiant."""
+        return self.backend.decode([self._check_id(one) for one in ids], skip_special_tokens)
+
+    def save(self, path: str | Path) -> None:
+        """Écrit le fichier de `tokenizers`, inchangé."""
+        self.backend.save(str(path))
+
+
+def sentencepiece(
+    tokens: Sequence[str],
+    scores: Sequence[float],
+    added: Iterable[AddedToken],
+    unknown: str | None,
+    space_prefix: bool = True,
+) -> SharedTokenizer:
+    """Un BPE de SentencePiece : des caractères, des octets pour ceux qu’il ignore, des scores.
+
+    Une fusion produit un jeton ; la plus urgente est celle du jeton au meilleur score. C’est
+    l’ordre de llama.cpp, sauf entre deux façons de produire un même jeton au même endroit.
+    `space_prefix` : une espace est ajoutée devant le texte, pour que le premier mot soit un mot.
+    ValueError s’il n’y a pas un score par jeton.
+    """
+    from tokenizers import AddedToken as SharedToken
+    from tokenizers import Tokenizer as Backend
+    from tokenizers import decoders, models, normalizers
+
+    if len(scores) != len(tokens):
+        raise ValueError(
+            f"Il faut un score par jeton ; reçu {len(tokens)} jetons et {len(scores)} scores."
+        )
+    ids = {token: i for i, token in enumerate(tokens)}
+    merges = [
+        (token[:i], token[i:])
+        for token in tokens
+        for i in range(1, len(token))
+        if token[:i] in ids and token[i:] in ids
+    ]
+    merges.sort(key=lambda pair: (-scores[ids[pair[0] + pair[1]]], -ids[pair[0]], -ids[pair[1]]))
+    backend = Backend(models.BPE(ids, merges, unk_token=unknown, fuse_unk=True, byte_fallback=True))
+    before = [normalizers.Replace(" ", _SPACE)]
+    after = [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
+    if space_prefix:
+        before, after = [normalizers.Prepend(_SPACE), *before], [*after, decoders.Strip(" ", 1, 0)]
+    backend.normalizer, backend.decoder = normalizers.Sequence(before), decoders.Sequence(after)
+    for token in added:
+        shared = SharedToken(token.content, special=token.special, normalized=False)
+        (backend.add_special_tokens if token.special else backend.add_tokens)([shared])
+    return SharedTokenizer(backend)
