@@ -47,7 +47,9 @@ Le {{ strftime_now('%d') }}
 {{ loop.index0 }} {{ message | tojson }}
     {%- endif %}
 {%- endfor %}
-{{ ns.n }} {{ seen }} {{ {'b': [1, 'é'], 'a': none} | tojson(indent=2, sort_keys=true) }}
+{%- generation %}{% set kept = 1 %}{% endgeneration %}
+{{ ns.n }} {{ seen }} {{ kept is defined }}
+{{ {'b': [1, 'é'], 'a': none} | tojson(indent=2, sort_keys=true) }}
 {%- if not add_generation_prompt %}{{ eos_token }}{% endif %}""",
 }
 
