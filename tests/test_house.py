@@ -23,6 +23,8 @@ FLOORS = {
     "evaluation": 3,
     "pretrained": 3,
     "finetuning": 3,
+    "distillation": 3,
+    "pruning": 3,
     "footprint": 3,
     "figures": 4,
     "widgets": 4,

@@ -1,0 +1,97 @@
+"""Apprendre de l’enseignant : ses probabilités entières, plutôt que le seul jeton juste.
+
+    perte = α × divergence(élève, enseignant) + (1 − α) × entropie croisée avec les vrais jetons
+
+Un jeton juste dit une chose ; la distribution de l’enseignant dit aussi lesquels auraient convenu.
+Source : Hinton et al. 2015. Formes : B phrases, T jetons, V vocabulaire, N positions qui comptent.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from course_lib.distillation.divergences import DIVERGENCES, Divergence, check_temperature
+from course_lib.training.cross_entropy import mean_cross_entropy
+from course_lib.training.data import IGNORE
+
+
+class SoftTargetLoss:
+    """Une perte pour `train(élève, données, …, loss=SoftTargetLoss(enseignant))`.
+
+    `teacher` : le modèle à imiter, consulté sans gradient ni oubli ; None si le lot apporte ses
+    log-probabilités, (entrées, cibles, log-probabilités), comme ceux de `DistillationBatches`.
+    `alpha` : la part de l’enseignant ; 1 oublie les vrais jetons, 0 oublie l’enseignant.
+    `divergence` : un nom (« forward », « reverse », « jensen_shannon »), ou une fonction
+    (scores de l’élève, de l’enseignant, température) → moyenne.
+    ValueError si un réglage est impossible, ou si les deux vocabulaires diffèrent.
+    """
+
+    def __init__(
+        self,
+        teacher: nn.Module | None = None,
+        alpha: float = 1.0,
+        temperature: float = 1.0,
+        divergence: str | Divergence = "forward",
+    ):
+        if not 0.0 <= alpha <= 1.0:
+            raise ValueError(
+                f"alpha = {alpha} : c’est la part de l’enseignant dans la perte, dans [0, 1]."
+            )
+        check_temperature(temperature)
+        if not callable(divergence) and divergence not in DIVERGENCES:
+            raise ValueError(
+                f"divergence = {divergence!r} est inconnue : choisissez parmi "
+                f"{', '.join(DIVERGENCES)}, ou donnez une fonction."
+            )
+        self.teacher, self.alpha, self.temperature = teacher, alpha, temperature
+        self.divergence = DIVERGENCES.get(divergence, divergence)
+
+    def __call__(self, student: nn.Module, batch: tuple[Tensor, ...]) -> tuple[Tensor, int]:
+        """Lot = (entrées, cibles[, log-probabilités (B, T, V)]) → (perte moyenne, N).
+
+        Les cibles à −100 ne comptent pas : les têtes des deux modèles n’y sont pas appliquées.
+        """
+        inputs, targets, *saved = batch
+        kept = targets != IGNORE  # (B, T)
+        logits = student.head(student.hidden(inputs)[kept])  # (N, V)
+        loss = logits.new_zeros(())
+        if self.alpha > 0.0:
+            advice = saved[0][kept] if saved else self._ask_teacher(student, inputs, kept)
+            loss = loss + self.alpha * self.divergence(logits, advice, self.temperature)
+        if self.alpha < 1.0:
+            loss = loss + (1.0 - self.alpha) * mean_cross_entropy(logits, targets[kept])
+        return loss, int(kept.sum())
+
+    def _ask_teacher(self, student: nn.Module, inputs: Tensor, kept: Tensor) -> Tensor:
+        if self.teacher is None:
+            raise ValueError(
+                "Ni enseignant, ni log-probabilités dans le lot : donnez teacher à SoftTargetLoss, "
+                "ou prenez les lots de DistillationBatches."
+            )
+        check_pair(student, self.teacher)
+        return teacher_logits(self.teacher, inputs, kept)
+
+
+@torch.no_grad()
+def teacher_logits(teacher: nn.Module, inputs: Tensor, kept: Tensor) -> Tensor:
+    """Scores (N, V) de l’enseignant aux positions gardées, sans gradient ni oubli.
+
+    `inputs` (B, T), `kept` (B, T) booléen. L’enseignant est laissé en mode évaluation.
+    """
+    teacher.eval()
+    return teacher.head(teacher.hidden(inputs)[kept])
+
+
+def check_pair(student: nn.Module, teacher: nn.Module) -> None:
+    """ValueError si l’élève est l’enseignant lui-même, ou n’a pas un vocabulaire de même taille."""
+    if student is teacher:
+        raise ValueError(
+            "L’élève et l’enseignant sont le même modèle : il n’y a rien à apprendre. Donnez une "
+            "copie, copy.deepcopy(modèle)."
+        )
+    ours, theirs = (model.embedding.tokens.num_embeddings for model in (student, teacher))
+    if ours != theirs:
+        raise ValueError(
+            f"L’élève a un vocabulaire de {ours} jetons et l’enseignant de {theirs} : on compare "
+            "leurs probabilités jeton par jeton. Bâtissez l’élève avec le tokeniseur de "
+            "l’enseignant, ou apprenez de ses textes (teacher_texts)."
+        )
