@@ -5,24 +5,27 @@ import pytest
 from course_lib.corpora.questions import generate_questions
 from course_lib.experiments import question_answering
 from course_lib.experiments.base_model import load_base_model
-from course_lib.experiments.question_answering import RATES, Budget
+from course_lib.experiments.question_answering import METHODS, RATES, Budget
 from course_lib.experiments.story_task import build_task
 from course_lib.finetuning import count_trainable
 
-TINY = Budget(sizes=(6,), n_steps=2, batch_size=2, n_test=6, n_stories=3, n_replay=4)
+TINY = Budget(n_steps=2, batch_size=2, n_test=6, n_stories=3, n_replay=4)
 TRAINED = {
     "tout": 524_928,
     "tout, avec reprise": 524_928,
-    "LoRA": 17_408,
+    "LoRA, rang 1": 4_352,
+    "LoRA, rang 4": 17_408,
+    "LoRA, rang 16": 69_632,
     "goulots": 16_960,
     "amorce apprise": 2_048,
     "normes": 640,
     "tête seule": 196_608,
     "de zéro": 524_928,
+    "de zéro, dix fois plus long": 524_928,
 }
 
 
-@pytest.mark.parametrize("method", RATES)
+@pytest.mark.parametrize("method", METHODS)
 def test_each_way_trains_what_it_says(method):
     base, _ = load_base_model()
     model, prefix = question_answering.prepare(method, base, seed=0)
@@ -30,13 +33,13 @@ def test_each_way_trains_what_it_says(method):
     assert len(prefix) == (16 if method == "amorce apprise" else 0)
 
 
-@pytest.mark.parametrize("method", ["LoRA", "tout, avec reprise"])
+@pytest.mark.parametrize("method", ["LoRA, rang 4", "tout, avec reprise"])
 def test_a_tiny_run_from_end_to_end(method):
     stories = build_task(1, TINY.n_stories, 0, "validation", load_base_model()[1])
     found = question_answering.run(method, 6, 0, TINY, stories)
     assert set(found) >= {"exact", "place", "thief", "hero", "trained", "cpu_seconds", "kl"}
     assert 0 <= found["exact"] <= 1
-    if method == "LoRA":  # l’adaptateur retiré, la base est intacte
+    if method == "LoRA, rang 4":  # l’adaptateur retiré, la base est intacte
         from course_lib.experiments.story_task import score_network
 
         base = score_network(load_base_model()[0], stories).kl
@@ -58,3 +61,22 @@ def test_an_answer_counts_only_if_every_token_is_right():
 def test_unknown_ways_are_refused():
     with pytest.raises(ValueError, match="Façon inconnue : 'magie'"):
         question_answering.prepare("magie", load_base_model()[0], 0)
+
+
+def test_trials_widen_until_the_best_rate_is_inside():
+    middle = RATES["tout"]
+    assert question_answering.next_rate("tout", {}) == middle / 2
+    seen = {middle / 2: 0.1, middle: 0.3, middle * 2: 0.2}
+    assert question_answering.next_rate("tout", seen) is None
+    assert question_answering.next_rate("tout", seen | {middle * 2: 0.9}) == middle * 4
+    assert question_answering.next_rate("tout", seen | {middle / 2: 0.9}) == middle / 4
+    many = {middle * 2.0**k: k for k in range(-1, 5)}
+    assert question_answering.next_rate("tout", many) is None
+
+
+@pytest.mark.parametrize("method", RATES)
+def test_shipped_rates_are_the_best_of_the_shipped_trials(method):
+    shipped = question_answering.tuning_trials(question_answering.load_results(), method)
+    assert len(shipped) >= 3
+    assert RATES[method] == max(shipped, key=shipped.get)
+    assert question_answering.next_rate(method, shipped) is None

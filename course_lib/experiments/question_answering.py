@@ -1,16 +1,17 @@
-"""Affiner le petit LLM : des questions sur les histoires, sept façons, de 30 à 1 000 exemples.
+"""Affiner le petit LLM : des questions sur les histoires, dix façons, de 10 à 3 000 exemples.
 
     python -m course_lib.experiments.question_answering --tuning            taux comparés (graine 0)
     python -m course_lib.experiments.question_answering --seeds 0 1 2
 
-Chaque façon part du petit LLM livré (sauf « de zéro ») et fait le même nombre de pas. On mesure,
+Chaque façon part du petit LLM livré (sauf « de zéro ») et fait le même nombre de pas (sauf « de
+zéro, dix fois plus long »). On mesure,
 sur 300 questions jamais vues, la part de réponses exactes ; puis, sur des histoires ordinaires, ce
 que le modèle a oublié. Les mesures vont dans `results/question_answering.json` ; une commande
 interrompue reprend où elle en était.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import torch
 from tqdm.auto import tqdm
 
 from course_lib.corpora.questions import KINDS, Question, generate_questions
+from course_lib.evaluation.answers import exact_answers
 from course_lib.experiments.base_model import SHAPE, load_base_model
 from course_lib.experiments.records import Records, load_records, rounded
 from course_lib.experiments.story_task import StoryTask, build_task, score_network
@@ -35,41 +37,61 @@ from course_lib.finetuning import (
     train_biases,
     train_only,
 )
-from course_lib.generation.readers import reading
 from course_lib.tokenization import Tokenizer
 from course_lib.training import TrainingConfig, train
 from course_lib.training.arguments import FrenchArgumentParser, natural_int
-from course_lib.training.data import IGNORE
 from course_lib.transformer import Decoder, llama
 
 RESULTS = Path(__file__).parent / "results" / "question_answering.json"
-LORA = LoRAConfig(4, 8.0, targets=("query", "key", "value", "output", "gate", "up", "down"))
+TARGETS = ("query", "key", "value", "output", "gate", "up", "down")
+RANKS = {"LoRA, rang 1": 1, "LoRA, rang 4": 4, "LoRA, rang 16": 16}
 PROMPT_TOKENS, BOTTLENECK = 16, 16
-# Le meilleur de trois taux, sur la validation, à 300 exemples ; un test relit les essais livrés.
+LONG, LONG_FACTOR = "de zéro, dix fois plus long", 10
+# Le meilleur taux essayé, sur la validation, à 300 exemples ; un test relit les essais livrés.
 RATES = {
     "tout": 1e-3,
-    "tout, avec reprise": 1e-3,
-    "LoRA": 4e-3,
-    "goulots": 1e-2,
+    "tout, avec reprise": 5e-4,
+    "LoRA, rang 4": 4e-3,
+    "goulots": 2e-2,
     "amorce apprise": 1e-1,
-    "normes": 3e-2,
-    "tête seule": 1e-3,
-    "de zéro": 2e-3,
+    "normes": 6e-2,
+    "tête seule": 4e-3,
+    "de zéro": 1e-3,
 }
+TUNED_LIKE = {"LoRA, rang 1": "LoRA, rang 4", "LoRA, rang 16": "LoRA, rang 4", LONG: "de zéro"}
+ALL_SIZES, SOME_SIZES = (10, 30, 100, 300, 1000, 3000), (30, 300, 3000)
+METHODS = {
+    "tout": ALL_SIZES,
+    "tout, avec reprise": ALL_SIZES,
+    "LoRA, rang 4": ALL_SIZES,
+    "de zéro": ALL_SIZES,
+    "LoRA, rang 1": SOME_SIZES,
+    "LoRA, rang 16": SOME_SIZES,
+    "goulots": SOME_SIZES,
+    "amorce apprise": SOME_SIZES,
+    "normes": SOME_SIZES,
+    "tête seule": SOME_SIZES,
+    LONG: SOME_SIZES[-1:],
+}
+TUNING_SIZE, MAX_TRIALS = 300, 6
 FACTORS = (0.5, 1.0, 2.0)
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Exemples, pas, lots, questions de mesure, histoires où l’on mesure l’oubli."""
+    """Pas, lots, questions de mesure, histoires où l’on mesure l’oubli, et celles de la reprise."""
 
-    sizes: tuple[int, ...] = (30, 100, 300, 1000)
     n_steps: int = 300
     batch_size: int = 8
     n_test: int = 300
     n_stories: int = 100
     n_replay: int = 2_000
     replay_every: int = 4
+
+
+def rate_for(method: str) -> float:
+    """Le taux d’apprentissage d’une façon, le sien ou celui d’une voisine."""
+    return RATES[TUNED_LIKE.get(method, method)]
 
 
 def as_examples(
@@ -91,12 +113,13 @@ def prepare(method: str, base: Decoder, seed: int) -> tuple[Decoder, list[int]]:
     ValueError si la façon est inconnue.
     """
     prefix: list[int] = []
-    if method == "de zéro":
+    if method in ("de zéro", LONG):
         return llama(SHAPE, seed), prefix
     if method.startswith("tout"):
         base.requires_grad_(True)
-    elif method == "LoRA":
-        attach_lora(base, LORA, seed=seed)
+    elif method in RANKS:
+        rank = RANKS[method]
+        attach_lora(base, LoRAConfig(rank, 2.0 * rank, targets=TARGETS), seed=seed)
     elif method == "goulots":
         attach_bottleneck(base, BOTTLENECK, seed=seed)
     elif method == "amorce apprise":
@@ -108,20 +131,8 @@ def prepare(method: str, base: Decoder, seed: int) -> tuple[Decoder, list[int]]:
         base.head.weight = torch.nn.Parameter(base.head.weight.detach().clone())
         train_only(base, ["head.weight"])
     else:
-        raise ValueError(f"Façon inconnue : {method!r}. Choisissez parmi {', '.join(RATES)}.")
+        raise ValueError(f"Façon inconnue : {method!r}. Choisissez parmi {', '.join(METHODS)}.")
     return base, prefix
-
-
-@torch.no_grad()
-def exact_answers(model: Decoder, data: AnswerExamples) -> list[bool]:
-    """Pour chaque exemple : le choix glouton écrit-il toute la réponse, jeton pour jeton ?"""
-    found: list[bool] = []
-    with reading(model):
-        for inputs, targets in data.in_order():
-            kept = targets != IGNORE
-            best = model(inputs).argmax(dim=-1)  # (B, T)
-            found += ((best == targets) | ~kept).all(dim=1).tolist()
-    return found
 
 
 def accuracy(found: Sequence[bool], questions: Sequence[Question]) -> dict[str, float]:
@@ -150,8 +161,9 @@ def run(
     if method == "tout, avec reprise":
         replay = build_task(budget.n_replay, 1, seed + 7, "validation", tokenizer)
         data = ReplayMix(data, replay.batches(budget.batch_size, seed), budget.replay_every)
-    rate = learning_rate or RATES[method]
-    config = TrainingConfig(budget.n_steps, rate, weight_decay=0.0, seed=seed, n_threads=1)
+    rate = learning_rate or rate_for(method)
+    n_steps = budget.n_steps * (LONG_FACTOR if method == LONG else 1)
+    config = TrainingConfig(n_steps, rate, weight_decay=0.0, seed=seed, n_threads=1)
     trained = count_trainable(model)
     start = time.process_time()
     train(model, data, config, progress=False)
@@ -161,14 +173,19 @@ def run(
     result = accuracy(exact_answers(model, test), asked)
     result |= {"trained": trained, "cpu_seconds": seconds}
     result["kl"] = score_network(model, stories).kl
-    if method in ("LoRA", "goulots", "amorce apprise"):
-        {
-            "LoRA": detach_adapters,
-            "goulots": detach_bottlenecks,
-            "amorce apprise": detach_soft_prompt,
-        }[method](model)
+    detach = detachers().get(method)
+    if detach is not None:
+        detach(model)
         result["kl_detached"] = score_network(model, stories).kl
     return rounded(result)
+
+
+def detachers() -> dict[str, Callable]:
+    """Comment rendre la base, pour les façons qui ne la touchent pas."""
+    return dict.fromkeys(RANKS, detach_adapters) | {
+        "goulots": detach_bottlenecks,
+        "amorce apprise": detach_soft_prompt,
+    }
 
 
 def base_alone(budget: Budget) -> dict:
@@ -180,20 +197,40 @@ def base_alone(budget: Budget) -> dict:
 
 
 def load_results(path: Path = RESULTS) -> dict:
-    """Relit les mesures livrées : `runs["LoRA 100"]["0"]`, `runs["base"]["0"]`…"""
+    """Relit les mesures livrées : `runs["LoRA, rang 4 100"]["0"]`, `runs["base"]["0"]`…"""
     return load_records(path)
 
 
+def next_rate(method: str, trials: dict[float, float]) -> float | None:
+    """Le taux à essayer encore, d’après {taux: part exacte} ; None s’il n’y en a plus besoin.
+
+    On essaie d’abord les trois du milieu, puis on continue tant que le meilleur est au bord.
+    """
+    for factor in FACTORS:
+        if (rate := RATES[method] * factor) not in trials:
+            return rate
+    best = max(trials, key=trials.get)
+    if len(trials) >= MAX_TRIALS or min(trials) < best < max(trials):
+        return None
+    return 2 * best if best == max(trials) else best / 2
+
+
 def tune(path: Path, budget: Budget) -> None:
-    """Compare trois taux par façon, à 300 exemples, graine 0, sur la validation."""
+    """Compare des taux, façon par façon, à 300 exemples, graine 0, sur la validation."""
     records = Records(path, asdict(budget))
     stories = build_task(1, budget.n_stories, 0, "validation", load_base_model()[1])
-    names = [f"taux {m} {f:g}" for m in RATES for f in FACTORS]
-    for name, seed in tqdm(records.missing(names, [0]), desc="Taux"):
-        method, factor = name.removeprefix("taux ").rsplit(" ", 1)
-        rate = RATES[method] * float(factor)
-        found = run(method, 300, seed, budget, stories, "validation", rate)
-        records.add(name, seed, found | {"learning_rate": rate})
+    for method in tqdm(RATES, desc="Façons"):
+        while (rate := next_rate(method, tuning_trials(records.load(), method))) is not None:
+            found = run(method, TUNING_SIZE, 0, budget, stories, "validation", rate)
+            records.add(f"taux {method} {rate:g}", 0, found | {"learning_rate": rate})
+
+
+def tuning_trials(records: dict, method: str) -> dict[float, float]:
+    """Les essais livrés d’une façon : {taux: part de réponses exactes}."""
+    found = [
+        runs["0"] for name, runs in records["runs"].items() if name.startswith(f"taux {method} ")
+    ]
+    return {trial["learning_rate"]: trial["exact"] for trial in found}
 
 
 def measure(seeds: Sequence[int], path: Path, budget: Budget | None = None) -> dict:
@@ -203,7 +240,7 @@ def measure(seeds: Sequence[int], path: Path, budget: Budget | None = None) -> d
     if records.missing(["base"], [0]):
         records.add("base", 0, base_alone(budget))
     stories = build_task(1, budget.n_stories, 0, "validation", load_base_model()[1])
-    names = [f"{method} {size}" for method in RATES for size in budget.sizes]
+    names = [f"{method} {size}" for method, sizes in METHODS.items() for size in sizes]
     for name, seed in tqdm(records.missing(names, seeds), desc="Modèles"):
         method, size = name.rsplit(" ", 1)
         records.add(name, seed, run(method, int(size), seed, budget, stories))

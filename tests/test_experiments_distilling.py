@@ -1,0 +1,60 @@
+"""La distillation du petit LLM : chaque élève a la taille dite, et se mesure de bout en bout."""
+
+import pytest
+
+from course_lib.experiments import distilling
+from course_lib.experiments.distilling import Budget
+from course_lib.transformer import count_parameters, llama
+
+TINY = Budget(
+    batch_size=2,
+    data_width=16,
+    data_steps=3,
+    width_steps=3,
+    n_held_out=4,
+    n_questions=6,
+    question_steps=2,
+    top_k=5,
+    n_asked=6,
+)
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory):
+    return distilling.open_classroom(0, TINY, tmp_path_factory.mktemp("réponses"))
+
+
+def test_students_are_narrow_teachers():
+    sizes = {w: count_parameters(llama(distilling.student_shape(w), 0)) for w in distilling.WIDTHS}
+    assert list(sizes.values()) == sorted(sizes.values())
+    assert sizes[48] < 0.25 * 524_928  # les trois quarts des paramètres en moins
+    for width in distilling.WIDTHS:
+        assert distilling.student_shape(width).vocab_size == 1536
+
+
+@pytest.mark.parametrize("mode", [distilling.ALONE, distilling.TAUGHT])
+def test_a_tiny_student_from_end_to_end(room, mode):
+    found = distilling.run_width(room, 16, mode)
+    assert set(found) == {"parameters", "kl", "quality", "skills", "cpu_seconds", "exact"}
+    assert 0 <= found["exact"] <= 1 and found["quality"] == pytest.approx(
+        sum(found["skills"].values()) / 8
+    )
+
+
+def test_settings_change_what_the_student_learns(room):
+    plain, hot = (
+        distilling.run_data(room, 6, distilling.TAUGHT, temperature=t)["kl"] for t in (1.0, 4.0)
+    )
+    assert plain != hot
+
+
+def test_the_teacher_is_measured_like_its_students(room):
+    found = distilling.run_teacher(room)
+    assert found["parameters"] == 524_928
+    assert found["quality"] > 0.9
+
+
+def test_every_trial_is_named_once():
+    names = list(distilling.trials())
+    assert len(names) == len(set(names)) == 26
+    assert "largeur 48 avec" in names and "réglage 2 0.5" in names
