@@ -12,6 +12,7 @@ from course_lib.figures.curves import (
     training_curves,
 )
 from course_lib.figures.diagrams import attention_by_hand, context_diagram, tokenization_ladder
+from course_lib.figures.finetuning import cost_quality, lora_diagram
 from course_lib.figures.generation import probability_panels, quality_diversity
 from course_lib.figures.intervals import interval_points
 from course_lib.figures.maps import (
@@ -33,6 +34,7 @@ __all__ = [
     "attention_heatmap",
     "calibration_diagram",
     "context_diagram",
+    "cost_quality",
     "delta_map",
     "dot_rows",
     "ecosystem_map",
@@ -43,6 +45,7 @@ __all__ = [
     "intervention_bars",
     "log_curves",
     "log_map",
+    "lora_diagram",
     "new_figure",
     "perplexity_bars",
     "probability_panels",

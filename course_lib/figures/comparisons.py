@@ -28,6 +28,7 @@ def dot_rows(
     *,
     x_label: str,
     percent: bool = False,
+    log: bool = False,
     reference: float | None = None,
     reference_label: str = "",
     title: str = "",
@@ -36,7 +37,8 @@ def dot_rows(
     """Une ligne par cas, un signe par série à la médiane, un trait du minimum au maximum.
 
     `rows` : cas → série → mesures (une par graine, ou les bornes d’un intervalle). Une série peut
-    manquer dans un cas. `percent` : les mesures, entre 0 et 1, s’écrivent en pour cent.
+    manquer dans un cas. `percent` : les mesures, entre 0 et 1, s’écrivent en pour cent ; `log` :
+    échelle logarithmique.
     """
     series = list(dict.fromkeys(name for row in rows.values() for name in row))
     alt = alt or f"Points, {x_label}, pour {', '.join(rows)} : {', '.join(series)}"
@@ -62,6 +64,8 @@ def dot_rows(
     axes.set_ylim(len(rows) - 0.5, -0.5)
     if percent:
         axes.set_xlim(-3, 103)
+    if log:
+        axes.set_xscale("log")
     axes.set_xlabel(french_spaces(f"{x_label} (%)" if percent else x_label))
     axes.tick_params(axis="y", length=0)
     french_ticks(axes.xaxis)

@@ -31,13 +31,15 @@ def training_curves(
     y_label: str = "perte (nats par jeton)",
     reference: float | None = None,
     reference_label: str = "entropie exacte",
+    log_x: bool = False,
     log_y: bool = False,
     title: str = "",
     alt: str | None = None,
 ) -> CourseFigure:
     """Courbes de plusieurs graines : la médiane en trait, du minimum au maximum en bande.
 
-    `runs` : nom → tableau `(graines, pas)`, ou `(pas,)` pour une seule graine.
+    `runs` : nom → tableau `(graines, pas)`, ou `(pas,)` pour une seule graine. `log_x` : abscisses
+    en échelle logarithmique, graduée aux valeurs de `steps`.
     """
     alt = alt or f"Courbes, {y_label} : {', '.join(runs)}, médiane et étendue des graines"
     figure, axes = new_figure(3.7, alt)
@@ -52,6 +54,10 @@ def training_curves(
         axes.axhline(reference, color=INK, linestyle="--", linewidth=1.4, label=reference_label)
     if log_y:
         axes.set_yscale("log")
+    if log_x:
+        axes.set_xscale("log")
+        axes.set_xticks(steps, minor=False)
+        axes.minorticks_off()
     axes.set(xlabel=x_label, ylabel=y_label)
     french_ticks(axes.xaxis)
     french_ticks(axes.yaxis)
