@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from course_lib.finetuning.layers import linear_layers
 from course_lib.finetuning.lora import (
     DEFAULT_NAME,
     LoRAConfig,
@@ -98,8 +99,7 @@ def load_adapter(model: nn.Module, folder: str | Path, name: str = DEFAULT_NAME)
                 f"« {folder} » n’a pas de « {file_name} » : est-ce un adaptateur ?"
             )
     config, tensors = _read(folder)
-    linears = {n for n, m in model.named_modules() if isinstance(m, nn.Linear)}
-    linears |= set(lora_layers(model))
+    linears = set(linear_layers(model))
     pairs: dict[str, dict[str, torch.Tensor]] = {}
     for key, tensor in tensors.items():
         path, _, kind = key.removeprefix(PREFIX).removesuffix(".weight").rpartition(".lora_")

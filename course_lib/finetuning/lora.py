@@ -8,14 +8,14 @@ Source : Hu et al. 2021 ; « rang stabilisé », Kalajdzievski 2023 : alpha / �
 Formes : N sorties, K entrées, r rang.
 """
 
-import fnmatch
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from course_lib.finetuning.layers import WrappedLinear, find_targets, replace_module
 
 DEFAULT_NAME = "default"
 
@@ -71,7 +71,7 @@ class LoRAWeights(nn.Module):
         return self.config.scale * (self.b @ self.a)
 
 
-class LoRALinear(nn.Module):
+class LoRALinear(WrappedLinear):
     """Une couche linéaire gelée et ses adaptateurs ; `active` est celui qui sert, ou None.
 
     `merged` : l’adaptateur fondu dans les poids ; la base est gardée à part, pour être rendue au
@@ -79,23 +79,11 @@ class LoRALinear(nn.Module):
     """
 
     def __init__(self, base: nn.Linear):
-        super().__init__()
-        self.base = base
+        super().__init__(base)
         self.adapters = nn.ModuleDict()
         self.active: str | None = None
         self.merged: str | None = None
         self._original: Tensor | None = None
-        self.in_features, self.out_features = base.in_features, base.out_features
-
-    @property
-    def weight(self) -> Tensor:
-        """Les poids de la base, adaptateur fondu compris s’il l’est."""
-        return self.base.weight
-
-    @property
-    def bias(self) -> Tensor | None:
-        """Le biais de la base."""
-        return self.base.bias
 
     def forward(self, x: Tensor) -> Tensor:
         """x (…, K) → (…, N)."""
@@ -129,43 +117,6 @@ def adapter_names(model: nn.Module) -> list[str]:
     return list(dict.fromkeys(n for layer in lora_layers(model).values() for n in layer.adapters))
 
 
-def _is_target(name: str, targets: Sequence[str]) -> bool:
-    return any(name == t or name.endswith(f".{t}") or fnmatch.fnmatchcase(name, t) for t in targets)
-
-
-def _linears(model: nn.Module) -> dict[str, nn.Linear | LoRALinear]:
-    """Les couches linéaires du modèle, adaptées ou non ; celles du dedans ne comptent pas."""
-    adapted = lora_layers(model)
-    inner = {id(layer.base) for layer in adapted.values()}
-    plain = {
-        name: m
-        for name, m in model.named_modules()
-        if isinstance(m, nn.Linear) and id(m) not in inner
-    }
-    return {**plain, **adapted}
-
-
-def replace_module(model: nn.Module, name: str, module: nn.Module) -> None:
-    """Met un module à la place d’un autre, d’après son nom."""
-    parent, _, leaf = name.rpartition(".")
-    setattr(model.get_submodule(parent), leaf, module)
-
-
-def find_targets(model: nn.Module, targets: Sequence[str]) -> dict[str, nn.Module]:
-    """Les couches linéaires, adaptées ou non, que désignent les cibles, par nom.
-
-    ValueError si une cible n’en désigne aucune.
-    """
-    linears = _linears(model)
-    for target in targets:
-        if not any(_is_target(path, (target,)) for path in linears):
-            raise ValueError(
-                f"La cible « {target} » ne désigne aucune couche linéaire ; le modèle a par "
-                f"exemple : {', '.join(list(linears)[:7])}."
-            )
-    return {path: layer for path, layer in linears.items() if _is_target(path, targets)}
-
-
 def attach_lora(
     model: nn.Module, config: LoRAConfig, name: str = DEFAULT_NAME, seed: int = 0
 ) -> list[str]:
@@ -173,7 +124,7 @@ def attach_lora(
 
     Plusieurs adaptateurs peuvent être posés sur une même base, sous des noms différents ; le
     dernier posé est actif et seul à s’entraîner. ValueError si une cible ne désigne aucune couche
-    linéaire, si le nom est pris, ou si un adaptateur est fondu.
+    linéaire ou en désigne une qui porte un goulot, si le nom est pris, si un adaptateur est fondu.
     """
     if not name or "." in name:
         raise ValueError(f"Nom d’adaptateur {name!r} : il en faut un, et sans point.")
@@ -181,6 +132,12 @@ def attach_lora(
         raise ValueError(f"L’adaptateur « {name} » existe déjà : choisissez un autre nom.")
     _check_not_merged(model)
     chosen = find_targets(model, config.targets)
+    for path, layer in chosen.items():
+        if not isinstance(layer, nn.Linear | LoRALinear):
+            raise ValueError(
+                f"« {path} » est un {type(layer).__name__}, et LoRA n’adapte qu’une couche "
+                "linéaire : retirez d’abord cette enveloppe, ou visez d’autres couches."
+            )
     model.requires_grad_(False)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
