@@ -26,6 +26,7 @@ class LoRAConfig:
 
     `targets` : fins de noms de couches (« query », « blocks.0.self_attention.value ») ou motifs
     (« *.feed_forward.* »). `rank_stabilized` : échelle alpha / √r au lieu de alpha / r.
+    `magnitude` : DoRA, qui apprend à part la norme de chaque ligne (Liu et al. 2024).
     """
 
     rank: int = 8
@@ -33,6 +34,7 @@ class LoRAConfig:
     dropout: float = 0.0
     targets: tuple[str, ...] = ("query", "value")
     rank_stabilized: bool = False
+    magnitude: bool = False
 
     def __post_init__(self):
         if type(self.rank) is not int or self.rank < 1:
@@ -51,7 +53,10 @@ class LoRAConfig:
 
 
 class LoRAWeights(nn.Module):
-    """Les deux petites matrices d’un adaptateur, pour une couche."""
+    """Les deux petites matrices d’un adaptateur, pour une couche ; avec DoRA, les normes m.
+
+    DoRA : W' = m · (W + ΔW) / ‖W + ΔW‖       m (N,), norme de chaque ligne, ‖W‖ au départ
+    """
 
     def __init__(self, linear: nn.Linear, config: LoRAConfig):
         super().__init__()
@@ -60,6 +65,8 @@ class LoRAWeights(nn.Module):
         self.a = nn.Parameter(torch.empty(config.rank, linear.in_features, **like))
         self.b = nn.Parameter(torch.zeros(linear.out_features, config.rank, **like))
         nn.init.kaiming_uniform_(self.a, a=math.sqrt(5))
+        norm = linear.weight.detach().norm(dim=1)  # (N,)
+        self.magnitude = nn.Parameter(norm) if config.magnitude else None
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -69,6 +76,25 @@ class LoRAWeights(nn.Module):
     def product(self) -> Tensor:
         """La correction de la matrice elle-même, (N, K)."""
         return self.config.scale * (self.b @ self.a)
+
+    def correct(self, y: Tensor, x: Tensor, linear: nn.Linear) -> Tensor:
+        """Les sorties y (…, N) de la couche pour les entrées x (…, K), corrigées."""
+        if self.magnitude is None:
+            return y + self(x)
+        ratio = self._ratio(linear.weight)
+        straight = y if linear.bias is None else y - linear.bias
+        return y + (ratio - 1) * straight + ratio * self(x)
+
+    def correct_weight(self, weight: Tensor) -> Tensor:
+        """La matrice de la couche, (N, K), corrigée."""
+        corrected = weight + self.product()
+        return corrected if self.magnitude is None else self._ratio(weight)[:, None] * corrected
+
+    def _ratio(self, weight: Tensor) -> Tensor:
+        """m / ‖W + ΔW‖, (N,) ; pour le gradient, la norme est une constante (§4.3)."""
+        with torch.no_grad():
+            norm = (weight + self.product()).norm(dim=1)
+        return self.magnitude / norm
 
 
 class LoRALinear(WrappedLinear):
@@ -90,13 +116,13 @@ class LoRALinear(WrappedLinear):
         y = self.base(x)
         if self.active is None or self.merged is not None:
             return y
-        return y + self.adapters[self.active](x)
+        return self.adapters[self.active].correct(y, x, self.base)
 
     @torch.no_grad()
     def merge(self, name: str) -> None:
-        """Ajoute la correction aux poids : la couche calcule aussi vite que sans adaptateur."""
+        """Met la correction dans les poids : la couche calcule aussi vite que sans adaptateur."""
         self._original = self.base.weight.detach().clone()
-        self.base.weight += self.adapters[name].product()
+        self.base.weight.copy_(self.adapters[name].correct_weight(self.base.weight))
         self.merged = name
 
     @torch.no_grad()
