@@ -74,6 +74,22 @@ def test_only_the_answer_is_learned():
     torch.testing.assert_close(loss, -torch.cat(log_probs).mean())
 
 
+def test_the_head_runs_only_where_there_is_an_answer():
+    model, plain = small_llama(), small_llama()
+    batch = AnswerExamples(EXAMPLES, 4).batch(0)
+    rows = []
+    model.head.register_forward_hook(lambda _, inputs, output: rows.append(output.shape))
+    loss, n_tokens = language_model_loss(model, batch)
+    assert rows == [(8, 53)] and n_tokens == 8  # et non 4 lignes de 6 positions
+    logits, targets = plain(batch[0]), batch[1]
+    expected = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE)
+    torch.testing.assert_close(loss, expected, atol=1e-6, rtol=1e-6)
+    loss.backward()
+    expected.backward()
+    for ours, theirs in zip(model.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-6, rtol=1e-6)
+
+
 def test_each_pass_sees_each_example_once():
     data = AnswerExamples(EXAMPLES, 2, seed=3)
     seen = [tuple(row[row > 0].tolist()) for step in (0, 1) for row in data.batch(step)[0]]

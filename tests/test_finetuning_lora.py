@@ -56,23 +56,24 @@ def kind(request):
 @pytest.fixture
 def twins(kind, request):
     """Le même modèle, affiné par nous et par peft, mêmes A et B."""
-    stabilized = getattr(request, "param", False)
+    option = getattr(request, "param", "r")
     ours, targets = build(kind)
     theirs, _ = build(kind)
-    config = LoRAConfig(RANK, 7.0, targets=targets, rank_stabilized=stabilized)
-    attach_lora(ours, config)
+    switches = {"rank_stabilized": option == "racine de r", "magnitude": option == "DoRA"}
+    attach_lora(ours, LoRAConfig(RANK, 7.0, targets=targets, **switches))
     randomize_b(ours)
+    named = {"use_rslora": switches["rank_stabilized"], "use_dora": switches["magnitude"]}
     reference = peft.get_peft_model(
-        theirs,
-        peft.LoraConfig(
-            r=RANK, lora_alpha=7.0, target_modules=list(targets), use_rslora=stabilized
-        ),
+        theirs, peft.LoraConfig(r=RANK, lora_alpha=7.0, target_modules=list(targets), **named)
     )
     with torch.no_grad():
         for path, layer in lora_layers(ours).items():
             module = reference.base_model.model.get_submodule(path)
             module.lora_A["default"].weight.copy_(layer.adapters["default"].a)
             module.lora_B["default"].weight.copy_(layer.adapters["default"].b)
+            if option == "DoRA":  # d’autres normes que celles de départ
+                layer.adapters["default"].magnitude.mul_(1.3)
+                module.lora_magnitude_vector["default"].weight.mul_(1.3)
     return ours, reference
 
 
@@ -80,7 +81,10 @@ def gradients(ours):
     return {path: layer.adapters["default"] for path, layer in lora_layers(ours).items()}
 
 
-@pytest.mark.parametrize("twins", [False, True], indirect=True, ids=["r", "racine de r"])
+OPTIONS = pytest.mark.parametrize("twins", ["r", "racine de r", "DoRA"], indirect=True)
+
+
+@OPTIONS
 def test_equals_peft_outputs_gradients_and_a_step(twins):
     ours, reference = twins
     base = reference.base_model.model
@@ -95,24 +99,33 @@ def test_equals_peft_outputs_gradients_and_a_step(twins):
         assert_close(weights.a.grad, module.lora_A["default"].weight.grad, atol=1e-5, rtol=1e-4)
         assert_close(weights.b.grad, module.lora_B["default"].weight.grad, atol=1e-5, rtol=1e-4)
         assert weights.a.grad.abs().max() > 0
+        if weights.magnitude is not None:
+            gradient = module.lora_magnitude_vector["default"].weight.grad
+            assert_close(weights.magnitude.grad, gradient, atol=1e-5, rtol=1e-4)
     ours.optimizer.step()
     reference.optimizer.step()
     assert_close(ours(IDS), base(IDS), atol=1e-4, rtol=1e-4)
 
 
-def test_a_fresh_adapter_changes_nothing(kind):
+MAGNITUDE = pytest.mark.parametrize("magnitude", [False, True], ids=["LoRA", "DoRA"])
+
+
+@MAGNITUDE
+def test_a_fresh_adapter_changes_nothing(kind, magnitude):
     model, targets = build(kind)
     expected = model(IDS)
-    chosen = attach_lora(model, LoRAConfig(RANK, targets=targets))
+    chosen = attach_lora(model, LoRAConfig(RANK, targets=targets, magnitude=magnitude))
     assert len(chosen) == 6 and torch.equal(model(IDS), expected)
-    sizes = [m.in_features + m.out_features for m in lora_layers(model).values()]
-    assert count_trainable(model) == RANK * sum(sizes)
+    layers = lora_layers(model).values()
+    sizes = [RANK * (m.in_features + m.out_features) + magnitude * m.out_features for m in layers]
+    assert count_trainable(model) == sum(sizes)
 
 
-def test_merging_equals_the_adapter_and_unmerging_gives_the_base_back(kind):
+@MAGNITUDE
+def test_merging_equals_the_adapter_and_unmerging_gives_the_base_back(kind, magnitude):
     model, targets = build(kind)
     before, base_output = weight_fingerprint(model), model(IDS)
-    attach_lora(model, LoRAConfig(RANK, targets=targets))
+    attach_lora(model, LoRAConfig(RANK, targets=targets, magnitude=magnitude))
     randomize_b(model)
     adapted = model(IDS)
     assert (adapted - base_output).abs().max() > 0.1
@@ -165,6 +178,7 @@ def test_adapters_live_side_by_side():
     assert (outputs["vous"] - outputs["résumé"]).abs().max() > 0.1
 
 
+@OPTIONS
 def test_files_are_those_of_peft(twins, kind, tmp_path):
     ours, reference = twins
     expected = ours(IDS).detach()
@@ -228,7 +242,8 @@ def test_wrong_targets_and_names():
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"use_dora": True}, "use_dora = True n’est pas pris en charge"),
+        ({"fan_in_fan_out": True}, "fan_in_fan_out = True n’est pas pris en charge"),
+        ({"use_dora": True}, "d’une autre base, ou abîmé"),
         ({"bias": "all"}, "bias = 'all'"),
         ({"peft_type": "IA3"}, "n’est pas un adaptateur LoRA"),
         ({"r": 0}, "rank = 0"),

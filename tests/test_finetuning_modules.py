@@ -5,13 +5,19 @@ import torch
 
 from course_lib.finetuning import (
     AnswerExamples,
+    BottleneckLinear,
+    LoRAConfig,
+    LoRALinear,
     attach_bottleneck,
+    attach_lora,
     attach_soft_prompt,
     count_trainable,
+    detach_adapters,
     detach_bottlenecks,
     detach_soft_prompt,
     weight_fingerprint,
 )
+from course_lib.finetuning.layers import find_targets, linear_layers
 from course_lib.training import TrainingConfig, train
 from course_lib.transformer import LlamaConfig, llama
 
@@ -38,6 +44,31 @@ def test_fresh_bottlenecks_change_nothing_and_leave_nothing():
     assert weight_fingerprint(model) == before
     detach_bottlenecks(model)
     assert torch.equal(model(IDS), output)
+
+
+def test_a_wrapped_layer_shows_what_it_wraps():
+    base = torch.nn.Linear(7, 5)
+    for layer in (LoRALinear(base), BottleneckLinear(base, 3), LoRALinear(LoRALinear(base))):
+        assert layer.weight is base.weight and layer.bias is base.bias
+        assert (layer.in_features, layer.out_features) == (7, 5)
+    assert LoRALinear(torch.nn.Linear(7, 5, bias=False)).bias is None
+
+
+def test_what_a_wrapper_contains_is_not_a_layer_of_the_model():
+    model = build()
+    paths = list(linear_layers(model))
+    assert len(paths) == 15 and paths[0] == "blocks.0.self_attention.query"
+    attach_lora(model, LoRAConfig(3))
+    attach_bottleneck(model, 3, ("query", "down"))  # un goulot peut suivre une couche adaptée
+    assert list(linear_layers(model)) == paths
+    assert list(find_targets(model, ["*"])) == paths
+    with pytest.raises(ValueError, match=r"« blocks\.0\.feed_forward\.down » est un Bottleneck"):
+        attach_lora(model, LoRAConfig(3, targets=("gate", "down")), "second")
+    with pytest.raises(ValueError, match=r"« blocks\.0\.self_attention\.query » a déjà un goulot"):
+        attach_bottleneck(model, 3, ("query",))
+    detach_bottlenecks(model)
+    detach_adapters(model)
+    assert all(isinstance(layer, torch.nn.Linear) for layer in linear_layers(model).values())
 
 
 def test_soft_prompt_reads_as_tokens_and_trains_alone():

@@ -17,6 +17,7 @@ from course_lib.finetuning.lora import (
     merge_adapter,
     unmerge_adapters,
 )
+from course_lib.finetuning.packing import PackedExamples, pack_examples, packed_loss
 from course_lib.finetuning.selection import (
     count_trainable,
     freeze,
@@ -31,6 +32,7 @@ __all__ = [
     "BottleneckLinear",
     "LoRAConfig",
     "LoRALinear",
+    "PackedExamples",
     "ReplayMix",
     "activate_adapter",
     "adapter_names",
@@ -44,6 +46,8 @@ __all__ = [
     "freeze",
     "load_adapter",
     "merge_adapter",
+    "pack_examples",
+    "packed_loss",
     "save_adapter",
     "train_biases",
     "train_only",

@@ -2,6 +2,7 @@
 
     adapter_config.json            rang, échelle, couches visées
     adapter_model.safetensors      base_model.model.<couche>.lora_A.weight, lora_B.weight
+                                   et, pour DoRA, lora_magnitude_vector
 
 `peft` relit ces fichiers sur le même modèle, et l’on relit les siens.
 """
@@ -10,6 +11,7 @@ import json
 import os
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from course_lib.finetuning.layers import linear_layers
 from course_lib.finetuning.lora import (
     DEFAULT_NAME,
     LoRAConfig,
@@ -28,6 +31,7 @@ from course_lib.finetuning.lora import (
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
+SUFFIXES = {"a": ".lora_A.weight", "b": ".lora_B.weight", "magnitude": ".lora_magnitude_vector"}
 
 
 def save_adapter(
@@ -52,9 +56,8 @@ def save_adapter(
         )
     tensors = {}
     for path, layer in layers.items():
-        weights = layer.adapters[name]
-        tensors[f"{PREFIX}{path}.lora_A.weight"] = weights.a.detach().contiguous()
-        tensors[f"{PREFIX}{path}.lora_B.weight"] = weights.b.detach().contiguous()
+        for kind, weights in layer.adapters[name].named_parameters():
+            tensors[f"{PREFIX}{path}{SUFFIXES[kind]}"] = weights.detach().contiguous()
     config = next(iter(layers.values())).adapters[name].config
     content = {
         "peft_type": "LORA",
@@ -65,7 +68,7 @@ def save_adapter(
         "lora_dropout": config.dropout,
         "target_modules": sorted(layers),
         "use_rslora": config.rank_stabilized,
-        "use_dora": False,
+        "use_dora": config.magnitude,
         "bias": "none",
         "fan_in_fan_out": False,
         "inference_mode": True,
@@ -98,32 +101,29 @@ def load_adapter(model: nn.Module, folder: str | Path, name: str = DEFAULT_NAME)
                 f"« {folder} » n’a pas de « {file_name} » : est-ce un adaptateur ?"
             )
     config, tensors = _read(folder)
-    linears = {n for n, m in model.named_modules() if isinstance(m, nn.Linear)}
-    linears |= set(lora_layers(model))
-    pairs: dict[str, dict[str, torch.Tensor]] = {}
+    linears = set(linear_layers(model))
+    found: dict[str, dict[str, torch.Tensor]] = {}
     for key, tensor in tensors.items():
-        path, _, kind = key.removeprefix(PREFIX).removesuffix(".weight").rpartition(".lora_")
-        if kind not in ("A", "B"):
+        kind = next((kind for kind, suffix in SUFFIXES.items() if key.endswith(suffix)), None)
+        if kind is None:
             raise ValueError(
                 f"« {key} » n’est pas un poids de LoRA simple : on ne sait pas le lire."
             )
-        pairs.setdefault(path, {})[kind] = tensor
-    for path, pair in pairs.items():
-        _check_fits(model, path, pair, linears, config.rank)
+        path = key.removeprefix(PREFIX).removesuffix(SUFFIXES[kind])
+        found.setdefault(path, {})[kind] = tensor
+    for path, weights in found.items():
+        _check_fits(model, path, weights, linears, config)
     before = set(adapter_names(model))
-    config = LoRAConfig(
-        config.rank, config.alpha, config.dropout, tuple(pairs), config.rank_stabilized
-    )
-    chosen = attach_lora(model, config, name)
-    if set(chosen) != set(pairs):
+    chosen = attach_lora(model, replace(config, targets=tuple(found)), name)
+    if set(chosen) != set(found):
         if not before:
             detach_adapters(model)
         raise ValueError("Les couches de l’adaptateur ne sont pas celles du modèle.")
     with torch.no_grad():
-        for path, pair in pairs.items():
-            weights = lora_layers(model)[path].adapters[name]
-            weights.a.copy_(pair["A"])
-            weights.b.copy_(pair["B"])
+        for path, weights in found.items():
+            adapter = lora_layers(model)[path].adapters[name]
+            for kind, tensor in weights.items():
+                getattr(adapter, kind).copy_(tensor)
     return chosen
 
 
@@ -136,7 +136,6 @@ def _read(folder: Path) -> tuple[LoRAConfig, dict[str, torch.Tensor]]:
     if not isinstance(content, dict) or content.get("peft_type") != "LORA":
         raise ValueError(f"« {folder} » n’est pas un adaptateur LoRA.")
     for option in (
-        "use_dora",
         "fan_in_fan_out",
         "modules_to_save",
         "rank_pattern",
@@ -147,11 +146,17 @@ def _read(folder: Path) -> tuple[LoRAConfig, dict[str, torch.Tensor]]:
     if content.get("bias", "none") != "none":
         raise ValueError(f"bias = {content['bias']!r} n’est pas pris en charge.")
     sizes = (content.get("r"), content.get("lora_alpha"), content.get("lora_dropout", 0.0))
-    return LoRAConfig(*sizes, rank_stabilized=bool(content.get("use_rslora"))), tensors
+    options = {"rank_stabilized": "use_rslora", "magnitude": "use_dora"}
+    switches = {ours: bool(content.get(theirs)) for ours, theirs in options.items()}
+    return LoRAConfig(*sizes, **switches), tensors
 
 
 def _check_fits(
-    model: nn.Module, path: str, pair: dict[str, torch.Tensor], linears: set[str], rank: int
+    model: nn.Module,
+    path: str,
+    weights: dict[str, torch.Tensor],
+    linears: set[str],
+    config: LoRAConfig,
 ) -> None:
     if path not in linears:
         raise ValueError(
@@ -159,8 +164,10 @@ def _check_fits(
             f"base. Le modèle a par exemple : {', '.join(sorted(linears)[:5])}."
         )
     layer = model.get_submodule(path)
-    wanted = {"A": (rank, layer.in_features), "B": (layer.out_features, rank)}
-    found = {kind: tuple(tensor.shape) for kind, tensor in pair.items()}
+    wanted = {"a": (config.rank, layer.in_features), "b": (layer.out_features, config.rank)}
+    if config.magnitude:
+        wanted["magnitude"] = (layer.out_features,)
+    found = {kind: tuple(tensor.shape) for kind, tensor in weights.items()}
     if found != wanted:
         raise ValueError(
             f"« {path} » : l’adaptateur a les formes {found}, il faut {wanted}. Il est d’une autre "

@@ -10,32 +10,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_lib.finetuning.lora import find_targets, replace_module
+from course_lib.finetuning.layers import WrappedLinear, find_targets, replace_module
 
 TARGETS = ("self_attention.output", "feed_forward.down")
 
 
-class BottleneckLinear(nn.Module):
+class BottleneckLinear(WrappedLinear):
     """Une couche gelée suivie de son goulot."""
 
     def __init__(self, base: nn.Linear, width: int):
-        super().__init__()
-        self.base = base
+        super().__init__(base)
         self.adapters = nn.ModuleList(
             [nn.Linear(base.out_features, width), nn.Linear(width, base.out_features)]
         )
         nn.init.zeros_(self.adapters[1].weight)
         nn.init.zeros_(self.adapters[1].bias)
-
-    @property
-    def weight(self) -> Tensor:
-        """Les poids de la base."""
-        return self.base.weight
-
-    @property
-    def bias(self) -> Tensor | None:
-        """Le biais de la base."""
-        return self.base.bias
 
     def forward(self, x: Tensor) -> Tensor:
         """x (…, K) → (…, N)."""
@@ -49,11 +38,15 @@ def attach_bottleneck(
 ) -> list[str]:
     """Gèle le modèle et ajoute un goulot après les couches visées ; rend leurs noms.
 
-    ValueError si `width` n’est pas positif ou si une cible ne désigne aucune couche linéaire.
+    ValueError si `width` n’est pas positif, si une cible ne désigne aucune couche linéaire, ou si
+    une couche a déjà un goulot.
     """
     if type(width) is not int or width < 1:
         raise ValueError(f"width = {width!r} : il faut un entier d’au moins 1.")
     chosen = find_targets(model, targets)
+    for path, layer in chosen.items():
+        if isinstance(layer, BottleneckLinear):
+            raise ValueError(f"« {path} » a déjà un goulot : retirez-le (detach_bottlenecks).")
     model.requires_grad_(False)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

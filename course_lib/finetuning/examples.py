@@ -5,18 +5,34 @@ apprendrait surtout à écrire des consignes. Une source suit l’interface de `
 le lot d’un pas ne dépend que de la graine et du numéro du pas.
 """
 
-import zlib
 from collections.abc import Iterator, Sequence
 
-import torch
 from torch import Tensor
 
-from course_lib.training.data import IGNORE
+from course_lib.training.data import IGNORE, AlignedBatches
 
 Example = tuple[Sequence[int], Sequence[int]]
 
 
-class AnswerExamples:
+def aligned_rows(examples: Sequence[Example]) -> tuple[list[list[int]], list[list[int]]]:
+    """Pour chaque exemple, ce qui est lu et ce qui est à prédire : −100 sur la consigne.
+
+    Deux listes de lignes, de len(consigne) + len(réponse) − 1 jetons. ValueError si un exemple est
+    vide d’un côté.
+    """
+    inputs, targets = [], []
+    for rank, (prompt, answer) in enumerate(examples):
+        if not len(prompt) or not len(answer):
+            raise ValueError(
+                f"L’exemple n° {rank} a {len(prompt)} jetons de consigne et {len(answer)} de "
+                "réponse : il en faut au moins un de chaque."
+            )
+        inputs.append([*prompt, *answer][:-1])
+        targets.append([IGNORE] * (len(prompt) - 1) + list(answer))
+    return inputs, targets
+
+
+class AnswerExamples(AlignedBatches):
     """Des couples (ids de la consigne, ids de la réponse, jeton de fin compris).
 
     `batch(step)` rend (entrées, cibles), (B, T) : les cibles valent −100 sur la consigne et sur le
@@ -26,50 +42,7 @@ class AnswerExamples:
     def __init__(
         self, examples: Sequence[Example], batch_size: int, seed: int = 0, pad_id: int = 0
     ):
-        if not examples:
-            raise ValueError("Aucun exemple : donnez au moins une consigne et sa réponse.")
-        for rank, (prompt, answer) in enumerate(examples):
-            if not prompt or not answer:
-                raise ValueError(
-                    f"L’exemple n° {rank} a {len(prompt)} jetons de consigne et {len(answer)} de "
-                    "réponse : il en faut au moins un de chaque."
-                )
-        if batch_size < 1:
-            raise ValueError(f"batch_size = {batch_size} : il faut au moins un exemple par pas.")
-        self.examples = [(list(prompt), list(answer)) for prompt, answer in examples]
-        self.batch_size = min(batch_size, len(examples))
-        self.seed, self.pad_id = seed, pad_id
-
-    def __len__(self) -> int:
-        return len(self.examples)
-
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Les exemples du pas : chacun est vu une fois par passage, dans un ordre tiré au sort."""
-        one_pass, position = divmod(step, len(self.examples) // self.batch_size)
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + one_pass)
-        order = torch.randperm(len(self.examples), generator=generator).tolist()
-        chosen = order[position * self.batch_size : (position + 1) * self.batch_size]
-        return self._collate([self.examples[i] for i in chosen])
-
-    def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Tous les exemples, une fois, dans l’ordre."""
-        for start in range(0, len(self.examples), self.batch_size):
-            yield self._collate(self.examples[start : start + self.batch_size])
-
-    def fingerprint(self) -> dict[str, object]:
-        """Ce qui distingue ces données."""
-        checksum = zlib.crc32(repr(self.examples).encode())
-        return {"examples": len(self), "batch": self.batch_size, "seed": self.seed, "crc": checksum}
-
-    def _collate(self, examples: list[tuple[list[int], list[int]]]) -> tuple[Tensor, Tensor]:
-        width = max(len(prompt) + len(answer) for prompt, answer in examples) - 1
-        inputs = torch.full((len(examples), width), self.pad_id)
-        targets = torch.full((len(examples), width), IGNORE)
-        for row, (prompt, answer) in enumerate(examples):
-            ids = torch.tensor(prompt + answer)
-            inputs[row, : len(ids) - 1] = ids[:-1]
-            targets[row, len(prompt) - 1 : len(ids) - 1] = ids[len(prompt) :]
-        return inputs, targets
+        super().__init__(*aligned_rows(examples), batch_size, seed, pad_id)
 
 
 class ReplayMix:

@@ -8,14 +8,14 @@ Source : Hu et al. 2021 ; « rang stabilisé », Kalajdzievski 2023 : alpha / �
 Formes : N sorties, K entrées, r rang.
 """
 
-import fnmatch
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from course_lib.finetuning.layers import WrappedLinear, find_targets, replace_module
 
 DEFAULT_NAME = "default"
 
@@ -26,6 +26,7 @@ class LoRAConfig:
 
     `targets` : fins de noms de couches (« query », « blocks.0.self_attention.value ») ou motifs
     (« *.feed_forward.* »). `rank_stabilized` : échelle alpha / √r au lieu de alpha / r.
+    `magnitude` : DoRA, qui apprend à part la norme de chaque ligne (Liu et al. 2024).
     """
 
     rank: int = 8
@@ -33,6 +34,7 @@ class LoRAConfig:
     dropout: float = 0.0
     targets: tuple[str, ...] = ("query", "value")
     rank_stabilized: bool = False
+    magnitude: bool = False
 
     def __post_init__(self):
         if type(self.rank) is not int or self.rank < 1:
@@ -51,7 +53,10 @@ class LoRAConfig:
 
 
 class LoRAWeights(nn.Module):
-    """Les deux petites matrices d’un adaptateur, pour une couche."""
+    """Les deux petites matrices d’un adaptateur, pour une couche ; avec DoRA, les normes m.
+
+    DoRA : W' = m · (W + ΔW) / ‖W + ΔW‖       m (N,), norme de chaque ligne, ‖W‖ au départ
+    """
 
     def __init__(self, linear: nn.Linear, config: LoRAConfig):
         super().__init__()
@@ -60,6 +65,8 @@ class LoRAWeights(nn.Module):
         self.a = nn.Parameter(torch.empty(config.rank, linear.in_features, **like))
         self.b = nn.Parameter(torch.zeros(linear.out_features, config.rank, **like))
         nn.init.kaiming_uniform_(self.a, a=math.sqrt(5))
+        norm = linear.weight.detach().norm(dim=1)  # (N,)
+        self.magnitude = nn.Parameter(norm) if config.magnitude else None
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -70,8 +77,27 @@ class LoRAWeights(nn.Module):
         """La correction de la matrice elle-même, (N, K)."""
         return self.config.scale * (self.b @ self.a)
 
+    def correct(self, y: Tensor, x: Tensor, linear: nn.Linear) -> Tensor:
+        """Les sorties y (…, N) de la couche pour les entrées x (…, K), corrigées."""
+        if self.magnitude is None:
+            return y + self(x)
+        ratio = self._ratio(linear.weight)
+        straight = y if linear.bias is None else y - linear.bias
+        return y + (ratio - 1) * straight + ratio * self(x)
 
-class LoRALinear(nn.Module):
+    def correct_weight(self, weight: Tensor) -> Tensor:
+        """La matrice de la couche, (N, K), corrigée."""
+        corrected = weight + self.product()
+        return corrected if self.magnitude is None else self._ratio(weight)[:, None] * corrected
+
+    def _ratio(self, weight: Tensor) -> Tensor:
+        """m / ‖W + ΔW‖, (N,) ; pour le gradient, la norme est une constante (§4.3)."""
+        with torch.no_grad():
+            norm = (weight + self.product()).norm(dim=1)
+        return self.magnitude / norm
+
+
+class LoRALinear(WrappedLinear):
     """Une couche linéaire gelée et ses adaptateurs ; `active` est celui qui sert, ou None.
 
     `merged` : l’adaptateur fondu dans les poids ; la base est gardée à part, pour être rendue au
@@ -79,36 +105,24 @@ class LoRALinear(nn.Module):
     """
 
     def __init__(self, base: nn.Linear):
-        super().__init__()
-        self.base = base
+        super().__init__(base)
         self.adapters = nn.ModuleDict()
         self.active: str | None = None
         self.merged: str | None = None
         self._original: Tensor | None = None
-        self.in_features, self.out_features = base.in_features, base.out_features
-
-    @property
-    def weight(self) -> Tensor:
-        """Les poids de la base, adaptateur fondu compris s’il l’est."""
-        return self.base.weight
-
-    @property
-    def bias(self) -> Tensor | None:
-        """Le biais de la base."""
-        return self.base.bias
 
     def forward(self, x: Tensor) -> Tensor:
         """x (…, K) → (…, N)."""
         y = self.base(x)
         if self.active is None or self.merged is not None:
             return y
-        return y + self.adapters[self.active](x)
+        return self.adapters[self.active].correct(y, x, self.base)
 
     @torch.no_grad()
     def merge(self, name: str) -> None:
-        """Ajoute la correction aux poids : la couche calcule aussi vite que sans adaptateur."""
+        """Met la correction dans les poids : la couche calcule aussi vite que sans adaptateur."""
         self._original = self.base.weight.detach().clone()
-        self.base.weight += self.adapters[name].product()
+        self.base.weight.copy_(self.adapters[name].correct_weight(self.base.weight))
         self.merged = name
 
     @torch.no_grad()
@@ -129,43 +143,6 @@ def adapter_names(model: nn.Module) -> list[str]:
     return list(dict.fromkeys(n for layer in lora_layers(model).values() for n in layer.adapters))
 
 
-def _is_target(name: str, targets: Sequence[str]) -> bool:
-    return any(name == t or name.endswith(f".{t}") or fnmatch.fnmatchcase(name, t) for t in targets)
-
-
-def _linears(model: nn.Module) -> dict[str, nn.Linear | LoRALinear]:
-    """Les couches linéaires du modèle, adaptées ou non ; celles du dedans ne comptent pas."""
-    adapted = lora_layers(model)
-    inner = {id(layer.base) for layer in adapted.values()}
-    plain = {
-        name: m
-        for name, m in model.named_modules()
-        if isinstance(m, nn.Linear) and id(m) not in inner
-    }
-    return {**plain, **adapted}
-
-
-def replace_module(model: nn.Module, name: str, module: nn.Module) -> None:
-    """Met un module à la place d’un autre, d’après son nom."""
-    parent, _, leaf = name.rpartition(".")
-    setattr(model.get_submodule(parent), leaf, module)
-
-
-def find_targets(model: nn.Module, targets: Sequence[str]) -> dict[str, nn.Module]:
-    """Les couches linéaires, adaptées ou non, que désignent les cibles, par nom.
-
-    ValueError si une cible n’en désigne aucune.
-    """
-    linears = _linears(model)
-    for target in targets:
-        if not any(_is_target(path, (target,)) for path in linears):
-            raise ValueError(
-                f"La cible « {target} » ne désigne aucune couche linéaire ; le modèle a par "
-                f"exemple : {', '.join(list(linears)[:7])}."
-            )
-    return {path: layer for path, layer in linears.items() if _is_target(path, targets)}
-
-
 def attach_lora(
     model: nn.Module, config: LoRAConfig, name: str = DEFAULT_NAME, seed: int = 0
 ) -> list[str]:
@@ -173,7 +150,7 @@ def attach_lora(
 
     Plusieurs adaptateurs peuvent être posés sur une même base, sous des noms différents ; le
     dernier posé est actif et seul à s’entraîner. ValueError si une cible ne désigne aucune couche
-    linéaire, si le nom est pris, ou si un adaptateur est fondu.
+    linéaire ou en désigne une qui porte un goulot, si le nom est pris, si un adaptateur est fondu.
     """
     if not name or "." in name:
         raise ValueError(f"Nom d’adaptateur {name!r} : il en faut un, et sans point.")
@@ -181,6 +158,12 @@ def attach_lora(
         raise ValueError(f"L’adaptateur « {name} » existe déjà : choisissez un autre nom.")
     _check_not_merged(model)
     chosen = find_targets(model, config.targets)
+    for path, layer in chosen.items():
+        if not isinstance(layer, nn.Linear | LoRALinear):
+            raise ValueError(
+                f"« {path} » est un {type(layer).__name__}, et LoRA n’adapte qu’une couche "
+                "linéaire : retirez d’abord cette enveloppe, ou visez d’autres couches."
+            )
     model.requires_grad_(False)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -100,8 +100,12 @@ class TokenStream:
         }
 
 
-class _RowBatches:
-    """Ce que partagent les sources faites d’exemples séparés."""
+class RowBatches:
+    """Ce que partagent les sources faites d’exemples séparés.
+
+    `columns` : pour chaque tenseur du lot, une ligne par exemple. Une sous-classe dit comment les
+    réunir : `_collate(indices)`.
+    """
 
     def __init__(self, columns: Sequence[Sequence[Sequence[int]]], batch_size: int, seed: int):
         if not columns[0]:
@@ -136,7 +140,7 @@ class _RowBatches:
         return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=padding)
 
 
-class SequenceBatches(_RowBatches):
+class SequenceBatches(RowBatches):
     """Une suite par ligne (une histoire) : lot = (entrées, cibles), (B, T) tous deux.
 
     L’entrée est « bos x₁ … xₙ », la cible « x₁ … xₙ eos », avec −100 au remplissage.
@@ -152,7 +156,7 @@ class SequenceBatches(_RowBatches):
         return self._column(0, indices, self.pad_id), self._column(1, indices, IGNORE)
 
 
-class PairBatches(_RowBatches):
+class PairBatches(RowBatches):
     """Des paires source → cible : lot = (source, entrée du décodeur, sortie attendue).
 
     La source (B, S) est prise telle quelle ; l’entrée est « bos y₁ … yₙ », la sortie
@@ -177,7 +181,7 @@ class PairBatches(_RowBatches):
         )
 
 
-class AlignedBatches(_RowBatches):
+class AlignedBatches(RowBatches):
     """Une étiquette par jeton (glose, jeton masqué) : lot = (entrées, cibles), (B, T) tous deux.
 
     Les cibles peuvent contenir −100 aux positions qui ne comptent pas.

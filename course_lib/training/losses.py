@@ -16,13 +16,17 @@ Loss = Callable[[nn.Module, tuple], tuple[Tensor, int]]
 
 
 def language_model_loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, int]:
-    """Perte d’un modèle de langue : lot = (entrées, cibles), (B, T).
+    """Perte d’un modèle de langue : lot = (entrées, cibles), (B, T)."""
+    inputs, targets = batch
+    return head_loss(model, model.hidden(inputs), targets)
+
+
+def head_loss(model: nn.Module, hidden: Tensor, targets: Tensor) -> tuple[Tensor, int]:
+    """Perte des vecteurs de sortie `hidden` (B, T, D), pour les cibles (B, T).
 
     La tête n’est appliquée qu’aux positions qui ont une cible : c’est elle qui coûte quand le
     vocabulaire est grand et les lignes de longueurs inégales.
     """
-    inputs, targets = batch
-    hidden = model.hidden(inputs)  # (B, T, D)
     kept = targets != IGNORE
     n_tokens = int(kept.sum())
     if n_tokens == targets.numel():

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from course_lib.transformer.attention import resolve_mask
 from course_lib.transformer.blocks import Block
 from course_lib.transformer.cache import BlockCache, KVCache, ModelCache
+from course_lib.transformer.documents import separate_documents
 from course_lib.transformer.positions import RotaryPositions
 
 
@@ -179,11 +180,17 @@ class Decoder(nn.Module):
         *,
         padding_mask: Bool[Tensor, "B L"] | None = None,
         memory_mask: Bool[Tensor, "B S"] | None = None,
+        document_ids: Int[Tensor, "B T"] | None = None,
         cache: ModelCache | None = None,
     ) -> Float[Tensor, "B T V"]:
         """Scores du jeton suivant, à chaque position."""
         hidden = self.hidden(
-            ids, memory, padding_mask=padding_mask, memory_mask=memory_mask, cache=cache
+            ids,
+            memory,
+            padding_mask=padding_mask,
+            memory_mask=memory_mask,
+            document_ids=document_ids,
+            cache=cache,
         )
         return self.head(hidden)
 
@@ -194,17 +201,22 @@ class Decoder(nn.Module):
         *,
         padding_mask: Bool[Tensor, "B L"] | None = None,
         memory_mask: Bool[Tensor, "B S"] | None = None,
+        document_ids: Int[Tensor, "B T"] | None = None,
         cache: ModelCache | None = None,
     ) -> Float[Tensor, "B T D"]:
         """Vecteurs de sortie : on n’applique ensuite `head` que là où l’on en a besoin.
 
         Avec une mémoire cache, `ids` ne contient que les jetons nouveaux et `padding_mask`
-        couvre tout ce qui est lu : L = jetons déjà lus + T.
+        couvre tout ce qui est lu : L = jetons déjà lus + T. `document_ids` : plusieurs documents
+        par ligne, que l’on lit chacun pour soi (voir `documents`).
         """
         past, n_new = (cache.length if cache is not None else 0), ids.shape[-1]
         positions = self.embedding.place(ids, padding_mask, past)
         # Le masque et les angles sont les mêmes à tous les étages : on les prépare une fois.
         mask = None if padding_mask is None else padding_mask[:, None, None, :]  # (B, 1, 1, L)
+        if document_ids is not None:
+            alone = padding_mask is None and cache is None
+            positions, mask = separate_documents(document_ids, alone=alone)
         mask, is_causal = resolve_mask(mask, True, n_new, past + n_new, ids.device)
         if memory_mask is not None:
             memory_mask = memory_mask[:, None, None, :]  # (B, 1, 1, S)
