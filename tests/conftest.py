@@ -3,6 +3,7 @@
 import functools
 import importlib.util
 import os
+import re
 import shutil
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -85,7 +86,10 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def open_widget(browser, tmp_path):
-    """Ouvre une page qui ne porte qu'un composant ; une erreur de console fait échouer l'essai."""
+    """Ouvre une page d'un composant, servie comme le site ; une plainte de la console est fatale.
+
+    Les fichiers que la page demande se rangent dans `tmp_path / "_static"`.
+    """
     static = tmp_path / "_static"
     ignored = shutil.ignore_patterns("*.py", "__*")
     shutil.copytree(ROOT / "course_lib" / "widgets", static / "widgets", ignore=ignored)
@@ -96,7 +100,13 @@ def open_widget(browser, tmp_path):
     thread.start()
     pages, problems = [], []
 
-    def open_one(widget, theme="light", **options):
+    def open_one(widget, theme="light", expected=None, **options):
+        """Attend que le composant vive. `expected` : ce que la console a le droit de dire."""
+
+        def complain(text):
+            if not (expected and re.search(expected, text)):
+                problems.append(text)
+
         paper, ink = ("#ffffff", "#111111") if theme == "light" else ("#0e1116", "#eeeeee")
         head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         head += '<link rel="icon" href="data:,"><title>Essai</title>'
@@ -106,13 +116,14 @@ def open_widget(browser, tmp_path):
         text += f'<body style="background:{paper};color:{ink}">{body}</body></html>'
         (tmp_path / "page.html").write_text(text, "utf-8")
         page = browser.new_page(**options)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on(
-            "console", lambda m: problems.append(m.text) if m.type in ("error", "warning") else None
-        )
-        page.goto(f"http://127.0.0.1:{server.server_port}/page.html")
-        page.wait_for_selector("course-widget section.cw")
         pages.append(page)
+        page.on("pageerror", lambda error: complain(str(error)))
+        page.on("console", lambda m: complain(m.text) if m.type in ("error", "warning") else None)
+        page.goto(f"http://127.0.0.1:{server.server_port}/page.html")
+        if options.get("java_script_enabled", True):
+            page.wait_for_function(
+                "[...document.querySelectorAll('course-widget')].every(e => e.dataset.state)"
+            )
         return page
 
     yield open_one

@@ -1,12 +1,10 @@
 """Le modèle de langue dans un vrai navigateur : mêmes nombres qu'en Python, clavier, thèmes."""
 
 import base64
-import functools
 import json
 import shutil
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import axe_playwright_python
 import pytest
@@ -21,9 +19,8 @@ from transformers import (
 
 from course_lib.tokenization import BPETokenizer
 from course_lib.transformer import LlamaConfig, llama
-from course_lib.transformer.half_precision import export_folder, load_half_precision
+from course_lib.transformer.half_precision import export_folder, llama_config, load_half_precision
 from course_lib.widgets import LanguageModelWidget
-from course_lib.widgets.base import FOLDER
 
 pytestmark = pytest.mark.browser
 
@@ -97,60 +94,33 @@ def load(folder: Path):
     return load_half_precision(folder / "model.safetensors", config), tokenizer
 
 
-class QuietHandler(SimpleHTTPRequestHandler):
-    """Sert les fichiers sans écrire de journal."""
-
-    def log_message(self, *_):
-        """Ne rien écrire."""
-
-
 @pytest.fixture(scope="module")
-def site(tmp_path_factory, models):
-    """Une page par modèle et par thème, et celles où le modèle ne peut pas vivre."""
-    root = tmp_path_factory.mktemp("site")
-    static = root / "_static"
-    shutil.copytree(FOLDER, static / "widgets", ignore=shutil.ignore_patterns("*.py", "__*"))
-    shutil.copy(ROOT / "book" / "static" / "widget-host.js", static)
-    shutil.copytree(models, static / "models")
-    names = sorted(path.name for path in models.iterdir())
-    for name in names:
+def widgets(models) -> dict:
+    """Un composant par modèle, et ceux dont le modèle ne peut pas vivre dans la page."""
+    found = {}
+    for name in NAMES:
         model, tokenizer = load(models / name)
-        widget = LanguageModelWidget(model, tokenizer, prompt=PROMPT, weights_url=f"models/{name}")
-        write_page(root / f"{name}.html", widget.html(), "light")
-        write_page(root / f"{name}-dark.html", widget.html(), "dark")
-    still = LanguageModelWidget(model, tokenizer, prompt=PROMPT)
-    write_page(root / "still.html", still.html(), "light")
-    lost = LanguageModelWidget(model, tokenizer, prompt=PROMPT, weights_url="models/absent")
-    write_page(root / "lost.html", lost.html(), "light")
-    other = LanguageModelWidget(
-        llama(LlamaConfig(tokenizer.vocab_size, 64, 32, 1, 2)),
-        tokenizer,
-        prompt=PROMPT,
-        weights_url=f"models/{names[-1]}",
-    )
-    write_page(root / "other.html", other.html(), "light")
-    server = ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(QuietHandler, directory=str(root))
-    )
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+        options = {"prompt": PROMPT, "weights_url": f"models/{name}"}
+        found[name] = LanguageModelWidget(model, tokenizer, **options)
+    found["still"] = LanguageModelWidget(model, tokenizer, prompt=PROMPT)
+    lost = {"prompt": PROMPT, "weights_url": "models/absent"}
+    found["lost"] = LanguageModelWidget(model, tokenizer, **lost)
+    stranger = llama(LlamaConfig(tokenizer.vocab_size, 64, 32, 1, 2))
+    found["other"] = LanguageModelWidget(stranger, tokenizer, **options)
+    return found
 
 
-def write_page(path: Path, body: str, theme: str) -> None:
-    """Écrit une page d'essai complète."""
-    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    head += '<link rel="icon" href="data:,"><title>Essai</title>'
-    head += '<script type="module" src="_static/widget-host.js"></script>'
-    page = f'<!doctype html><html lang="fr" data-theme="{theme}"><head>{head}</head>'
-    background = "#0e1116" if theme == "dark" else "#ffffff"
-    body = (
-        f'<main><h1 style="color:{"#eee" if theme == "dark" else "#111"}">Essai</h1>{body}</main>'
-    )
-    path.write_text(f'{page}<body style="background:{background}">{body}</body></html>', "utf-8")
+@pytest.fixture
+def open_page(open_widget, widgets, models, tmp_path):
+    """Ouvre la page d'un modèle, dont les poids sont servis comme le site les sert."""
+    (tmp_path / "_static" / "models").symlink_to(models)
+
+    def open_one(name="dense", theme="light", *, awaited=".cw-llm textarea", **options):
+        page = open_widget(widgets[name], theme, **options)
+        page.wait_for_selector(awaited)
+        return page
+
+    return open_one
 
 
 # Le modèle du cours s'ajoute dès qu'il est livré.
@@ -168,14 +138,12 @@ START = """async (name) => {
 }"""
 
 
-@pytest.fixture(scope="module", params=NAMES)
-def loaded(request, browser, site, models):
+@pytest.fixture(params=NAMES)
+def loaded(request, open_page, models):
     """Le même modèle des deux côtés : (page, modèle, tokeniseur)."""
-    page = browser.new_page()
-    page.goto(f"{site}/{request.param}.html")
+    page = open_page(request.param)
     page.evaluate(START, request.param)
-    yield page, *load(models / request.param)
-    page.close()
+    return page, *load(models / request.param)
 
 
 def read_ids(tokenizer, text: str, limit: int) -> list[int]:
@@ -301,9 +269,8 @@ def reference(logits, settings: dict, previous: list[int]):
     return scores.softmax(-1)[0]
 
 
-def test_distributions_follow_their_definitions(browser, site):
-    page = browser.new_page()
-    page.goto(f"{site}/still.html")
+def test_distributions_follow_their_definitions(open_page):
+    page = open_page("still", awaited=".cw-still")
     page.evaluate(ENGINE)
     logits = torch.randn(211, generator=torch.Generator().manual_seed(5), dtype=torch.float64) * 3
     previous = [3, 7, 7, 101, 210]
@@ -313,17 +280,14 @@ def test_distributions_follow_their_definitions(browser, site):
         expected = reference(logits, settings, previous)
         found = torch.tensor(found, dtype=torch.float64)
         torch.testing.assert_close(found, expected, msg=str(settings))
-    page.close()
 
 
-def test_draws_follow_the_distribution_and_the_seed(browser, site):
-    page = browser.new_page()
-    page.goto(f"{site}/still.html")
+def test_draws_follow_the_distribution_and_the_seed(open_page):
+    page = open_page("still", awaited=".cw-still")
     page.evaluate(ENGINE)
     script = """seed => { const random = engine.createRandom(seed);
       return Array.from({ length: 4000 }, () => engine.draw([0.5, 0, 0.3, 0.2], random)); }"""
     first, again, other = (page.evaluate(script, seed) for seed in (1, 1, 2))
-    page.close()
     assert first == again != other
     shares = torch.bincount(torch.tensor(first), minlength=4) / 4000
     assert shares[1] == 0
@@ -332,7 +296,7 @@ def test_draws_follow_the_distribution_and_the_seed(browser, site):
 
 
 def test_latency_and_weight_are_measured(loaded):
-    page, *_ = loaded
+    page, model, _ = loaded
     milliseconds = page.evaluate(
         """text => { session.setText(""); session.timings.length = 0;
       while (!session.full) session.append(session.eos + 1 + session.ids.length % 90);
@@ -345,29 +309,7 @@ def test_latency_and_weight_are_measured(loaded):
       .values().reduce((a, b) => a + b, 0)""")
     print(f"{milliseconds:.2f} ms par jeton ; {size / 1e6:.2f} Mo téléchargés")
     assert milliseconds > 0
-    assert 0 < size <= (1_750_000 if "partage" in page.url else 1_500_000)  # tête non liée
-
-
-@pytest.fixture
-def open_page(browser, site):
-    """Ouvre une page et attend le modèle ; toute erreur de console fait échouer l'essai."""
-    pages, problems = [], []
-
-    def open_one(name="dense", *, expected=".cw-llm textarea", **options):
-        page = browser.new_page(**options)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on(
-            "console", lambda m: problems.append(m.text) if m.type in ("error", "warning") else None
-        )
-        page.goto(f"{site}/{name}.html")
-        page.wait_for_selector(expected)
-        pages.append(page)
-        return page
-
-    open_one.problems = problems
-    yield open_one
-    for page in pages:
-        page.close()
+    assert 0 < size <= (1_500_000 if llama_config(model).tie_weights else 1_750_000)
 
 
 def test_typing_updates_predictions_attention_and_summary(open_page):
@@ -390,7 +332,6 @@ def test_typing_updates_predictions_attention_and_summary(open_page):
     assert page.locator(".cw-next li").count() == 3
     page.get_by_label("Température").fill("0")
     assert page.locator(".cw-next .cw-value").all_inner_texts() == ["100,0\u00a0%"]
-    assert open_page.problems == []
 
 
 def test_keyboard_alone_goes_through_everything(open_page):
@@ -483,35 +424,32 @@ def test_a_full_context_ends_the_generation(open_page):
 
 def test_a_missing_or_foreign_model_keeps_the_static_form(open_page):
     for name in ("lost", "other"):
-        page = open_page(name, expected=".cw-llm .cw-error")
+        page = open_page(name, awaited=".cw-llm .cw-error", expected="Modèle de langue|404")
         assert "n’a pas pu être chargé" in page.locator(".cw-error").inner_text()
         assert page.locator(".cw-still table").is_visible()
         assert page.get_by_role("button", name="Charger le modèle").is_enabled()
-    page = open_page("still", expected=".cw-still")
+    page = open_page("still", awaited=".cw-still")
     assert "dans le cahier" in page.locator(".cw-llm").inner_text()
 
 
-def test_below_the_screen_nothing_is_downloaded(open_page, site, browser):
-    page = browser.new_page()
+def test_below_the_screen_nothing_is_downloaded(open_page, widgets, monkeypatch):
+    content = f'<div style="height: 3000px"></div>{widgets["dense"].html()}'
+    monkeypatch.setitem(widgets, "dense", SimpleNamespace(html=lambda: content))
+    page = open_page(awaited=".cw-still")
     asked = []
     page.on("request", lambda request: asked.append(request.url))
-    page.add_init_script(
-        "addEventListener('DOMContentLoaded', () => {"
-        " document.querySelector('h1').style.marginBottom = '3000px'; });"
-    )
-    page.goto(f"{site}/dense.html", wait_until="networkidle")
+    page.reload(wait_until="networkidle")
     assert page.locator(".cw-still").count() == 1
-    assert not [url for url in asked if "models/" in url]
+    assert asked and not [url for url in asked if "models/" in url]
     page.locator(".cw-llm").scroll_into_view_if_needed()
     page.wait_for_selector(".cw-llm textarea")
+    assert [url for url in asked if "models/" in url]
+    site = page.url.removesuffix("page.html")
     assert all(url.startswith((site, "data:")) for url in asked)
-    page.close()
 
 
-def test_opened_as_a_file_the_page_keeps_its_notice(browser, site, tmp_path, models):
-    model, tokenizer = load(models / "dense")
-    widget = LanguageModelWidget(model, tokenizer, weights_url="models/dense")
-    write_page(tmp_path / "page.html", widget.html(), "light")
+def test_opened_as_a_file_the_page_keeps_its_notice(browser, open_page, tmp_path):
+    open_page()
     page = browser.new_page()
     page.goto((tmp_path / "page.html").as_uri())
     assert page.locator(".cw-fallback table").is_visible()
@@ -540,28 +478,25 @@ NOTEBOOK = """async ([source, state, content]) => {
 }"""
 
 
-def test_the_bundle_lives_as_an_anywidget_does(browser, site, models):
+def test_the_bundle_lives_as_an_anywidget_does(open_page, models):
     model, tokenizer = load(models / "dense")
     widget = LanguageModelWidget(model, tokenizer, prompt=PROMPT)
     widget.requested = True
     state = {**widget.state(), "definition": widget.definition}
-    page = browser.new_page()
-    page.goto(f"{site}/still.html")
+    page = open_page("still", awaited=".cw-still")
     content = base64.b64encode(widget.weights).decode()
     page.evaluate(NOTEBOOK, [str(widget._esm), state, content])
     page.wait_for_selector(".cw-llm textarea")
     assert page.evaluate("asked()") is False  # les poids reçus, le noyau peut les reprendre
     assert page.locator(".cw-next li").count() == 10
-    page.close()
 
 
-@pytest.mark.parametrize("name", ["dense", "dense-dark"])
-def test_no_accessibility_fault_on_a_wide_or_narrow_screen(open_page, name):
-    page = open_page(name)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_accessibility_fault_on_a_wide_or_narrow_screen(open_page, theme):
+    page = open_page(theme=theme)
     page.evaluate(AXE)
     for width in (1200, 390):
         page.set_viewport_size({"width": width, "height": 900})
         result = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
         assert [(v["id"], [n["html"] for n in v["nodes"]]) for v in result["violations"]] == []
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert open_page.problems == []

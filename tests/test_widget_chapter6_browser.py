@@ -24,6 +24,11 @@ def text_of(locator) -> str:
     return re.sub(r"\s+", " ", locator.inner_text())
 
 
+def visible(text: str) -> str:
+    """Un jeton tel que la page l’écrit."""
+    return text.translate({ord(" "): "␣", ord("\n"): "⏎", ord("\t"): "⇥"})
+
+
 def plain(text: str) -> str:
     return re.sub(r"\s", " ", text)
 
@@ -65,6 +70,7 @@ def test_every_token_tells_its_surprise_rank_and_remainder(open_widget, continua
     page.keyboard.press("Home")
     ranks = set()
     for place, token in enumerate(tokens):
+        assert page.locator("[aria-selected=true]").inner_text() == visible(token["text"])
         panel = text_of(page.locator(".cw-panel"))
         order = "la première" if token["rank"] == 1 else f"la {token['rank']}ᵉ"
         assert f"{order} suite attendue" in panel, place
@@ -85,9 +91,14 @@ def test_every_token_tells_its_surprise_rank_and_remainder(open_widget, continua
     assert chosen.get_attribute("id").endswith(f"-{len(tokens) - 1}")
     active = page.get_by_role("listbox").get_attribute("aria-activedescendant")
     assert active == chosen.get_attribute("id")
+    page.locator("[role=option]").nth(4).click()
+    assert chosen.count() == 1 and chosen.inner_text() == visible(tokens[4]["text"])
+    assert f"soit {format_number(tokens[4]['bits'], 1)} bit" in text_of(page.locator(".cw-panel"))
 
 
-@pytest.mark.parametrize("key, presses, temperature", [("ArrowLeft", 5, 0.5), ("End", 1, 3.0)])
+@pytest.mark.parametrize(
+    "key, presses, temperature", [("ArrowLeft", 0, 1.0), ("ArrowLeft", 5, 0.5), ("End", 1, 3.0)]
+)
 def test_the_temperature_shares_the_eight_bars(
     open_widget, continuations, key, presses, temperature
 ):
@@ -262,11 +273,12 @@ def test_they_live_as_an_anywidget_does(open_widget, continuations, embeddings):
 def test_accessible_visible_at_the_keyboard_and_narrow(open_widget, request, name, theme):
     widget = request.getfixturevalue(name)
     page = open_widget(widget, theme, viewport={"width": 390, "height": 800})
-    page.get_by_role("combobox").select_option("1")
     page.evaluate(AXE)
-    found = page.evaluate("async () => (await axe.run(document)).violations")
-    assert [(v["id"], [n["html"] for n in v["nodes"]]) for v in found] == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for choice in ("0", "1"):
+        page.get_by_role("combobox").select_option(choice)
+        found = page.evaluate("async () => (await axe.run(document)).violations")
+        assert [(v["id"], [n["html"] for n in v["nodes"]]) for v in found] == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.get_by_role("combobox").focus()
     reached = []
     for _ in range(3 if name == "continuations" else 1):

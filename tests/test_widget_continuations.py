@@ -9,6 +9,7 @@ import torch
 
 from course_lib.evaluation.compression import compress
 from course_lib.tokenization import BPETokenizer
+from course_lib.tokenization.splits import GPT2, LLAMA3, QWEN2
 from course_lib.transformer import LlamaConfig, llama
 from course_lib.typography import format_number
 from course_lib.widgets import ContinuationExplorer
@@ -34,9 +35,11 @@ def model(tokenizer):
 def test_numbers_are_those_of_a_direct_reading(model, tokenizer):
     widget = ContinuationExplorer.from_model(model, tokenizer, TEXTS, start_id=5)
     assert len(widget.texts) == len(TEXTS)
+    names = [*tokenizer.tokens, *(f"[{tokenizer.vocab_size + i}]" for i in range(EXTRA))]
+    assert len(set(names)) == len(names)
     for text, shown in zip(TEXTS, widget.texts, strict=True):
         ids = tokenizer.encode(text)
-        assert len(shown["tokens"]) == len(ids)
+        assert [token["text"] for token in shown["tokens"]] == [names[i] for i in ids]
         for place, token in enumerate(shown["tokens"]):
             # Une lecture par place : rien ne peut venir de la suite du texte.
             with torch.no_grad():
@@ -46,10 +49,25 @@ def test_numbers_are_those_of_a_direct_reading(model, tokenizer):
             assert token["bits"] == pytest.approx(-math.log2(chance), abs=6e-3)
             assert token["rank"] == 1 + sum(p > chance * (1 + 1e-6) for p in row.tolist())
             assert len(token["top"]) == 8
+            for name, p in token["top"]:
+                assert p == pytest.approx(float(row[names.index(name)]), rel=6e-3)
             expected = sorted(row.tolist(), reverse=True)[:8]
             assert [p for _, p in token["top"]] == pytest.approx(expected, rel=6e-3)
         cost = compress(model, tokenizer, [text], 5)
         assert shown["bitsPerByte"] == pytest.approx(cost.bits_per_byte, abs=1e-4)
+
+
+@pytest.mark.parametrize("split", [QWEN2, LLAMA3], ids=str)
+def test_the_page_shows_the_tokens_cut_by_python(model, tokenizer, split):
+    """La page ne coupe aucun texte : tous les découpages lui conviennent."""
+    ids = tokenizer.token_to_id | {"-l": tokenizer.vocab_size}
+    merges = [("-", "l"), *tokenizer.merges]  # « -le » : un mot pour Qwen2, deux pour GPT-2
+    same, other = (BPETokenizer(ids, merges, tokenizer.special_tokens, s) for s in (GPT2, split))
+    text = "le chat dort-le lit"
+    assert other.encode(text) != same.encode(text)
+    (shown,) = ContinuationExplorer.from_model(model, other, [text], start_id=0).texts
+    names = [token["text"] for token in shown["tokens"]]
+    assert names == [other.tokens[i] for i in other.encode(text)]
 
 
 def test_the_model_reads_each_text_once_and_keeps_its_mode(model, tokenizer):
@@ -86,6 +104,7 @@ def test_the_static_version_lists_every_text_and_escapes_it(model, tokenizer):
     widget = ContinuationExplorer.from_model(model, tokenizer, TEXTS, start_id=0)
     html = widget.fallback_html()
     assert html.count("<table") == 2 and " id=" not in html and "<b>" not in html
+    assert "Surprise (bits)" in html
     first, second = re.findall(r"<tbody>(.*?)</tbody>", html, re.DOTALL)
     assert first.count("<tr>") == 3
     assert second.count("<tr>") == len(widget.texts[0]["tokens"])

@@ -46,6 +46,9 @@ def test_the_map_keeps_the_two_directions_of_greatest_variance():
     np.testing.assert_allclose(plane.var(axis=0), highest, atol=1e-12)
     np.testing.assert_allclose(plane.mean(axis=0), 0, atol=1e-12)
     assert abs(plane[:, 0] @ plane[:, 1]) < 1e-12
+    # Chaque phrase à sa place, au sens des axes près.
+    u, s, _ = np.linalg.svd(vectors - vectors.mean(axis=0), full_matrices=False)
+    np.testing.assert_allclose(np.abs(plane), np.abs(u[:, :2] * s[:2]), atol=1e-9)
     np.testing.assert_allclose(build().points, plane, atol=5.1e-4)
 
 
@@ -69,13 +72,16 @@ def test_the_static_table_names_the_nearest_and_escapes():
     names = ["<i>zéro</i>", *(f"phrase {i}" for i in range(1, N))]
     html = build(sentences=names).fallback_html()
     assert "<i>" not in html and "&lt;i&gt;zéro" in html and " id=" not in html
-    rows = re.findall(r'<tr><th scope="row">.*?</th><td>.*?</td><td>(.*?)</td><td>(.*?)</td>', html)
+    assert "Sa plus proche" in html
+    cells = r'<tr><th scope="row">(.*?)</th><td>(.*?)</td><td>(.*?)</td><td>(.*?)</td></tr>'
+    rows = re.findall(cells, html)
+    shown = [name.replace("<", "&lt;").replace(">", "&gt;") for name in names]
     cosines = vectors @ vectors.T - 3 * np.eye(N)
     assert len(rows) == N
-    for i, (name, value) in enumerate(rows):
+    for i, row in enumerate(rows):
         nearest = int(cosines[i].argmax())
-        assert name == names[nearest].replace("<", "&lt;").replace(">", "&gt;")
-        assert value == format_number(round(cosines[i, nearest], 3), 2)
+        value = format_number(round(cosines[i, nearest], 3), 2)
+        assert row == (shown[i], ("sens", "piège", "bruit")[i % 3], shown[nearest], value)
 
 
 def test_identical_vectors_still_make_a_map():
@@ -101,7 +107,7 @@ REFUSALS = [
     ({"vectors": np.ones((N, 1))}, ValueError, "d’au moins deux nombres"),
     ({"vectors": with_row(0.0)}, ValueError, "n° 4 a pour norme 0 "),
     ({"vectors": with_row(float("nan"))}, ValueError, "n° 4 a pour norme nan"),
-    ({"vectors": 2 * unit_vectors()}, ValueError, "n° 0 a pour norme 2 "),
+    ({"vectors": 2 * unit_vectors()}, ValueError, "n° 0 a pour norme 2 ; .* tous de norme 1"),
     ({"groups": [str(i % 5) for i in range(N)]}, ValueError, "5 groupes"),
     ({"sentences": ["a"] * 10 + [" "]}, ValueError, "n° 10 est vide"),
 ]

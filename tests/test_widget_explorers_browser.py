@@ -1,4 +1,4 @@
-"""Les quatre explorateurs dans un vrai navigateur : mêmes nombres qu’en Python, clavier, thèmes."""
+"""Lisibilité et calibration dans un vrai navigateur : mêmes nombres qu’en Python, clavier."""
 
 import random
 import re
@@ -7,19 +7,11 @@ from pathlib import Path
 import axe_playwright_python
 import numpy as np
 import pytest
-import torch
 
 from course_lib.corpora import generate_stories
 from course_lib.evaluation.calibration import calibration_error
 from course_lib.evaluation.readability import readability
-from course_lib.tokenization import BPETokenizer
-from course_lib.transformer import LlamaConfig, llama
-from course_lib.widgets import (
-    CalibrationExplorer,
-    ContinuationExplorer,
-    EmbeddingExplorer,
-    ReadabilityExplorer,
-)
+from course_lib.widgets import CalibrationExplorer, ReadabilityExplorer
 
 pytestmark = pytest.mark.browser
 
@@ -44,26 +36,9 @@ def calibration_widget():
     return CalibrationExplorer({"tirées": (rows, draw.integers(0, 7, 60).tolist())})
 
 
-def continuation_widget():
-    torch.manual_seed(0)
-    tokenizer = BPETokenizer.train([STORY] * 3, 300)
-    model = llama(LlamaConfig(tokenizer.vocab_size, 80, 30, 2, 3)).eval()
-    return ContinuationExplorer.from_model(model, tokenizer, [STORY, "une bergère"], start_id=0)
-
-
-def embedding_widget():
-    vectors = np.random.default_rng(1).standard_normal((11, 5))
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return EmbeddingExplorer(
-        [f"phrase {i}" for i in range(11)], vectors, ["phrase", "piège"] * 5 + ["phrase"]
-    )
-
-
 WIDGETS = {
     "lisibilité": readability_widget,
     "calibration": calibration_widget,
-    "suites": continuation_widget,
-    "vecteurs": embedding_widget,
 }
 
 
@@ -154,53 +129,6 @@ def test_the_slider_changes_confidence_and_not_accuracy(open_widget):
     confidence = re.compile(r"Confiance moyenne ([\d,]+)")
     assert confidence.search(before)[1] < confidence.search(after)[1]
     assert page.locator(".cw-column-bar").count() > 2
-
-
-def test_continuations_follow_the_arrows_and_the_temperature(open_widget):
-    widget = continuation_widget()
-    page = open_widget(widget)
-    tokens = widget.texts[0]["tokens"]
-    strip, panel = page.get_by_role("listbox"), page.locator(".cw-panel")
-    assert strip.locator("[aria-selected=true]").count() == 1
-    strip.focus()
-    page.keyboard.press("Home")
-    page.keyboard.press("ArrowRight")
-    chosen = strip.locator("[aria-selected=true]")
-    assert chosen.inner_text() == tokens[1]["text"].replace(" ", "␣")
-    bits = f"{tokens[1]['bits']:.1f}".replace(".", ",")
-    assert f"{bits} bits" in text_of(panel)
-    probabilities = np.array([p for _, p in tokens[1]["top"]])
-    for presses, temperature in ((0, 1.0), (5, 0.5)):
-        page.get_by_label("Température").first.focus()
-        for _ in range(presses):
-            page.keyboard.press("ArrowLeft")
-        parts = probabilities ** (1 / temperature)
-        share = f"{100 * (parts / parts.sum())[0]:.1f} %".replace(".", ",")
-        assert text_of(panel.locator(".cw-value").first) == share
-    strip.locator("[role=option]").nth(4).click()
-    assert strip.locator("[aria-selected=true]").inner_text() == tokens[4]["text"].replace(" ", "␣")
-    page.get_by_role("combobox").select_option("1")
-    assert strip.locator("[role=option]").count() == len(widget.texts[1]["tokens"])
-
-
-def test_neighbours_are_those_of_python(open_widget):
-    widget = embedding_widget()
-    page = open_widget(widget)
-    n = len(widget.sentences)
-    table = np.zeros((n, n))
-    table[np.triu_indices(n, 1)] = np.array(widget.similarities) / 1000
-    table += table.T
-    np.fill_diagonal(table, -2)
-    for chosen in (0, 6, 10):
-        page.get_by_label("Phrase").select_option(str(chosen))
-        order = sorted(range(n), key=lambda i: (-table[chosen, i], i))[:5]
-        shown = [text_of(one) for one in page.locator(".cw-panel ol li .cw-text").all()]
-        assert shown == [f"phrase {i} ({widget.groups[i]})" for i in order]
-        value = f"{table[chosen, order[0]]:.3f}".replace(".", ",").replace("-", "-")
-        assert text_of(page.locator(".cw-panel ol .cw-value").first).replace("−", "-") == value
-        assert page.locator(".cw-links line").count() == 5
-    page.locator(".cw-point").nth(3).click()
-    assert page.get_by_label("Phrase").input_value() == "3"
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load as parse
 
 from course_lib.tokenization import BPETokenizer, CharTokenizer
+from course_lib.tokenization.splits import LLAMA3, LLAMA_CPP_DEFAULT, QWEN2, SMOLLM
 from course_lib.transformer import GPT2Config, LlamaConfig, gpt2, llama
 from course_lib.transformer.half_precision import (
     export_folder,
@@ -152,6 +153,25 @@ def test_the_widget_refuses_what_it_cannot_run():
         LanguageModelWidget(model, TOKENIZER, prompt="0123456789 " * 9)
     with pytest.raises(ValueError, match="type Llama"):
         LanguageModelWidget(gpt2(GPT2Config(283, 16, 12, 1, 2)), TOKENIZER)
+
+
+def split_by(split) -> BPETokenizer:
+    """Les mêmes fusions, d'autres mots."""
+    return BPETokenizer(TOKENIZER.token_to_id, TOKENIZER.merges, TOKENIZER.special_tokens, split)
+
+
+@pytest.mark.parametrize("split", [QWEN2, LLAMA3, LLAMA_CPP_DEFAULT], ids=str)
+def test_a_tokenizer_that_the_page_would_cut_otherwise_is_refused(split):
+    assert split_by(split).vocab_size == CONFIG.vocab_size
+    with pytest.raises(ValueError, match=r"coupe les mots autrement .* il faut ici le découpage"):
+        LanguageModelWidget(llama(CONFIG), split_by(split), prompt="Il dort")
+
+
+def test_isolated_digits_are_accepted():
+    digits = split_by(SMOLLM)
+    one = LanguageModelWidget(llama(CONFIG), digits, prompt="En 2024")
+    one.requested = True
+    assert BPETokenizer.from_json(json.loads(one.definition)["tokenizer"]).isolate_digits
 
 
 def test_bundle_orders_modules_and_keeps_the_default(tmp_path):

@@ -1,11 +1,7 @@
 """Le planificateur dans un vrai navigateur : mêmes nombres qu'en Python, refus, clavier, thèmes."""
 
-import functools
 import random
 import re
-import shutil
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import axe_playwright_python
@@ -23,68 +19,17 @@ from course_lib.transformer import (
     SwitchConfig,
 )
 from course_lib.widgets import ScalingPlanner
-from course_lib.widgets.base import FOLDER
 from course_lib.widgets.planner import PUE, describe
 
 pytestmark = pytest.mark.browser
 
-HOST = Path(__file__).parents[1] / "book" / "static" / "widget-host.js"
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")
 
 
-class QuietHandler(SimpleHTTPRequestHandler):
-    """Sert les fichiers sans écrire de journal."""
-
-    def log_message(self, *_):
-        """Ne rien écrire."""
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """La page d'essai dans les deux thèmes, servie comme le site la sert."""
-    root = tmp_path_factory.mktemp("site")
-    shutil.copytree(
-        FOLDER, root / "_static" / "widgets", ignore=shutil.ignore_patterns("*.py", "__*")
-    )
-    shutil.copy(HOST, root / "_static")
-    for theme, paper, ink in (("light", "#ffffff", "#111111"), ("dark", "#0e1116", "#eeeeee")):
-        head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        head += '<link rel="icon" href="data:,"><title>Essai</title>'
-        head += '<script type="module" src="_static/widget-host.js"></script>'
-        body = f"<main><h1>Essai</h1>{ScalingPlanner().html()}</main>"
-        page = f'<!doctype html><html lang="fr" data-theme="{theme}"><head>{head}</head>'
-        page += f'<body style="background:{paper};color:{ink}">{body}</body></html>'
-        (root / f"{theme}.html").write_text(page, "utf-8")
-    handler = functools.partial(QuietHandler, directory=str(root))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
 @pytest.fixture
-def open_page(browser, site):
-    """Ouvre une page ; toute erreur de console fait échouer l'essai."""
-    pages, problems = [], []
-
-    def open_one(theme="light", **options):
-        page = browser.new_page(**options)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on(
-            "console", lambda m: problems.append(m.text) if m.type in ("error", "warning") else None
-        )
-        page.goto(f"{site}/{theme}.html")
-        page.wait_for_selector(".cw-planner .cw-panel")
-        pages.append(page)
-        return page
-
-    yield open_one
-    for page in pages:
-        page.close()
-    assert problems == []
+def open_page(open_widget):
+    """Ouvre le planificateur."""
+    return lambda *theme, **options: open_widget(ScalingPlanner(), *theme, **options)
 
 
 def text_of(locator) -> str:
@@ -343,9 +288,9 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize("case", REFUSALS, ids=lambda case: f"{case[0]}-{case[1]}-{case[2]}")
-def test_what_is_impossible_is_refused_and_keeps_the_last_result(shared_page, case):
+def test_what_is_impossible_is_refused_and_keeps_the_last_result(open_page, case):
     preset, label, value, message = case
-    page = shared_page
+    page = open_page()
     page.get_by_label("Modèle publié").select_option(preset)
     page.get_by_role("button", name="Rétablir").click()
     before = text_of(page.locator(".cw-panels"))
@@ -360,16 +305,6 @@ def test_what_is_impossible_is_refused_and_keeps_the_last_result(shared_page, ca
     page.get_by_role("button", name="Rétablir").click()
     assert page.locator("[aria-invalid]").count() == 0
     assert not page.locator(".cw-error").is_visible()
-
-
-@pytest.fixture(scope="module")
-def shared_page(browser, site):
-    """Une page pour tous les refus."""
-    page = browser.new_page()
-    page.goto(f"{site}/light.html")
-    page.wait_for_selector(".cw-planner .cw-panel")
-    yield page
-    page.close()
 
 
 def test_a_model_too_large_to_be_counted_exactly_is_refused(open_page):
@@ -497,10 +432,8 @@ def test_no_accessibility_fault_on_a_wide_or_narrow_screen(open_page, theme):
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_the_static_table_is_shown_without_javascript(browser, site):
-    page = browser.new_page(java_script_enabled=False, viewport={"width": 390, "height": 800})
-    page.goto(f"{site}/light.html")
+def test_the_static_table_is_shown_without_javascript(open_page):
+    page = open_page(java_script_enabled=False, viewport={"width": 390, "height": 800})
     assert page.locator("table.cw-table tbody tr").count() == 6
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert "Version figée" in page.locator(".cw-fallback").inner_text()
-    page.close()

@@ -10,7 +10,7 @@ import torch
 
 from course_lib.tokenization import BPETokenizer, CharTokenizer, WordTokenizer
 from course_lib.widgets import AttentionExplorer, Choice, Question, Quiz, TokenizerExplorer
-from course_lib.widgets.base import FOLDER, json_for_script
+from course_lib.widgets.base import FOLDER, CourseWidget, json_for_script
 
 TEXTS = ["Le chat dort. L’animal n’a pas traversé la rue, il était fatigué."] * 5
 WORDS = ["it", "was", "too"]
@@ -62,6 +62,22 @@ def test_mime_bundle_has_both_homes(build):
     assert data["text/html"] == widget.html()
     assert data["text/plain"] == repr(widget)
     assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == widget.model_id
+
+
+def test_a_widget_without_a_static_form_is_refused_when_defined():
+    with pytest.raises(TypeError, match=r"La classe Nu ne définit pas fallback_html\(\)"):
+        type("Nu", (CourseWidget,), {})
+    with pytest.raises(TypeError, match=r"La classe Vide ne définit pas fallback_html\(\)"):
+        type("Vide", (CourseWidget,), {"fallback_html": "<p>figée</p>"})
+
+    class Base(CourseWidget):
+        def fallback_html(self):
+            return "<p>figée</p>"
+
+    class Heir(Base):
+        title = "héritière"
+
+    assert "<p>figée</p>" in Heir().html()
 
 
 def test_no_text_can_leave_the_script_element():

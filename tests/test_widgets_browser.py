@@ -1,19 +1,13 @@
 """Les composants dans un vrai navigateur : mêmes ids qu'en Python, souris, clavier, thèmes."""
 
-import functools
-import shutil
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from course_lib.tokenization import BPETokenizer, CharTokenizer, WordTokenizer
 from course_lib.widgets import AttentionExplorer, Choice, Question, Quiz, TokenizerExplorer
-from course_lib.widgets.base import FOLDER
 
-HOST = Path(__file__).parents[1] / "book" / "static" / "widget-host.js"
 SENTENCE = "the animal did not cross the street because it was too tired"
 WORDS = SENTENCE.split()
 CORPUS = ["L’animal n’a pas traversé la rue : il était trop fatigué. Été 2024, 1 234,5 €."] * 9
@@ -32,87 +26,40 @@ TEXTS = [
 pytestmark = pytest.mark.browser
 
 
-def widgets() -> dict:
-    """Les trois composants de la page d'essai."""
+@pytest.fixture(scope="module")
+def trained() -> dict:
+    """Les tokeniseurs de l'explorateur, par leur nom."""
     words, characters = WordTokenizer.train(CORPUS), CharTokenizer.train(CORPUS)
     spaced = WordTokenizer.train(CORPUS, split="whitespace")
     bpe = BPETokenizer.train(CORPUS, vocab_size=320)
     digits = BPETokenizer.train(CORPUS, vocab_size=300, isolate_digits=True)
-    trained = {"Mots": words, "Espaces": spaced, "Caractères": characters, "BPE": bpe, "Ch": digits}
+    return {"Mots": words, "Espaces": spaced, "Caractères": characters, "BPE": bpe, "Ch": digits}
+
+
+@pytest.fixture(scope="module")
+def together(trained):
+    """Trois composants voisins, comme dans un chapitre."""
     weights = np.full((2, 2, 3, 12, 12), 1 / 12)
     weights[0, :, :, 8] = np.eye(12)[1]  # « it » regarde « animal »…
     weights[1, :, :, 8] = np.eye(12)[6]  # … ou « street »
     sentences = [WORDS, [*WORDS[:-1], "wide"]]
     choices = [Choice("1", "Comptez mieux."), Choice("2", "Voilà.", correct=True)]
-    return {
-        "tokens": (TokenizerExplorer(trained), trained),
-        "attention": AttentionExplorer(weights, sentences, labels=["tired", "wide"], query="it"),
-        "quiz": Quiz([Question("Que vaut `1 + 1` ?", choices)]),
-    }
-
-
-class QuietHandler(SimpleHTTPRequestHandler):
-    """Sert les fichiers sans écrire de journal."""
-
-    def log_message(self, *_):
-        """Ne rien écrire."""
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """La page d'essai dans les deux thèmes, servie comme le site la sert."""
-    root = tmp_path_factory.mktemp("site")
-    shutil.copytree(FOLDER, root / "_static" / "widgets", ignore=shutil.ignore_patterns("*.py"))
-    shutil.copy(HOST, root / "_static")
-    built = widgets()
-    body = built["tokens"][0].html() + built["attention"].html() + built["quiz"].html()
-    broken = '<course-widget module="absent.js"><script type="application/json">{}</script>'
-    broken += '<div class="cw-fallback">version figée</div></course-widget>'
-    pages = {"light": body, "dark": body, "broken": broken}
-    for name, content in pages.items():
-        head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        head += '<link rel="icon" href="data:,"><title>Essai</title>'
-        script = '<script type="module" src="_static/widget-host.js"></script>'
-        page = f'<!doctype html><html lang="fr" data-theme="{name}"><head>{head}{script}</head>'
-        (root / f"{name}.html").write_text(f"{page}<body>{content}</body></html>", "utf-8")
-    server = ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(QuietHandler, directory=str(root))
-    )
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", built
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    widgets = [
+        TokenizerExplorer(trained),
+        AttentionExplorer(weights, sentences, labels=["tired", "wide"], query="it"),
+        Quiz([Question("Que vaut `1 + 1` ?", choices)]),
+    ]
+    return SimpleNamespace(html=lambda: "".join(widget.html() for widget in widgets))
 
 
 @pytest.fixture
-def open_page(browser, site):
-    """Ouvre une page ; toute erreur de console fait échouer l'essai."""
-    pages, problems = [], []
-
-    def open_one(name="light", **options):
-        page = browser.new_page(**options)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on(
-            "console", lambda m: problems.append(m.text) if m.type in ("error", "warning") else None
-        )
-        page.goto(f"{site[0]}/{name}.html")
-        page.wait_for_function(
-            "[...document.querySelectorAll('course-widget')].every(e => e.dataset.state)"
-        )
-        pages.append(page)
-        return page
-
-    yield open_one
-    for page in pages:
-        page.close()
-    assert not [p for p in problems if "absent.js" not in p and "404" not in p]
+def open_page(open_widget, together):
+    """Ouvre la page des trois composants."""
+    return lambda *theme, **options: open_widget(together, *theme, **options)
 
 
-def test_typed_text_gives_python_ids(open_page, site):
+def test_typed_text_gives_python_ids(open_page, trained):
     page = open_page()
-    trained = site[1]["tokens"][1]
     area = page.get_by_label("Votre texte")
     for text in TEXTS:
         area.fill(text)
@@ -121,9 +68,8 @@ def test_typed_text_gives_python_ids(open_page, site):
         assert shown == expected, text
 
 
-def test_every_character_is_split_as_in_python(open_page, site):
+def test_every_character_is_split_as_in_python(open_page, trained):
     page = open_page()
-    trained = site[1]["tokens"][1]
     # Un caractère sur 37 (un nombre premier, pour traverser tous les blocs), hors demi-paires.
     sample = [chr(code) for code in range(0x80, 0x20000, 37) if not 0xD800 <= code < 0xE000]
     text = "".join(f"a{character}1 " for character in sample)
@@ -183,8 +129,10 @@ def test_quiz_judges_with_the_keyboard(open_page):
     assert page.locator(".cw-quiz .cw-summary").inner_text() == "1 réponse juste sur 1."
 
 
-def test_a_broken_module_keeps_the_static_form(open_page):
-    page = open_page("broken")
+def test_a_broken_module_keeps_the_static_form(open_widget):
+    broken = '<course-widget module="absent.js"><script type="application/json">{}</script>'
+    broken += '<div class="cw-fallback">version figée</div></course-widget>'
+    page = open_widget(SimpleNamespace(html=lambda: broken), expected=r"absent\.js|404")
     assert "n’a pas pu démarrer" in page.locator(".cw-error").inner_text()
     assert page.locator(".cw-fallback").is_visible()
 
@@ -217,11 +165,9 @@ def test_texts_are_contrasted_enough(open_page, theme):
     assert open_page(theme).evaluate(CONTRAST) == []
 
 
-def test_fallback_without_javascript(browser, site):
-    page = browser.new_page(java_script_enabled=False)
-    page.goto(f"{site[0]}/light.html")
+def test_fallback_without_javascript(open_page):
+    page = open_page(java_script_enabled=False)
     assert page.locator("table.cw-table").count() == 3
     assert not page.get_by_text("Voilà.").is_visible()
     page.get_by_text("Voir la réponse").click()
     assert page.get_by_text("Voilà.").is_visible()
-    page.close()

@@ -25,7 +25,8 @@ class CourseWidget(anywidget.AnyWidget):
     """Base des composants : état synchronisé, forme HTML déterministe, version figée.
 
     Une sous-classe nomme son module (`module`, `_esm`), les champs de son état (`state_fields`) et
-    écrit `fallback_html()`.
+    définit `fallback_html()`, qui rend la version figée, utile sans JavaScript (HTML, sans
+    identifiants) ; TypeError sinon, dès sa définition.
     """
 
     module: ClassVar[str] = ""
@@ -33,13 +34,18 @@ class CourseWidget(anywidget.AnyWidget):
     _css = STYLE
     title = traitlets.Unicode().tag(sync=True)
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse une classe sans version figée : le site ne montrerait rien sans JavaScript."""
+        super().__init_subclass__(**kwargs)
+        if not callable(getattr(cls, "fallback_html", None)):
+            raise TypeError(
+                f"La classe {cls.__name__} ne définit pas fallback_html() : écrivez cette méthode, "
+                "qui rend en HTML la version lue sans JavaScript."
+            )
+
     def state(self) -> dict[str, Any]:
         """Rend l'état que le module JavaScript lit, prêt pour JSON."""
         return {name: getattr(self, name) for name in ("title", *self.state_fields)}
-
-    def fallback_html(self) -> str:
-        """Rend la version figée, utile sans JavaScript (HTML, sans identifiants)."""
-        raise NotImplementedError(f"{type(self).__name__} doit définir fallback_html().")
 
     def html(self) -> str:
         """Rend l'élément `<course-widget>` complet, identique d'une exécution à l'autre."""

@@ -38,8 +38,9 @@ class LanguageModelWidget(CourseWidget):
     `model` : un décodeur de type Llama ; `tokenizer` : son BPETokenizer. `prompt` : le texte de
     départ. `weights_url` : dossier des poids sous `_static/` du site, par exemple
     `"models/petit_llm"` ; avec None, le site montre la version figée et seul le cahier est vivant.
-    ValueError si le modèle n'est pas de type Llama, si les vocabulaires diffèrent ou si le texte
-    de départ dépasse le contexte ; TypeError pour un autre tokeniseur.
+    ValueError si le modèle n'est pas de type Llama, si le tokeniseur coupe les mots autrement que
+    GPT-2 ou SmolLM2, si les vocabulaires diffèrent ou si le texte de départ dépasse le contexte ;
+    TypeError pour un autre tokeniseur.
     """
 
     module = "language_model.js"
@@ -107,6 +108,7 @@ def _check(vocab_size: int, tokenizer: Any) -> None:
             f"Le tokeniseur est un {type(tokenizer).__name__} ; il faut un BPETokenizer de "
             "course_lib.tokenization, le seul que la page sache refaire ici."
         )
+    _ = tokenizer.isolate_digits  # ValueError pour un découpage que la page ne sait pas refaire
     if tokenizer.vocab_size != vocab_size:
         raise ValueError(
             f"Le modèle connaît {vocab_size} jetons et le tokeniseur {tokenizer.vocab_size} : "
