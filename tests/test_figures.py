@@ -22,6 +22,7 @@ def build_all() -> dict[str, Figure]:
         "delta": figures.delta_map(draw.normal(size=(3, len(WORDS))), WORDS),
         "sinusoidal": figures.sinusoidal_positions(),
         "training": figures.training_curves(range(11), curves, reference=1.0),
+        "log_training": figures.training_curves([10, 100], {"a": [1.0, 2.0]}, log_x=True),
         "perplexity": figures.perplexity_bars({"LSTM": [1.8, 1.9], "KN": [2.1]}, 1.48),
         "tokens": figures.token_bars({"Mots": ["le", " chat"], "BPE": ["le", " ch", "at"]}),
         "intervals": figures.interval_points(
@@ -78,6 +79,14 @@ def build_all() -> dict[str, Figure]:
         "panels": figures.probability_panels(
             {"Il était une": [(" fois", 0.999), (" petite", 0.001)], "Léa": [(" dort", 1.0)]},
             columns=2,
+        ),
+        "lora": figures.lora_diagram(31, 17, 2),
+        "costs": figures.cost_quality(
+            {"tout": (5e5, [0.9, 0.95]), "normes": (640, [0.2])},
+            x_label="paramètres",
+            y_label="réponses exactes",
+            reference=0.5,
+            reference_label="hasard",
         ),
         "dots": figures.dot_rows(
             {"langue": {"précision": [0.7, 0.8], "rappel": [1.0]}, "qualité": {"rappel": [0.4]}},

@@ -49,7 +49,7 @@ from course_lib.transformer import Decoder, LlamaConfig, count_parameters, llama
 RESULTS = Path(__file__).parent / "results" / "distilling.json"
 ALONE, TAUGHT = "sans", "avec"
 WIDTHS = (8, 16, 32, 48, 64)
-DATA_SIZES = (100, 300, 1_000, 10_000, 12_000)  # la dernière : aucune histoire relue
+DATA_SIZES = (100, 300, 1_000, 8_000)  # la dernière : aucune histoire relue
 TEMPERATURES, ALPHAS = (1.0, 2.0, 4.0), (0.5, 1.0)
 SMALL_DATA = 300
 
@@ -64,7 +64,7 @@ class Budget:
 
     batch_size: int = 8
     data_width: int = 48
-    data_steps: int = 1_500
+    data_steps: int = 1_000
     width_steps: int = 2_000
     n_held_out: int = 300
     n_questions: int = 1_000
