@@ -61,7 +61,7 @@ def jensen_shannon(
     """T² × moyenne de la divergence de Jensen-Shannon ; mêmes arguments que `forward_kl`.
 
     Divisée par β, elle tend vers `forward_kl` quand β tend vers 0 ; par 1 − β, vers `reverse_kl`
-    quand β tend vers 1. Source : Agarwal et al. 2024, équation 1. ValueError si β n’est pas dans
+    quand β tend vers 1. Source : Agarwal et al. 2024, §2. ValueError si β n’est pas dans
     ]0, 1[ : elle serait nulle partout.
     """
     if not 0.0 < beta < 1.0:

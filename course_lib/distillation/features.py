@@ -1,0 +1,224 @@
+"""Imiter aussi le dedans : les vecteurs cachés et les cartes d’attention de l’enseignant.
+
+    élève      bloc 0        bloc 1                 perte = base
+               │             │                            + poids × écart des vecteurs
+    enseignant bloc 1        bloc 3                       + poids × écart des attentions
+
+Quand les largeurs diffèrent, une projection apprise porte les vecteurs de l’élève dans l’espace de
+l’enseignant ; elle s’entraîne avec lui et disparaît ensuite. Sources : Romero et al. 2015
+(FitNets) ; Jiao et al. 2020 (TinyBERT) ; Sanh et al. 2019 (DistilBERT), pour le cosinus.
+Formes : B phrases, T jetons, D = d_model, H têtes, N positions gardées.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from course_lib.training.data import IGNORE
+from course_lib.training.losses import Loss, language_model_loss
+from course_lib.transformer import Decoder
+
+
+@dataclass
+class Features:
+    """Ce qu’un modèle a calculé en chemin, étage par étage.
+
+    `hidden` : la sortie de chaque bloc, (B, T, D) ; `attention` : ses poids, (B, H, T, T).
+    """
+
+    hidden: list[Tensor] = field(default_factory=list)
+    attention: list[Tensor] = field(default_factory=list)
+
+
+@contextmanager
+def recorded_features(model: Decoder, attention: bool = False) -> Iterator[Features]:
+    """Recueille les vecteurs cachés de la prochaine passe, et les attentions si on les demande.
+
+    Ils gardent leur gradient : on peut en faire une perte.
+    """
+    features = Features()
+
+    def keep_hidden(module, args, output):
+        features.hidden.append(output)
+
+    def ask_weights(module, args, kwargs):
+        return args, {**kwargs, "return_weights": True}
+
+    def keep_weights(module, args, output):
+        features.attention.append(output[1])
+        return output[0]
+
+    with ExitStack() as hooks:
+        for block in model.blocks:
+            hooks.enter_context(block.register_forward_hook(keep_hidden))
+            if attention:
+                layer = block.self_attention
+                hooks.enter_context(layer.register_forward_pre_hook(ask_weights, with_kwargs=True))
+                hooks.enter_context(layer.register_forward_hook(keep_weights))
+        yield features
+
+
+def even_layer_map(n_student: int, n_teacher: int) -> dict[int, int]:
+    """Quel bloc de l’enseignant imite chaque bloc de l’élève : régulièrement, jusqu’au dernier.
+
+    even_layer_map(2, 6) → {0: 2, 1: 5}. Source : Jiao et al. 2020, « uniforme ». ValueError
+    si l’élève n’a aucun bloc, ou plus que l’enseignant.
+    """
+    if not 1 <= n_student <= n_teacher:
+        raise ValueError(
+            f"n_student = {n_student} et n_teacher = {n_teacher} : il faut au moins un bloc à "
+            "l’élève, et pas plus qu’à l’enseignant."
+        )
+    return {i: (i + 1) * n_teacher // n_student - 1 for i in range(n_student)}
+
+
+class HiddenStateLoss(nn.Module):
+    """Écart entre les vecteurs cachés de blocs mis en regard, en moyenne sur ces blocs.
+
+    `layer_map` : bloc de l’élève → bloc de l’enseignant. Si `d_student` ≠ `d_teacher`, chaque bloc
+    a sa projection (d_student → d_teacher), tirée de `seed`. `cosine` : 1 − cosinus au lieu du
+    carré de l’écart ; la direction compte alors, et non la longueur.
+    """
+
+    def __init__(
+        self,
+        layer_map: Mapping[int, int],
+        d_student: int,
+        d_teacher: int,
+        cosine: bool = False,
+        seed: int = 0,
+    ):
+        super().__init__()
+        if not layer_map:
+            raise ValueError("layer_map est vide : mettez au moins un bloc en regard d’un autre.")
+        self.layer_map, self.cosine = dict(layer_map), cosine
+        self.projections = nn.ModuleList()
+        draw = torch.Generator().manual_seed(seed)
+        for _ in layer_map:
+            if d_student == d_teacher:
+                self.projections.append(nn.Identity())
+                continue
+            projection = nn.Linear(d_student, d_teacher, bias=False)
+            nn.init.normal_(projection.weight, std=1 / math.sqrt(d_student), generator=draw)
+            self.projections.append(projection)
+
+    def forward(
+        self, student: list[Tensor], teacher: list[Tensor], mask: Tensor | None = None
+    ) -> Tensor:
+        """Vecteurs de chaque bloc, (B, T, D) ; `mask` (B, T) : True aux positions qui comptent.
+
+        ValueError si `layer_map` cite un bloc qui n’existe pas.
+        """
+        check_layers(self.layer_map, len(student), len(teacher))
+        gaps = []
+        for projection, (ours, theirs) in zip(
+            self.projections, self.layer_map.items(), strict=True
+        ):
+            h, goal = projection(student[ours]), teacher[theirs]
+            if mask is not None:
+                h, goal = h[mask], goal[mask]  # (B, T, D) → (N, D)
+            if self.cosine:
+                gaps.append(1 - F.cosine_similarity(h, goal, dim=-1).mean())
+            else:
+                gaps.append(F.mse_loss(h, goal))
+        return torch.stack(gaps).mean()
+
+
+def attention_transfer(
+    student: Tensor, teacher: Tensor, kind: str = "mse", mask: Tensor | None = None
+) -> Tensor:
+    """Écart entre deux cartes d’attention (B, H, T, T), en moyenne sur les requêtes et les têtes.
+
+    `kind` : « mse », le carré de l’écart moyen par clé, ou « kl », KL(enseignant ‖ élève) en nats.
+    Deux modèles qui n’ont pas le même nombre de têtes se comparent par leurs têtes moyennes.
+    `mask` (B, T) : True aux requêtes qui comptent. Source : Jiao et al. 2020, qui comparent les
+    scores d’avant softmax. ValueError si `kind` est inconnu, si les formes ne s’accordent pas.
+    """
+    if kind not in ("mse", "kl"):
+        raise ValueError(f"kind = {kind!r} est inconnu : choisissez « mse » ou « kl ».")
+    if student.shape[1] != teacher.shape[1]:
+        student, teacher = (maps.mean(dim=1, keepdim=True) for maps in (student, teacher))
+    if student.shape != teacher.shape:
+        raise ValueError(
+            f"Les cartes de l’élève ont la forme {tuple(student.shape)} et celles de l’enseignant "
+            f"{tuple(teacher.shape)} : donnez-leur le même texte."
+        )
+    if mask is not None:  # (B, H, T, T) → (N, H, T)
+        student, teacher = (maps.transpose(1, 2)[mask] for maps in (student, teacher))
+    if kind == "mse":
+        return F.mse_loss(student, teacher)
+    # Une clé interdite pèse 0 des deux côtés : bornée, elle n’apporte rien, ni valeur ni gradient.
+    smallest = torch.finfo(student.dtype).tiny
+    log_ratio = teacher.clamp(min=smallest).log() - student.clamp(min=smallest).log()
+    return (teacher * log_ratio).sum(dim=-1).mean()
+
+
+class FeatureStudent(nn.Module):
+    """L’élève et les projections de `hidden_loss`, pour que `train` les entraîne ensemble.
+
+    À la fin, on ne garde que `.student`.
+    """
+
+    def __init__(self, student: Decoder, hidden_loss: HiddenStateLoss):
+        super().__init__()
+        self.student, self.hidden_loss = student, hidden_loss
+
+
+class FeatureLoss:
+    """La perte de `train` sur un `FeatureStudent` : `base`, plus l’écart avec l’enseignant.
+
+    `base` : une perte de l’élève, l’entropie croisée par défaut, ou un `SoftTargetLoss` (le même
+    enseignant n’est alors consulté qu’une fois). Les poids sont ceux de l’écart des vecteurs
+    cachés et de celui des attentions (`attention_kind` : « mse » ou « kl »), aux blocs que met en
+    regard `hidden_loss.layer_map` ; les positions sans cible ne comptent pas.
+    """
+
+    def __init__(
+        self,
+        teacher: Decoder,
+        base: Loss = language_model_loss,
+        hidden_weight: float = 1.0,
+        attention_weight: float = 0.0,
+        attention_kind: str = "mse",
+    ):
+        for name, weight in (("hidden", hidden_weight), ("attention", attention_weight)):
+            if not (math.isfinite(weight) and weight >= 0.0):
+                raise ValueError(f"{name}_weight = {weight} : il faut un nombre positif ou nul.")
+        self.teacher, self.base = teacher, base
+        self.hidden_weight, self.attention_weight = hidden_weight, attention_weight
+        self.attention_kind = attention_kind
+
+    def __call__(self, model: FeatureStudent, batch: tuple[Tensor, ...]) -> tuple[Tensor, int]:
+        """Lot (entrées, cibles, …) → (perte moyenne, nombre de jetons)."""
+        inputs, mask = batch[0], batch[1] != IGNORE
+        watched = self.attention_weight > 0.0
+        with (
+            recorded_features(model.student, watched) as ours,
+            recorded_features(self.teacher, watched) as theirs,
+        ):
+            loss, n_tokens = self.base(model.student, batch)
+            if not theirs.hidden:  # `base` n’a pas consulté l’enseignant
+                with torch.no_grad():
+                    self.teacher.eval().hidden(inputs)
+        loss = loss + self.hidden_weight * model.hidden_loss(ours.hidden, theirs.hidden, mask)
+        if watched:
+            pairs = model.hidden_loss.layer_map.items()
+            maps = [(ours.attention[i], theirs.attention[j]) for i, j in pairs]
+            gaps = [attention_transfer(*pair, self.attention_kind, mask) for pair in maps]
+            loss = loss + self.attention_weight * torch.stack(gaps).mean()
+        return loss, n_tokens
+
+
+def check_layers(layer_map: Mapping[int, int], n_student: int, n_teacher: int) -> None:
+    """ValueError si un bloc cité n’existe pas."""
+    for ours, theirs in layer_map.items():
+        if not (0 <= ours < n_student and 0 <= theirs < n_teacher):
+            raise ValueError(
+                f"layer_map met le bloc {ours} de l’élève en regard du bloc {theirs} de "
+                f"l’enseignant : ils ont {n_student} et {n_teacher} blocs, numérotés depuis 0."
+            )
