@@ -3,7 +3,7 @@
 import pytest
 
 from course_lib.experiments import distilling
-from course_lib.experiments.distilling import Budget
+from course_lib.experiments.classroom import ALONE, TAUGHT, Budget, open_classroom, student_shape
 from course_lib.transformer import count_parameters, llama
 
 TINY = Budget(
@@ -16,23 +16,26 @@ TINY = Budget(
     question_steps=2,
     top_k=5,
     n_asked=6,
+    n_texts=3,
+    max_new_tokens=140,
+    own_texts=0.5,
 )
 
 
 @pytest.fixture(scope="module")
 def room(tmp_path_factory):
-    return distilling.open_classroom(0, TINY, tmp_path_factory.mktemp("réponses"))
+    return open_classroom(0, TINY, tmp_path_factory.mktemp("réponses"))
 
 
 def test_students_are_narrow_teachers():
-    sizes = {w: count_parameters(llama(distilling.student_shape(w), 0)) for w in distilling.WIDTHS}
+    sizes = {w: count_parameters(llama(student_shape(w), 0)) for w in distilling.WIDTHS}
     assert list(sizes.values()) == sorted(sizes.values())
     assert sizes[48] < 0.25 * 524_928  # les trois quarts des paramètres en moins
     for width in distilling.WIDTHS:
-        assert distilling.student_shape(width).vocab_size == 1536
+        assert student_shape(width).vocab_size == 1536
 
 
-@pytest.mark.parametrize("mode", [distilling.ALONE, distilling.TAUGHT])
+@pytest.mark.parametrize("mode", [ALONE, TAUGHT])
 def test_a_tiny_student_from_end_to_end(room, mode):
     found = distilling.run_width(room, 16, mode)
     assert set(found) == {"parameters", "kl", "quality", "skills", "cpu_seconds", "exact"}
@@ -42,10 +45,15 @@ def test_a_tiny_student_from_end_to_end(room, mode):
 
 
 def test_settings_change_what_the_student_learns(room):
-    plain, hot = (
-        distilling.run_data(room, 6, distilling.TAUGHT, temperature=t)["kl"] for t in (1.0, 4.0)
-    )
+    plain, hot = (distilling.run_data(room, 6, TAUGHT, temperature=t)["kl"] for t in (1.0, 4.0))
     assert plain != hot
+
+
+@pytest.mark.parametrize("way", distilling.WAYS)
+def test_every_way_teaches_something(room, way):
+    found = distilling.run_way(room, way)
+    assert found["parameters"] == 29_776  # les projections ne comptent pas
+    assert found["kl"] > 0
 
 
 def test_the_teacher_is_measured_like_its_students(room):
@@ -56,5 +64,5 @@ def test_the_teacher_is_measured_like_its_students(room):
 
 def test_every_trial_is_named_once():
     names = list(distilling.trials())
-    assert len(names) == len(set(names)) == 24
-    assert "largeur 48 avec" in names and "réglage 2 0.5" in names
+    assert len(names) == len(set(names)) == 27
+    assert "largeur 48 avec" in names and "réglage 1 0.5" in names

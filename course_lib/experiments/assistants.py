@@ -21,7 +21,7 @@ from course_lib.distillation import SoftTargetLoss
 from course_lib.evaluation.answers import exact_answers
 from course_lib.experiments import question_answering
 from course_lib.experiments.base_model import SHAPE, load_base_model
-from course_lib.experiments.distilling import rate_for, report, student_shape, teach
+from course_lib.experiments.classroom import rate_for, report, student_shape, teach
 from course_lib.experiments.question_answering import as_examples
 from course_lib.experiments.records import Records, load_records, rounded
 from course_lib.experiments.story_task import StoryTask, build_task
