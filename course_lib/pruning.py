@@ -1,15 +1,16 @@
 """Élaguer un décodeur : mesurer ce qui compte peu, puis l’enlever pour de bon.
 
-Une tête ou un neurone retiré emporte ses lignes et ses colonnes : le modèle est plus petit, et il
-écrit plus vite, sans format ni noyau particulier. Pour retirer des blocs entiers, voir
+Une tête ou un neurone retiré emporte ses lignes et ses colonnes : le modèle est plus petit et
+calcule moins, sans format ni noyau particulier. Pour retirer des blocs entiers, voir
 `course_lib.distillation.student_from_teacher`.
 
     têtes      lignes de query, key, value     colonnes de output
     neurones   lignes de gate et up            colonnes de down
 
 Une même tête de clés sert tout un groupe de têtes de requêtes (Ainslie et al. 2023) : on retire des
-groupes entiers. Retirez-en autant à chaque étage si le modèle doit s’enregistrer : une seule
-configuration décrit tous ses étages.
+groupes entiers. Pour qu’un modèle élagué s’enregistre, retirez-en autant à chaque étage, car une
+seule configuration les décrit tous, et qu’il soit de type Llama : celle de GPT-2 ne sait pas écrire
+une tête plus étroite que d_model / n_heads.
 Formes : L étages, H têtes, Hkv têtes de clés, Dh dimension d’une tête, F neurones, B phrases.
 """
 

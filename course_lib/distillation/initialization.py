@@ -1,8 +1,8 @@
 """Partir de l’enseignant plutôt que du hasard : un élève fait de quelques-uns de ses blocs.
 
 Dans un flux résiduel, chaque bloc ajoute sa correction à ce qui passe : en retirer un abîme le
-modèle sans le détruire, et l’élève réapprend vite. Sources : Sanh et al. 2019, §3 (un bloc sur
-deux) ; Men et al. 2024 (les blocs profonds comptent peu).
+modèle sans le détruire, et l’entraînement répare le reste. Sources : Sanh et al. 2019,
+§3 (un bloc sur deux) ; Men et al. 2024 (les blocs profonds comptent peu).
 """
 
 import copy
