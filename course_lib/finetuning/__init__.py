@@ -18,6 +18,7 @@ from course_lib.finetuning.lora import (
     unmerge_adapters,
 )
 from course_lib.finetuning.packing import PackedExamples, pack_examples, packed_loss
+from course_lib.finetuning.prefix import attach_prefix, detach_prefix
 from course_lib.finetuning.selection import (
     count_trainable,
     freeze,
@@ -38,10 +39,12 @@ __all__ = [
     "adapter_names",
     "attach_bottleneck",
     "attach_lora",
+    "attach_prefix",
     "attach_soft_prompt",
     "count_trainable",
     "detach_adapters",
     "detach_bottlenecks",
+    "detach_prefix",
     "detach_soft_prompt",
     "freeze",
     "load_adapter",
