@@ -10,6 +10,7 @@ from course_lib.widgets.planner import ScalingPlanner
 from course_lib.widgets.quiz import Choice, Question, Quiz
 from course_lib.widgets.readability import ReadabilityExplorer
 from course_lib.widgets.tokenizer import TokenizerExplorer
+from course_lib.widgets.trials import Measure, Trial, TrialExplorer
 
 __all__ = [
     "AttentionExplorer",
@@ -19,9 +20,12 @@ __all__ = [
     "CourseWidget",
     "EmbeddingExplorer",
     "LanguageModelWidget",
+    "Measure",
     "Question",
     "Quiz",
     "ReadabilityExplorer",
     "ScalingPlanner",
     "TokenizerExplorer",
+    "Trial",
+    "TrialExplorer",
 ]
