@@ -10,6 +10,7 @@ from course_lib.widgets.planner import ScalingPlanner
 from course_lib.widgets.quiz import Choice, Question, Quiz
 from course_lib.widgets.readability import ReadabilityExplorer
 from course_lib.widgets.tokenizer import TokenizerExplorer
+from course_lib.widgets.two_models import TwoModelsWidget
 
 __all__ = [
     "AttentionExplorer",
@@ -24,4 +25,5 @@ __all__ = [
     "ReadabilityExplorer",
     "ScalingPlanner",
     "TokenizerExplorer",
+    "TwoModelsWidget",
 ]
