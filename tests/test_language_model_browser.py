@@ -1,6 +1,5 @@
 """Le modèle de langue dans un vrai navigateur : mêmes nombres qu'en Python, clavier, thèmes."""
 
-import base64
 import json
 import shutil
 from pathlib import Path
@@ -9,6 +8,7 @@ from types import SimpleNamespace
 import axe_playwright_python
 import pytest
 import torch
+from anywidget_page import live_as_an_anywidget
 from transformers import (
     MinPLogitsWarper,
     RepetitionPenaltyLogitsProcessor,
@@ -457,35 +457,11 @@ def test_opened_as_a_file_the_page_keeps_its_notice(browser, open_page, tmp_path
     page.close()
 
 
-NOTEBOOK = """async ([source, state, content]) => {
-  const bytes = Uint8Array.from(atob(content), c => c.charCodeAt(0));
-  const values = { ...state, weights: new DataView(new ArrayBuffer(0)), requested: false };
-  const heard = new Map();
-  const model = {
-    get: (name) => values[name],
-    set: (name, value) => { values[name] = value; },
-    on: (name, listener) => heard.set(name, listener),
-    off: (name) => heard.delete(name),
-    save_changes: () => values.requested && setTimeout(() => {
-      values.weights = new DataView(bytes.buffer); heard.get("change:weights")(); }),
-  };
-  const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
-  const { default: widget } = await import(url);
-  const el = document.createElement("div");
-  document.body.replaceChildren(el);
-  widget.render({ model, el });
-  window.asked = () => values.requested;
-}"""
-
-
 def test_the_bundle_lives_as_an_anywidget_does(open_page, models):
     model, tokenizer = load(models / "dense")
     widget = LanguageModelWidget(model, tokenizer, prompt=PROMPT)
-    widget.requested = True
-    state = {**widget.state(), "definition": widget.definition}
     page = open_page("still", awaited=".cw-still")
-    content = base64.b64encode(widget.weights).decode()
-    page.evaluate(NOTEBOOK, [str(widget._esm), state, content])
+    live_as_an_anywidget(page, widget)
     page.wait_for_selector(".cw-llm textarea")
     assert page.evaluate("asked()") is False  # les poids reçus, le noyau peut les reprendre
     assert page.locator(".cw-next li").count() == 10

@@ -71,7 +71,7 @@ METHODS = {
     "amorce apprise": SOME_SIZES,
     "normes": SOME_SIZES,
     "tête seule": SOME_SIZES,
-    LONG: SOME_SIZES[1:],
+    LONG: SOME_SIZES[-1:],
 }
 TUNING_SIZE, MAX_TRIALS = 300, 6
 FACTORS = (0.5, 1.0, 2.0)

@@ -11,6 +11,7 @@ from course_lib.widgets.quiz import Choice, Question, Quiz
 from course_lib.widgets.readability import ReadabilityExplorer
 from course_lib.widgets.tokenizer import TokenizerExplorer
 from course_lib.widgets.trials import Measure, Trial, TrialExplorer
+from course_lib.widgets.two_models import TwoModelsWidget
 
 __all__ = [
     "AttentionExplorer",
@@ -28,4 +29,5 @@ __all__ = [
     "TokenizerExplorer",
     "Trial",
     "TrialExplorer",
+    "TwoModelsWidget",
 ]

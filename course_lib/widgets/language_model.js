@@ -3,29 +3,20 @@
  * Sur le site, les poids viennent d’un dossier voisin ; dans un cahier, du noyau.
  */
 
+import { button, liveWhenLoaded } from "./llm_loading.js";
 import { createRandom, draw, mostProbable, nextDistribution } from "./llm_sampling.js";
 import { Session } from "./llm_session.js";
 import { createTokenizer } from "./llm_tokenizer.js";
 import { attentionView, nextTokensView, percent, spokenToken } from "./llm_views.js";
-import { fetchModel, readSafetensors, requestModel, weightsChecksum } from "./llm_weights.js";
+import { checkedWeights, fetchModel, readSafetensors, requestModel } from "./llm_weights.js";
 import { format, h } from "./tokenizer_explorer.js";
 
 const HELP =
   "Tapez le début d’une histoire. À chaque frappe, le modèle donne le jeton suivant\u00a0: " +
   "choisissez-en un, ou laissez-le continuer. ␣ est une espace, ⏎ une fin de ligne.";
-const STILL = "Version figée\u00a0: les nombres ont été calculés d’avance.";
-const FAILURE = "Le modèle n’a pas pu être chargé. Voici sa version figée\u202f; rechargez la page pour réessayer.";
-const NO_SOURCE = "Sur cette page, le modèle est figé\u202f; il s’anime dans le cahier, une fois exécuté.";
 
 /** Le moteur, pour les essais et pour qui veut l’appeler de la console. */
 export const engine = { Session, createRandom, createTokenizer, draw, mostProbable, nextDistribution, readSafetensors };
-
-/** Un bouton et ce qu’il fait. */
-function button(label, onClick) {
-  const node = h("button", { type: "button", class: "cw-button" }, label);
-  node.addEventListener("click", onClick);
-  return node;
-}
 
 /** Un champ numérique ; sa valeur reste toujours dans les bornes. */
 function numberField(label, { min, max, step, value }, onChange) {
@@ -61,21 +52,12 @@ function samplingControls(onChange) {
   };
 }
 
-/** La version figée, tant que le modèle n’est pas là. */
-function stillView({ rows, caption, continuation }) {
-  const body = rows.map(([token, value]) =>
-    h("tr", {}, h("th", { scope: "row" }, token), h("td", {}, value)));
-  const head = h("tr", {}, h("th", { scope: "col" }, "Jeton"), h("th", { scope: "col" }, "Probabilité"));
-  const table = h("table", { class: "cw-table" }, h("caption", {}, caption), h("thead", {}, head), h("tbody", {}, ...body));
-  return h("div", { class: "cw-still" }, table, h("p", {}, continuation), h("p", { class: "cw-help" }, STILL));
-}
-
 /** Le composant vivant, une fois le modèle chargé. */
 class LivePanel {
   constructor(session, prompt) {
     this.session = session;
     this.running = false;
-    this.area = h("textarea", { class: "cw-textarea", rows: "5", spellcheck: "false" });
+    this.area = this.first = h("textarea", { class: "cw-textarea", rows: "5", spellcheck: "false" });
     this.sampling = samplingControls(() => this.draw());
     this.next = nextTokensView((id) => this.choose(id));
     this.attention = attentionView(session, () => this.attention.update());
@@ -201,81 +183,23 @@ async function loadSession(model, onProgress) {
   const inNotebook = model.get("weights") !== undefined;
   const folder = () => new URL(`../${model.get("weights_url")}/`, import.meta.url);
   const files = inNotebook ? await requestModel(model) : await fetchModel(folder(), onProgress);
-  if (weightsChecksum(files.view) !== model.get("checksum")) {
-    throw new Error("Les poids reçus ne sont pas ceux que la page annonce.");
-  }
+  checkedWeights(files.view, model.get("checksum"));
   return new Session(files, model.get("patterns"));
 }
 
-/** Le bouton de chargement et son avancement. */
-function loader(size, start) {
-  const megabytes = format(size / 1e6, 1);
-  const progress = h("progress", { max: size, value: 0, "aria-label": "Chargement du modèle" });
-  progress.hidden = true;
-  const load = button(`Charger le modèle (${megabytes}\u00a0Mo)`, start);
-  const status = h("p", { role: "status" });
-  const begin = () => {
-    progress.hidden = false;
-    load.disabled = true;
-    status.textContent = "Le modèle arrive…";
-  };
-  const stop = (message) => {
-    progress.hidden = true;
-    load.disabled = false;
-    status.textContent = message;
-    status.className = "cw-error";
-  };
-  const node = h("div", { class: "cw-loader" }, load, progress, status);
-  return { node, begin, stop, advance: (bytes) => (progress.value = bytes) };
-}
-
-/** Appelle `start` quand le composant arrive à l’écran, sauf si le lecteur économise ses données. */
-function whenSeen(node, start) {
-  if (navigator.connection?.saveData || !("IntersectionObserver" in window)) return () => {};
-  const observer = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && start());
-  observer.observe(node);
-  return () => observer.disconnect();
-}
-
 function render({ model, el }) {
-  const title = model.get("title");
-  const body = h("div", {}, stillView(model.get("preview")));
-  const section = h("section", { class: "cw cw-llm", "aria-label": title });
-  section.append(h("p", { class: "cw-title" }, title), h("p", { class: "cw-help" }, HELP), body);
-  el.append(section);
-  if (!model.get("weights_url") && model.get("weights") === undefined) {
-    body.append(h("p", { class: "cw-help" }, NO_SOURCE));
-    return () => {};
-  }
-  let panel = null;
-  let started = false;
-  let removed = false;
-  const start = async () => {
-    if (started) return;
-    started = true;
-    stopWatching();
-    bar.begin();
-    try {
-      const session = await loadSession(model, bar.advance);
-      if (removed) return;
-      const focused = bar.node.contains(document.activeElement);
-      panel = new LivePanel(session, model.get("prompt"));
-      body.replaceChildren(panel.node);
-      if (focused) panel.area.focus();
-    } catch (error) {
-      console.warn("Modèle de langue :", error);
-      bar.stop(FAILURE);
-      started = false;
-    }
-  };
-  const bar = loader(model.get("weights_size"), start);
-  body.prepend(bar.node);
-  const stopWatching = whenSeen(section, start);
-  return () => {
-    removed = true;
-    stopWatching();
-    panel?.destroy();
-  };
+  const { rows, caption, continuation } = model.get("preview");
+  return liveWhenLoaded(el, {
+    kind: "cw-llm",
+    title: model.get("title"),
+    help: HELP,
+    still: { headers: ["Jeton", "Probabilité"], rows, caption, paragraphs: [continuation] },
+    label: "Charger le modèle",
+    size: model.get("weights_size"),
+    reachable: Boolean(model.get("weights_url")) || model.get("weights") !== undefined,
+    load: (onProgress) => loadSession(model, onProgress),
+    build: (session) => new LivePanel(session, model.get("prompt")),
+  });
 }
 
 export default { render };

@@ -6,8 +6,6 @@ HTML ni dans le cahier enregistré.
 """
 
 import html
-import json
-import zlib
 from dataclasses import asdict
 from typing import Any
 
@@ -16,23 +14,26 @@ import traitlets
 
 from course_lib.generation import SamplingConfig, generate, next_token_distribution
 from course_lib.tokenization import BPETokenizer
-from course_lib.tokenization.patterns import GPT2_PATTERN, SINGLE_DIGIT
 from course_lib.transformer import Decoder
-from course_lib.transformer.half_precision import half_precision_bytes, llama_config
+from course_lib.transformer.half_precision import half_precision_bytes
 from course_lib.typography import NO_BREAK, french_spaces
 from course_lib.widgets.base import FOLDER, CourseWidget, html_table
 from course_lib.widgets.bundle import bundle
-from course_lib.widgets.tokenizer import MAX_VOCAB_SIZE, javascript_pattern
-
-STATIC_NOTICE = french_spaces(
-    "Version figée. Ici, le modèle s'exécute dans la page : il lui faut JavaScript, et une page "
-    "servie par un serveur (par exemple avec « make livre »), non ouverte comme un simple fichier."
+from course_lib.widgets.page_models import (
+    PATTERNS,
+    WeightsOnRequest,
+    page_config,
+    prompt_ids,
+    static_notice,
+    weights_checksum,
 )
+
+STATIC_NOTICE = static_notice("le modèle s'exécute dans la page : il lui faut")
 _SHOWN = 10  # jetons montrés
 _CONTINUATION = 40  # jetons écrits d'avance pour la version figée
 
 
-class LanguageModelWidget(CourseWidget):
+class LanguageModelWidget(WeightsOnRequest, CourseWidget):
     """Fait tourner `model` dans la page : jetons suivants, génération, attention.
 
     `model` : un décodeur de type Llama ; `tokenizer` : son BPETokenizer. `prompt` : le texte de
@@ -52,10 +53,6 @@ class LanguageModelWidget(CourseWidget):
     checksum = traitlets.Int().tag(sync=True)
     patterns = traitlets.Dict().tag(sync=True)
     preview = traitlets.Dict().tag(sync=True)
-    # Vides tant que la page du cahier n'a rien demandé : un cahier enregistré reste léger.
-    requested = traitlets.Bool(False).tag(sync=True)
-    definition = traitlets.Unicode().tag(sync=True)
-    weights = traitlets.Bytes(b"").tag(sync=True)
 
     def __init__(
         self,
@@ -67,30 +64,19 @@ class LanguageModelWidget(CourseWidget):
         title: str = "Un modèle de langue dans la page",
         **kwargs: Any,
     ):
-        config = llama_config(model)
-        _check(config.vocab_size, tokenizer)
+        config = page_config(model, tokenizer)
         self._content = half_precision_bytes(model)
         self._parts = {"config": asdict(config), "tokenizer": tokenizer.to_json()}
         super().__init__(
             prompt=prompt,
             weights_url=weights_url,
             weights_size=len(self._content),
-            checksum=zlib.crc32(self._content[_data_start(self._content) :]),
-            patterns={
-                "word": javascript_pattern(GPT2_PATTERN.pattern),
-                "digit": javascript_pattern(SINGLE_DIGIT.pattern),
-            },
+            checksum=weights_checksum(self._content),
+            patterns=PATTERNS,
             preview=_preview(model, tokenizer, prompt),
             title=title,
             **kwargs,
         )
-
-    @traitlets.observe("requested")
-    def _send_weights(self, change: Any) -> None:
-        """Répond à la page : le tokeniseur et les tailles, puis les poids ; les reprend ensuite."""
-        wanted = change["new"]
-        self.definition = json.dumps(self._parts, ensure_ascii=False) if wanted else ""
-        self.weights = self._content if wanted else b""
 
     def fallback_html(self) -> str:
         """Rend les jetons suivants les plus probables, une suite écrite d'avance et un avis."""
@@ -101,41 +87,10 @@ class LanguageModelWidget(CourseWidget):
         return table + "".join(paragraphs)
 
 
-def _check(vocab_size: int, tokenizer: Any) -> None:
-    """Vérifie que le tokeniseur est celui du modèle et tient dans une page."""
-    if not isinstance(tokenizer, BPETokenizer):
-        raise TypeError(
-            f"Le tokeniseur est un {type(tokenizer).__name__} ; il faut un BPETokenizer de "
-            "course_lib.tokenization, le seul que la page sache refaire ici."
-        )
-    _ = tokenizer.isolate_digits  # ValueError pour un découpage que la page ne sait pas refaire
-    if tokenizer.vocab_size != vocab_size:
-        raise ValueError(
-            f"Le modèle connaît {vocab_size} jetons et le tokeniseur {tokenizer.vocab_size} : "
-            "donnez le tokeniseur avec lequel le modèle a appris."
-        )
-    if vocab_size > MAX_VOCAB_SIZE:
-        raise ValueError(
-            f"Le vocabulaire a {vocab_size} jetons ; la page en accepte {MAX_VOCAB_SIZE}. "
-            "Choisissez un modèle plus petit."
-        )
-
-
-def _data_start(content: bytes) -> int:
-    """Où commencent les nombres d'un fichier safetensors, après son en-tête."""
-    return 8 + int.from_bytes(content[:8], "little")
-
-
 def _preview(model: Decoder, tokenizer: BPETokenizer, prompt: str) -> dict[str, Any]:
     """Ce que montre la version figée : les jetons suivants et la suite gloutonne."""
-    start = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
-    ids = start + tokenizer.encode(prompt)
+    ids = prompt_ids(model, tokenizer, prompt)
     room = model.embedding.context_length - len(ids)
-    if not ids or room < 1:
-        raise ValueError(
-            f"Le texte de départ compte {len(ids)} jetons ; il en faut de 1 à "
-            f"{model.embedding.context_length - 1}, pour que le modèle puisse en ajouter un."
-        )
     probabilities = next_token_distribution(model, ids)
     stops = [] if tokenizer.eos_id is None else [tokenizer.eos_id]
     greedy = SamplingConfig(temperature=0)

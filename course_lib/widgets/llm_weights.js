@@ -53,8 +53,14 @@ export function readSafetensors(view) {
   return tensors;
 }
 
+/** Rend ces poids si ce sont bien ceux que la page annonce ; refuse sinon. */
+export function checkedWeights(view, checksum) {
+  if (weightsChecksum(view) !== checksum) throw new Error("Les poids reçus ne sont pas ceux que la page annonce.");
+  return view;
+}
+
 /** Somme CRC-32 des nombres du fichier : elle dit si ces poids sont ceux que la page annonce. */
-export function weightsChecksum(view) {
+function weightsChecksum(view) {
   const table = Int32Array.from({ length: 256 }, (_, byte) => {
     let value = byte;
     for (let bit = 0; bit < 8; bit += 1) value = value & 1 ? (value >>> 1) ^ 0xedb88320 : value >>> 1;
@@ -81,15 +87,25 @@ async function download(url, onProgress) {
   return new Blob(parts).arrayBuffer();
 }
 
+/** Les poids d’un dossier du site. @returns {Promise<DataView>} */
+export async function fetchWeights(folder, onProgress = () => {}) {
+  return new DataView(await download(new URL("model.safetensors", folder), onProgress));
+}
+
+/** Les poids que la page porte en elle, écrits en base 64. @returns {DataView} */
+export function embeddedWeights(text) {
+  return new DataView(Uint8Array.from(atob(text), (character) => character.charCodeAt(0)).buffer);
+}
+
 /** Les trois fichiers d’un dossier du site. @returns {Promise<{view, config, tokenizer}>} */
 export async function fetchModel(folder, onProgress = () => {}) {
   const json = async (name) => JSON.parse(await new Blob([await download(new URL(name, folder), () => {})]).text());
-  const [buffer, config, tokenizer] = await Promise.all([
-    download(new URL("model.safetensors", folder), onProgress),
+  const [view, config, tokenizer] = await Promise.all([
+    fetchWeights(folder, onProgress),
     json("config.json"),
     json("tokenizer.json"),
   ]);
-  return { view: new DataView(buffer), config, tokenizer };
+  return { view, config, tokenizer };
 }
 
 /** Dans un cahier, on demande les poids au noyau ; ils arrivent par la liaison du composant. */

@@ -11,9 +11,9 @@ export function sharpened(probabilities, temperature) {
   return powers.map((power) => power / total);
 }
 
-/** Le curseur, son étiquette et sa valeur ; `onChange` reçoit la température. */
-export function temperatureSlider(onChange) {
-  const input = h("input", { type: "range", min: "0.2", max: "3", step: "0.1", value: "1", "aria-label": "Température" });
+/** Le curseur, son étiquette et sa valeur ; `onChange` reçoit la température, d’au moins `min`. */
+export function temperatureSlider(onChange, min = 0.2) {
+  const input = h("input", { type: "range", min, max: "3", step: "0.1", value: "1", "aria-label": "Température" });
   const output = h("output", { class: "cw-position" }, format(1, 1));
   input.addEventListener("input", () => {
     output.textContent = format(Number(input.value), 1);

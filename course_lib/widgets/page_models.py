@@ -1,0 +1,92 @@
+"""Ce qu'il faut à un modèle pour tourner dans la page : des refus clairs, ses poids, leur envoi."""
+
+import json
+import zlib
+from typing import Any
+
+import traitlets
+
+from course_lib.tokenization import BPETokenizer
+from course_lib.tokenization.patterns import GPT2_PATTERN, SINGLE_DIGIT
+from course_lib.transformer import Decoder, LlamaConfig
+from course_lib.transformer.half_precision import llama_config
+from course_lib.typography import french_spaces
+from course_lib.widgets.tokenizer import MAX_VOCAB_SIZE, javascript_pattern
+
+PATTERNS = {
+    "word": javascript_pattern(GPT2_PATTERN.pattern),
+    "digit": javascript_pattern(SINGLE_DIGIT.pattern),
+}
+
+
+class WeightsOnRequest(traitlets.HasTraits):
+    """Dans un cahier, envoie `_parts` (JSON) et `_content` (octets) quand la page les demande.
+
+    Vides le reste du temps : un cahier enregistré reste léger.
+    """
+
+    requested = traitlets.Bool(False).tag(sync=True)
+    definition = traitlets.Unicode().tag(sync=True)
+    weights = traitlets.Bytes(b"").tag(sync=True)
+    _parts: dict[str, Any]
+    _content: bytes
+
+    @traitlets.observe("requested")
+    def _send_weights(self, change: Any) -> None:
+        """Répond à la page : le tokeniseur et les tailles, puis les poids ; les reprend ensuite."""
+        wanted = change["new"]
+        self.definition = json.dumps(self._parts, ensure_ascii=False) if wanted else ""
+        self.weights = self._content if wanted else b""
+
+
+def static_notice(need: str) -> str:
+    """L'avis de la version figée ; `need` : ce qui s'exécute, jusqu'à « il lui faut »."""
+    return french_spaces(
+        f"Version figée. Ici, {need} JavaScript, et une page servie par un serveur (par exemple "
+        "avec « make livre »), non ouverte comme un simple fichier."
+    )
+
+
+def page_config(model: Decoder, tokenizer: Any) -> LlamaConfig:
+    """Les tailles d'un modèle que la page sait faire tourner avec ce tokeniseur.
+
+    ValueError si le modèle n'est pas de type Llama, si le tokeniseur coupe les mots autrement que
+    GPT-2 ou SmolLM2, ou si les vocabulaires diffèrent ; TypeError pour un autre tokeniseur.
+    """
+    config = llama_config(model)
+    if not isinstance(tokenizer, BPETokenizer):
+        raise TypeError(
+            f"Le tokeniseur est un {type(tokenizer).__name__} ; il faut un BPETokenizer de "
+            "course_lib.tokenization, le seul que la page sache refaire ici."
+        )
+    _ = tokenizer.isolate_digits  # ValueError pour un découpage que la page ne sait pas refaire
+    if tokenizer.vocab_size != config.vocab_size:
+        raise ValueError(
+            f"Le modèle connaît {config.vocab_size} jetons et le tokeniseur "
+            f"{tokenizer.vocab_size} : donnez le tokeniseur avec lequel le modèle a appris."
+        )
+    if config.vocab_size > MAX_VOCAB_SIZE:
+        raise ValueError(
+            f"Le vocabulaire a {config.vocab_size} jetons ; la page en accepte {MAX_VOCAB_SIZE}. "
+            "Choisissez un modèle plus petit."
+        )
+    return config
+
+
+def prompt_ids(model: Decoder, tokenizer: BPETokenizer, prompt: str) -> list[int]:
+    """Les jetons du texte de départ, après `<bos>` ; ValueError s'ils ne laissent aucune place."""
+    start = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
+    ids = start + tokenizer.encode(prompt)
+    limit = model.embedding.context_length
+    if not 1 <= len(ids) < limit:
+        raise ValueError(
+            f"Le texte de départ compte {len(ids)} jetons ; il en faut de 1 à {limit - 1}, pour "
+            "que le modèle puisse en ajouter un."
+        )
+    return ids
+
+
+def weights_checksum(content: bytes) -> int:
+    """Somme CRC-32 des nombres d'un fichier safetensors, son en-tête mis à part."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    return zlib.crc32(content[start:])
