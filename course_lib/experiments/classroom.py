@@ -46,7 +46,7 @@ class Budget:
     n_held_out: int = 300
     n_questions: int = 1_000
     question_steps: int = 300
-    top_k: int = 32
+    top_k: int = 128
     n_asked: int = 300
     first_seed: int = 100
     n_texts: int = 1_000
