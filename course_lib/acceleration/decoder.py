@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from course_lib.acceleration.linear import QuantizedLinear, choose_form
-from course_lib.transformer import Decoder, SwiGLU
+from course_lib.transformer import Attention, Decoder, SwiGLU
 
 # Les noyaux se relaient toutes les quelques microsecondes : il faut un modèle d’un certain poids
 # pour qu’un second fil y gagne.
@@ -44,12 +44,19 @@ def _unsupported(model: nn.Module) -> str:
         return f"ses poids sont sur {embedding.tokens.weight.device}"
     if not isinstance(model.head, nn.Linear | QuantizedLinear) or model.head.bias is not None:
         return "sa tête n’est pas une matrice sans biais"
+    if type(embedding.tokens) is not nn.Embedding:
+        return "une amorce apprise est posée"
     for block in model.blocks:
         attention = block.self_attention
+        if type(attention) is not Attention:
+            return "un préfixe appris est posé"
         if block.cross_attention is not None:
             return "il a une attention croisée"
         if not block.norm_first or not isinstance(block.feed_forward, SwiGLU):
             return "ses blocs ne sont pas « norme avant, SwiGLU »"
+        projections = (*attention.children(), *block.feed_forward.children())
+        if not all(isinstance(layer, nn.Linear | QuantizedLinear) for layer in projections):
+            return "des adaptateurs sont posés : fondez-les et retirez-les, ou prenez torch"
         if any(projection.bias is not None for projection in attention.children()):
             return "son attention a des biais"
     if len({_layer_kind(layer) for row in _layers(model) for layer in row}) > 1:
