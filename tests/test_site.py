@@ -145,6 +145,15 @@ def test_internal_links_resolve(site_folder):
     assert broken == []
 
 
+def test_tables_rendered_by_cells_are_tables(site_folder):
+    raw = {
+        path.name: found
+        for path in sorted(site_folder.glob("chapters/*.html"))
+        if (found := re.findall(r"<p>\|[^<]{0,60}", path.read_text("utf-8")))
+    }
+    assert not raw, f"Des tableaux paraissent en texte : {raw}"
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("chapters/")])
 def test_chapter_weighs_at_most_a_megabyte(browser, site_url, site_folder, page):
     with Visit(browser, site_url + page) as visit:
