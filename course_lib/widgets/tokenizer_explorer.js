@@ -1,14 +1,9 @@
-/**
- * Explorateur de jetons : le texte tapé, découpé par chaque tokeniseur, dans la page.
- * Les mêmes règles qu'en Python : expression de découpage, octets UTF-8, fusions dans l'ordre appris.
- */
 
 const MAX_CHIPS = 400;
 const LEGEND =
   "Une pastille = un jeton\u202f; dessous, son identifiant. ␣ est une espace, ⏎ une fin de ligne.";
 const INVISIBLE = { " ": "␣", "\n": "⏎", "\r": "␍", "\t": "⇥", "\u00a0": "⍽", "\u202f": "⍽" };
 
-/** Crée un élément avec attributs et enfants. */
 export function h(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
@@ -16,11 +11,9 @@ export function h(tag, attributes = {}, ...children) {
   return node;
 }
 
-/** Écrit un nombre à la française. */
 export const format = (value, digits = 0) =>
   value.toLocaleString("fr-FR", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 
-/** Coupe le texte aux jetons spéciaux : `[morceau, id ou null]`. */
 function* segments(text, special) {
   const names = Object.keys(special).sort((a, b) => b.length - a.length);
   if (!names.length) {
@@ -34,10 +27,8 @@ function* segments(text, special) {
   }
 }
 
-/** Un jeton : son id, son texte, s'il est inconnu du vocabulaire. */
 const token = (id, text, unknown = false) => ({ id, text, unknown });
 
-/** Tokeniseur par morceaux (mots ou caractères). @returns {(text: string) => object[]} */
 function pieceEncoder(state) {
   const pattern = new RegExp(state.pattern, "gv");
   const ids = new Map(state.tokens.map((piece, id) => [piece, id]));
@@ -47,7 +38,6 @@ function pieceEncoder(state) {
     );
 }
 
-/** Rang et id produit de chaque fusion, par paire d'ids. */
 export function mergeTable(state) {
   const table = new Map();
   const contiguous = state.results.length === 1;
@@ -59,7 +49,6 @@ export function mergeTable(state) {
   return table;
 }
 
-/** Les octets que représente chaque id. */
 export function bytesById(state, table) {
   const bytes = new Array(state.size);
   state.bytes.forEach((id, byte) => (bytes[id] = [byte]));
@@ -69,7 +58,6 @@ export function bytesById(state, table) {
   return bytes;
 }
 
-/** Fusionne les ids, toujours la paire apprise le plus tôt d'abord. */
 function applyMerges(ids, table, size) {
   let current = ids;
   for (;;) {
@@ -83,7 +71,6 @@ function applyMerges(ids, table, size) {
   }
 }
 
-/** Remplace chaque occurrence de la paire, de gauche à droite. */
 function replacePair(ids, { pair: [left, right], id }) {
   const merged = [];
   for (let i = 0; i < ids.length; i += 1) {
@@ -94,7 +81,6 @@ function replacePair(ids, { pair: [left, right], id }) {
   return merged;
 }
 
-/** Texte d'un jeton BPE ; un caractère coupé en deux montre ses octets : « \xc3 ». */
 export function readable(bytes) {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(new Uint8Array(bytes));
@@ -103,7 +89,6 @@ export function readable(bytes) {
   }
 }
 
-/** Tokeniseur BPE sur les octets. @returns {(text: string) => object[]} */
 function bpeEncoder(state) {
   const table = mergeTable(state);
   const bytes = bytesById(state, table);
@@ -116,11 +101,9 @@ function bpeEncoder(state) {
   return (text) => words(text).flatMap(encodeWord).map((id) => token(id, readable(bytes[id])));
 }
 
-/** Tokeniseur complet : jetons spéciaux, puis mots, caractères ou octets. */
 export function createEncoder(state) {
   const encodePart = state.kind === "bpe" ? bpeEncoder(state) : pieceEncoder(state);
   return (text) => {
-    // Une moitié de paire UTF-16 n'existe dans aucun texte valide ; Python la refuse.
     const clean = text.toWellFormed?.() ?? text;
     return [...segments(clean, state.special)].flatMap(([part, id]) =>
       id === null ? encodePart(part) : [token(id, part)],
@@ -128,7 +111,6 @@ export function createEncoder(state) {
   };
 }
 
-/** Le texte d'un jeton, où ce qui ne se voit pas est marqué. */
 export function visibleText(text) {
   return [...text].map((character) => {
     const code = character.codePointAt(0);
@@ -138,7 +120,6 @@ export function visibleText(text) {
   });
 }
 
-/** Une pastille : le texte du jeton et, dessous, son identifiant. */
 function chip({ id, text, unknown }) {
   const node = h("li", { class: "cw-chip" });
   node.append(
@@ -154,7 +135,6 @@ function chip({ id, text, unknown }) {
 
 const plural = (count, word) => `${format(count)}\u00a0${word}${count > 1 ? "s" : ""}`;
 
-/** Ce que l'on compte : jetons, caractères par jeton, inconnus. */
 function measure(tokens, text) {
   const unknown = tokens.filter((one) => one.unknown).length;
   const facts = [plural(tokens.length, "jeton")];
@@ -163,7 +143,6 @@ function measure(tokens, text) {
   return facts;
 }
 
-/** La bande d'un tokeniseur : `update(texte)` la redessine et rend son résumé. */
 function lane(state) {
   const encode = createEncoder(state);
   const facts = h("span", { class: "cw-facts" });
@@ -197,7 +176,6 @@ function render({ model, el }) {
     const text = model.get("text");
     if (area.value !== text) area.value = text;
     const summaries = lanes.map(({ update }) => update(text));
-    // Le lecteur d'écran attend une pause dans la frappe : sinon il parlerait à chaque lettre.
     clearTimeout(pending);
     pending = setTimeout(() => (live.textContent = summaries.join(" ")), 400);
   };
