@@ -1,16 +1,27 @@
+/**
+ * L'hôte des composants interactifs du site.
+ *
+ * `<course-widget module="x.js">` contient l'état (JSON) et une version figée. L'hôte charge le
+ * module, écrit pour anywidget, et lui donne un `model` minimal : le même fichier vit ainsi dans le
+ * cahier, avec un noyau, et sur la page, sans noyau.
+ */
 
 const MODULES = new URL("./widgets/", import.meta.url);
 
+/** Le `model` d'anywidget, réduit à ce que nos modules emploient. */
 class LocalModel {
+  /** @param {Record<string, unknown>} state État initial du composant. */
   constructor(state) {
     this.state = { ...state };
     this.listeners = new Map();
   }
 
+  /** @param {string} name */
   get(name) {
     return this.state[name];
   }
 
+  /** Change une valeur et prévient ceux qui écoutent `change:nom` puis `change`. */
   set(name, value) {
     if (Object.is(this.state[name], value)) return;
     this.state[name] = value;
@@ -18,6 +29,7 @@ class LocalModel {
     this.#emit("change", value);
   }
 
+  /** Sans noyau, il n'y a personne à qui transmettre l'état. */
   save_changes() {}
 
   on(event, listener) {
@@ -36,6 +48,7 @@ class LocalModel {
   }
 }
 
+/** Ajoute une fois la feuille de style commune. */
 function loadStyle() {
   if (document.querySelector("link[data-course-widgets]")) return;
   const link = document.createElement("link");
@@ -45,6 +58,7 @@ function loadStyle() {
   document.head.append(link);
 }
 
+/** Dit en français que le module n'a pas démarré ; la version figée reste en place. */
 function failureNotice() {
   const notice = document.createElement("p");
   notice.className = "cw-error";
@@ -55,6 +69,7 @@ function failureNotice() {
   return notice;
 }
 
+/** `<course-widget module="…">` : une version figée qui prend vie quand son module arrive. */
 class CourseWidget extends HTMLElement {
   #started = false;
   #cleanup = null;
@@ -66,6 +81,7 @@ class CourseWidget extends HTMLElement {
   }
 
   disconnectedCallback() {
+    // Un simple déplacement dans la page détache puis rattache : on attend d'en être sûr.
     queueMicrotask(() => {
       if (!this.isConnected) this.#cleanup?.();
     });

@@ -1,3 +1,7 @@
+/**
+ * Explorateur d'attention : on choisit un mot, on voit ce qu'il regarde.
+ * À gauche les mots qui regardent, à droite les mots regardés ; l'épaisseur dit le poids.
+ */
 
 const ROW = 30; // hauteur d'une ligne, en pixels ; la feuille de style emploie la même
 
@@ -7,6 +11,7 @@ const HELP =
 
 const SELECTIONS = { mean: "moyenne", sum: "somme" };
 
+/** Crée un élément HTML avec attributs et enfants. */
 function h(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
@@ -14,12 +19,14 @@ function h(tag, attributes = {}, ...children) {
   return node;
 }
 
+/** Crée un élément SVG. */
 function svg(tag, attributes = {}) {
   const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
   return node;
 }
 
+/** Écrit un nombre à la française, avec signe si demandé. */
 function format(value, signed = false) {
   const rounded = Math.abs(value).toFixed(2);
   const negative = value < 0 && Number(rounded) !== 0;
@@ -27,11 +34,13 @@ function format(value, signed = false) {
   return sign + rounded.replace(".", ",");
 }
 
+/** Les éléments choisis d'un axe et leur poids commun : un seul, tous sommés, tous moyennés. */
 function chosen(items, selection) {
   if (selection !== "mean" && selection !== "sum") return [[items[Number(selection)]], 1];
   return [items, selection === "mean" ? 1 / items.length : 1];
 }
 
+/** Les poids (un par mot regardé) du mot `query`, couche et tête choisies. */
 function weightsOf(sentence, query, layer, head) {
   const totals = sentence.keys.map(() => 0);
   const [layers, layerScale] = chosen(sentence.weights, layer);
@@ -44,9 +53,11 @@ function weightsOf(sentence, query, layer, head) {
   return totals;
 }
 
+/** Deux mots au même endroit : un seul s'ils sont égaux, « a / b » sinon. */
 const merge = (first, second) =>
   first.map((word, index) => (word === second[index] ? word : `${word} / ${second[index]}`));
 
+/** La différence est définie si les deux phrases se répondent mot à mot. */
 function comparable(sentences) {
   return (
     sentences.length === 2 &&
@@ -55,6 +66,7 @@ function comparable(sentences) {
   );
 }
 
+/** Ce qu'il faut dessiner : un panneau par phrase, ou celui de leur différence. */
 function panels(model) {
   const sentences = model.get("sentences");
   const read = (sentence) => {
@@ -77,6 +89,7 @@ function panels(model) {
   ];
 }
 
+/** Phrase qui résume un panneau, pour l'œil pressé et le lecteur d'écran. */
 function summary(panel) {
   const ranked = panel.values
     .map((value, index) => ({ value, word: panel.keys[index] }))
@@ -88,6 +101,7 @@ function summary(panel) {
   return `${panel.label}\u00a0: «\u00a0${word}\u00a0» ${verb} ${ranked.join(", puis ")}.`;
 }
 
+/** La liste des mots qui regardent ; les flèches déplacent le choix. */
 function queryList(panel, select) {
   const options = panel.queries.map((word, index) => {
     const chosen = index === panel.query;
@@ -107,6 +121,7 @@ function queryList(panel, select) {
   return list;
 }
 
+/** Où mène une touche, ou null si elle ne déplace rien. */
 function destination(key, current, count) {
   if (key === "ArrowDown" || key === "ArrowRight") return Math.min(current + 1, count - 1);
   if (key === "ArrowUp" || key === "ArrowLeft") return Math.max(current - 1, 0);
@@ -114,6 +129,7 @@ function destination(key, current, count) {
   return key === "End" ? count - 1 : null;
 }
 
+/** Les courbes du mot choisi vers chaque mot regardé. */
 function curves(panel, scale) {
   const height = ROW * Math.max(panel.queries.length, panel.keys.length);
   const drawing = svg("svg", {
@@ -140,6 +156,7 @@ function curves(panel, scale) {
   return drawing;
 }
 
+/** Un mot regardé : sa barre, son texte, son poids. */
 function keyItem(word, value, scale, signed) {
   const bar = h("span", { class: value < 0 ? "cw-bar cw-negative" : "cw-bar" });
   bar.style.width = `${((100 * Math.abs(value)) / scale).toFixed(1)}%`;
@@ -147,7 +164,9 @@ function keyItem(word, value, scale, signed) {
   return h("li", { class: "cw-key" }, bar, h("span", { class: "cw-text" }, word), number);
 }
 
+/** Un panneau : titre, mots qui regardent, courbes, mots regardés. */
 function panelNode(panel, select) {
+  // Une somme dépasse 1 : l'échelle suit alors la plus grande valeur, sinon elle reste 0–1.
   const largest = Math.max(...panel.values.map(Math.abs));
   const scale = panel.signed ? Math.max(largest, 0.05) : Math.max(largest, 1);
   const items = panel.keys.map((word, index) =>
@@ -158,6 +177,7 @@ function panelNode(panel, select) {
   return h("div", { class: "cw-panel" }, h("p", { class: "cw-panel-title" }, panel.label), row);
 }
 
+/** Un menu déroulant et son étiquette. */
 function menu(label, options, value, onChange) {
   const select = h("select", { class: "cw-select" });
   for (const [key, text] of options) select.append(h("option", { value: key }, text));
@@ -166,12 +186,14 @@ function menu(label, options, value, onChange) {
   return h("label", { class: "cw-field" }, h("span", {}, label), select);
 }
 
+/** Les choix d'un axe : 1…n, puis moyenne et somme s'il y en a plusieurs. */
 function axisOptions(count, all) {
   const options = Array.from({ length: count }, (_, index) => [String(index), String(index + 1)]);
   const reductions = Object.entries(SELECTIONS).map(([key, text]) => [key, `${all} (${text})`]);
   return count > 1 ? [...options, ...reductions] : [...options, ["mean", all]];
 }
 
+/** Les menus : vue, couche, tête. */
 function controls(model) {
   const sentences = model.get("sentences");
   const choose = (name) => (value) => {
@@ -203,6 +225,7 @@ function render({ model, el }) {
       list.contains(document.activeElement),
     );
     stage.replaceChildren(...drawn.map((panel) => panelNode(panel, select)));
+    // Redessiner ôte le foyer du clavier : on le rend au même panneau.
     if (focused >= 0) stage.querySelectorAll(".cw-queries")[focused]?.querySelector("[tabindex='0']").focus();
     live.replaceChildren(...drawn.map((panel) => h("span", {}, summary(panel))));
   };

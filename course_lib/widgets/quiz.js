@@ -1,6 +1,11 @@
+/**
+ * Quiz : questions à choix unique, une explication par choix.
+ * Un module autonome : le cahier le charge seul, sans pouvoir importer de voisin.
+ */
 
 let instances = 0;
 
+/** Crée un élément avec attributs et enfants. */
 function h(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
@@ -8,17 +13,20 @@ function h(tag, attributes = {}, ...children) {
   return node;
 }
 
+/** Découpe « `code` » en éléments `<code>` ; le reste est du texte, jamais du HTML. */
 function inline(text) {
   return text
     .split(/`([^`]*)`/)
     .map((part, index) => (index % 2 ? h("code", {}, part) : document.createTextNode(part)));
 }
 
+/** Un choix : bouton radio et son libellé. */
 function choiceNode(choice, name, index) {
   const radio = h("input", { type: "radio", name, value: String(index) });
   return h("label", { class: "cw-choice" }, radio, h("span", {}, ...inline(choice.text)));
 }
 
+/** Écrit le verdict d'une question ; rend vrai si le choix est juste. */
 function judge(question, chosen, feedback) {
   if (!chosen) {
     feedback.dataset.verdict = "none";
@@ -32,6 +40,7 @@ function judge(question, chosen, feedback) {
   return choice.correct;
 }
 
+/** Une question complète ; `onJudged(juste)` est appelé à chaque vérification. */
 function questionNode(question, number, name, onJudged) {
   const legend = h("legend", {}, `${number}. `, ...inline(question.prompt));
   const choices = question.choices.map((choice, index) => choiceNode(choice, name, index));
@@ -44,6 +53,7 @@ function questionNode(question, number, name, onJudged) {
   fieldset.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && event.target.matches("input")) button.click();
   });
+  // Un nouveau choix efface l'ancien verdict : il ne parlait pas de lui.
   fieldset.addEventListener("change", () => {
     feedback.replaceChildren();
     delete feedback.dataset.verdict;
@@ -51,6 +61,7 @@ function questionNode(question, number, name, onJudged) {
   return fieldset;
 }
 
+/** « 2 réponses justes sur 3 », accordé. */
 function scoreText(right, total) {
   return `${right} ${right > 1 ? "réponses justes" : "réponse juste"} sur ${total}.`;
 }

@@ -1,9 +1,14 @@
+/**
+ * Explorateur de jetons : le texte tapé, découpé par chaque tokeniseur, dans la page.
+ * Les mêmes règles qu'en Python : expression de découpage, octets UTF-8, fusions dans l'ordre appris.
+ */
 
 const MAX_CHIPS = 400;
 const LEGEND =
   "Une pastille = un jeton\u202f; dessous, son identifiant. ␣ est une espace, ⏎ une fin de ligne.";
 const INVISIBLE = { " ": "␣", "\n": "⏎", "\r": "␍", "\t": "⇥", "\u00a0": "⍽", "\u202f": "⍽" };
 
+/** Crée un élément avec attributs et enfants. */
 export function h(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
@@ -11,9 +16,11 @@ export function h(tag, attributes = {}, ...children) {
   return node;
 }
 
+/** Écrit un nombre à la française. */
 export const format = (value, digits = 0) =>
   value.toLocaleString("fr-FR", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 
+/** Coupe le texte aux jetons spéciaux : `[morceau, id ou null]`. */
 function* segments(text, special) {
   const names = Object.keys(special).sort((a, b) => b.length - a.length);
   if (!names.length) {
@@ -27,8 +34,10 @@ function* segments(text, special) {
   }
 }
 
+/** Un jeton : son id, son texte, s'il est inconnu du vocabulaire. */
 const token = (id, text, unknown = false) => ({ id, text, unknown });
 
+/** Tokeniseur par morceaux (mots ou caractères). @returns {(text: string) => object[]} */
 function pieceEncoder(state) {
   const pattern = new RegExp(state.pattern, "gv");
   const ids = new Map(state.tokens.map((piece, id) => [piece, id]));
@@ -38,6 +47,7 @@ function pieceEncoder(state) {
     );
 }
 
+/** Rang et id produit de chaque fusion, par paire d'ids. */
 export function mergeTable(state) {
   const table = new Map();
   const contiguous = state.results.length === 1;
@@ -49,6 +59,7 @@ export function mergeTable(state) {
   return table;
 }
 
+/** Les octets que représente chaque id. */
 export function bytesById(state, table) {
   const bytes = new Array(state.size);
   state.bytes.forEach((id, byte) => (bytes[id] = [byte]));
@@ -58,6 +69,7 @@ export function bytesById(state, table) {
   return bytes;
 }
 
+/** Fusionne les ids, toujours la paire apprise le plus tôt d'abord. */
 function applyMerges(ids, table, size) {
   let current = ids;
   for (;;) {
@@ -71,6 +83,7 @@ function applyMerges(ids, table, size) {
   }
 }
 
+/** Remplace chaque occurrence de la paire, de gauche à droite. */
 function replacePair(ids, { pair: [left, right], id }) {
   const merged = [];
   for (let i = 0; i < ids.length; i += 1) {
@@ -81,6 +94,7 @@ function replacePair(ids, { pair: [left, right], id }) {
   return merged;
 }
 
+/** Texte d'un jeton BPE ; un caractère coupé en deux montre ses octets : « \xc3 ». */
 export function readable(bytes) {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(new Uint8Array(bytes));
@@ -89,6 +103,7 @@ export function readable(bytes) {
   }
 }
 
+/** Tokeniseur BPE sur les octets. @returns {(text: string) => object[]} */
 function bpeEncoder(state) {
   const table = mergeTable(state);
   const bytes = bytesById(state, table);
@@ -101,9 +116,11 @@ function bpeEncoder(state) {
   return (text) => words(text).flatMap(encodeWord).map((id) => token(id, readable(bytes[id])));
 }
 
+/** Tokeniseur complet : jetons spéciaux, puis mots, caractères ou octets. */
 export function createEncoder(state) {
   const encodePart = state.kind === "bpe" ? bpeEncoder(state) : pieceEncoder(state);
   return (text) => {
+    // Une moitié de paire UTF-16 n'existe dans aucun texte valide ; Python la refuse.
     const clean = text.toWellFormed?.() ?? text;
     return [...segments(clean, state.special)].flatMap(([part, id]) =>
       id === null ? encodePart(part) : [token(id, part)],
@@ -111,6 +128,7 @@ export function createEncoder(state) {
   };
 }
 
+/** Le texte d'un jeton, où ce qui ne se voit pas est marqué. */
 export function visibleText(text) {
   return [...text].map((character) => {
     const code = character.codePointAt(0);
@@ -120,6 +138,7 @@ export function visibleText(text) {
   });
 }
 
+/** Une pastille : le texte du jeton et, dessous, son identifiant. */
 function chip({ id, text, unknown }) {
   const node = h("li", { class: "cw-chip" });
   node.append(
@@ -135,6 +154,7 @@ function chip({ id, text, unknown }) {
 
 const plural = (count, word) => `${format(count)}\u00a0${word}${count > 1 ? "s" : ""}`;
 
+/** Ce que l'on compte : jetons, caractères par jeton, inconnus. */
 function measure(tokens, text) {
   const unknown = tokens.filter((one) => one.unknown).length;
   const facts = [plural(tokens.length, "jeton")];
@@ -143,6 +163,7 @@ function measure(tokens, text) {
   return facts;
 }
 
+/** La bande d'un tokeniseur : `update(texte)` la redessine et rend son résumé. */
 function lane(state) {
   const encode = createEncoder(state);
   const facts = h("span", { class: "cw-facts" });
@@ -176,6 +197,7 @@ function render({ model, el }) {
     const text = model.get("text");
     if (area.value !== text) area.value = text;
     const summaries = lanes.map(({ update }) => update(text));
+    // Le lecteur d'écran attend une pause dans la frappe : sinon il parlerait à chaque lettre.
     clearTimeout(pending);
     pending = setTimeout(() => (live.textContent = summaries.join(" ")), 400);
   };
