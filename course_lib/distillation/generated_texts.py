@@ -8,8 +8,8 @@ vocabulaires, et l’enseignant n’être connu que par ce qu’il écrit. Sourc
 from collections.abc import Sequence
 
 from torch import nn
-from tqdm.auto import tqdm
 
+from course_lib.distillation.progress import teacher_bar
 from course_lib.generation import SamplingConfig, generate, row_seeds
 
 Answer = tuple[list[int], list[int]]
@@ -37,7 +37,7 @@ def teacher_answers(
         raise ValueError(f"batch_size = {batch_size} : il faut au moins un texte à la fois.")
     starts = range(0, len(prompts), batch_size)
     answers = []
-    with _bar(len(prompts), progress) as bar:
+    with teacher_bar("Textes de l’enseignant", len(prompts), progress) as bar:
         for start, batch_seed in zip(starts, row_seeds(seed, len(starts)), strict=True):
             batch = [list(prompt) for prompt in prompts[start : start + batch_size]]
             written = generate(
@@ -85,15 +85,3 @@ def teacher_texts(
         progress=progress,
     )
     return [ids[:-1] for _, ids in answers]
-
-
-def _bar(n_texts: int, enabled: bool):
-    return tqdm(
-        total=n_texts,
-        desc="Textes de l’enseignant",
-        disable=not enabled,
-        leave=False,
-        mininterval=0.5,
-        bar_format="{desc} {percentage:3.0f} % |{bar}| {n_fmt}/{total_fmt}, "
-        "{elapsed} passé, {remaining} restant",
-    )

@@ -25,8 +25,8 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
+from course_lib.distillation.progress import teacher_bar
 from course_lib.distillation.soft_targets import teacher_logits
 from course_lib.distillation.streamed_file import streamed_file
 from course_lib.finetuning import weight_fingerprint
@@ -77,7 +77,10 @@ def write_teacher_cache(
         "vocab_size": str(vocab_size),
         "top_k": json.dumps(top_k),
     }
-    with streamed_file(path, layout, metadata) as file, _bar(n_positions, progress) as bar:
+    with (
+        streamed_file(path, layout, metadata) as file,
+        teacher_bar("Réponses de l’enseignant", n_positions, progress) as bar,
+    ):
         file.append("offsets", offsets)
         file.append("rows", torch.frombuffer(bytearray(b"".join(keys)), dtype=torch.uint8))
         for inputs, targets in source.in_order():
@@ -212,15 +215,3 @@ def _check_same_settings(cache: TeacherCache, top_k: int | None, dtype: torch.dt
             f"Le cache « {cache.path} » existe avec top_k = {cache.top_k} et dtype = {cache.dtype},"
             f" vous demandez {top_k} et {dtype} : choisissez un autre nom, ou effacez-le."
         )
-
-
-def _bar(n_positions: int, enabled: bool):
-    return tqdm(
-        total=n_positions,
-        desc="Enseignant",
-        disable=not enabled,
-        leave=False,
-        mininterval=0.5,
-        bar_format="{desc} {percentage:3.0f} % |{bar}| position {n_fmt}/{total_fmt}, "
-        "{elapsed} passé, {remaining} restant",
-    )

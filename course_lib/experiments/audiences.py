@@ -34,11 +34,11 @@ from course_lib.corpora.kernel import Draw
 from course_lib.evaluation.readability import vocabulary
 from course_lib.experiments.audience_measures import examine, most_frequent, style, swap_effect
 from course_lib.experiments.in_context import scale_embeddings
+from course_lib.experiments.records import experiment_parser
 from course_lib.generation import SamplingConfig, TextGenerator, continuation_log_probs
 from course_lib.ngram import KneserNeyModel
 from course_lib.tokenization import BPETokenizer, Tokenizer
 from course_lib.training import IGNORE, AlignedBatches, TrainingConfig, train
-from course_lib.training.arguments import FrenchArgumentParser, natural_int
 from course_lib.training.history import write_json
 from course_lib.transformer import Decoder, LlamaConfig, count_parameters, llama
 
@@ -229,14 +229,9 @@ def measure(seeds, path: Path = RESULTS, **sizes) -> dict:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = FrenchArgumentParser(
-        prog="python -m course_lib.experiments.audiences",
-        description="Entraîne un modèle à écrire pour trois publics et mesure ce qu’il en fait.",
+    parser = experiment_parser(
+        RESULTS, "Entraîne un modèle à écrire pour trois publics et mesure ce qu’il en fait."
     )
-    parser.add_argument(
-        "--seeds", type=natural_int, nargs="+", default=[0, 1, 2], help="graines (0 1 2)"
-    )
-    parser.add_argument("--output", type=Path, default=RESULTS, help="fichier des mesures")
     options = parser.parse_args(arguments)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     measure(options.seeds, options.output)

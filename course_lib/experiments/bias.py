@@ -30,12 +30,11 @@ from course_lib.corpora.occupations import (
 )
 from course_lib.evaluation.bias import mean_absolute_bias
 from course_lib.experiments.intervals import wilson_interval
-from course_lib.experiments.records import Records, rounded
+from course_lib.experiments.records import Records, experiment_parser, rounded
 from course_lib.generation import SamplingConfig, next_distribution
 from course_lib.generation.readers import open_reader
 from course_lib.tokenization import WordTokenizer
 from course_lib.training import SequenceBatches, TrainingConfig, train
-from course_lib.training.arguments import FrenchArgumentParser, natural_int
 from course_lib.transformer import LlamaConfig, llama
 
 RESULTS = Path(__file__).parent / "results" / "bias.json"
@@ -186,14 +185,9 @@ def records(path: Path = RESULTS, budget: Budget | None = None) -> Records:
 
 
 def main(arguments: list[str] | None = None, budget: Budget | None = None) -> int:
-    parser = FrenchArgumentParser(
-        prog="python -m course_lib.experiments.bias",
-        description="Suit un biais du corpus au modèle, puis au texte écrit.",
+    parser = experiment_parser(
+        RESULTS, "Suit un biais du corpus au modèle, puis au texte écrit.", n_seeds=5
     )
-    parser.add_argument(
-        "--seeds", type=natural_int, nargs="+", default=[0, 1, 2, 3, 4], help="graines (0 à 4)"
-    )
-    parser.add_argument("--output", type=Path, default=RESULTS, help="fichier des mesures")
     options = parser.parse_args(arguments)
     budget = budget or Budget()
     kept = records(options.output, budget)

@@ -32,10 +32,10 @@ from tqdm.auto import tqdm
 from course_lib.corpora import Story, generate_stories
 from course_lib.corpora.web import STEP_NAMES, Page, clean, generate_web, standard_steps
 from course_lib.corpora.web.people import Person, draw_people, introduce
+from course_lib.experiments.records import experiment_parser
 from course_lib.generation import SamplingConfig, generate
 from course_lib.tokenization import BPETokenizer
 from course_lib.training import SequenceBatches, TrainingConfig, train
-from course_lib.training.arguments import FrenchArgumentParser, natural_int
 from course_lib.training.history import write_json
 from course_lib.transformer import LlamaConfig, count_parameters, llama
 
@@ -276,17 +276,12 @@ def _prepare(seed: int, budget: Budget) -> tuple[list[Page], BPETokenizer, Probe
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = FrenchArgumentParser(
-        prog="python -m course_lib.experiments.corpus_cleaning",
-        description="Entraîne le même modèle sur un micro-web de plus en plus propre.",
-    )
-    parser.add_argument(
-        "--seeds", type=natural_int, nargs="+", default=[0, 1, 2], help="graines (0 1 2)"
+    parser = experiment_parser(
+        RESULTS, "Entraîne le même modèle sur un micro-web de plus en plus propre."
     )
     parser.add_argument(
         "--leave-one-out", action="store_true", help="ôte une étape à la fois au lieu d’en ajouter"
     )
-    parser.add_argument("--output", type=Path, default=RESULTS, help="fichier des mesures")
     options = parser.parse_args(arguments)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     run(options.seeds, conditions(options.leave_one_out), options.output, Budget())

@@ -17,9 +17,8 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from course_lib.experiments.records import Records, load_records
+from course_lib.experiments.records import Records, experiment_parser, load_records
 from course_lib.training import TrainingConfig, train
-from course_lib.training.arguments import FrenchArgumentParser, natural_int
 from course_lib.training.data import IGNORE
 from course_lib.transformer import Decoder, LlamaConfig, count_parameters, llama
 
@@ -140,14 +139,9 @@ def measure(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = FrenchArgumentParser(
-        prog="python -m course_lib.experiments.directory",
-        description="Fait apprendre un annuaire par cœur à des modèles de plus en plus larges.",
+    parser = experiment_parser(
+        RESULTS, "Fait apprendre un annuaire par cœur à des modèles de plus en plus larges."
     )
-    parser.add_argument(
-        "--seeds", type=natural_int, nargs="+", default=[0, 1, 2], help="graines (0 1 2)"
-    )
-    parser.add_argument("--output", type=Path, default=RESULTS, help="fichier des mesures")
     options = parser.parse_args(arguments)
     measure(WIDTHS, options.seeds, options.output)
     print(f"Mesures écrites dans {options.output.name}.")

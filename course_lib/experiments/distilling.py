@@ -49,8 +49,7 @@ from course_lib.experiments.classroom import (
     teach,
     teach_stories,
 )
-from course_lib.experiments.records import Records, load_records, rounded
-from course_lib.training.arguments import FrenchArgumentParser, natural_int
+from course_lib.experiments.records import Records, experiment_parser, load_records, rounded
 from course_lib.training.losses import language_model_loss
 from course_lib.transformer import llama
 
@@ -170,14 +169,7 @@ def measure(seeds: Sequence[int], path: Path, budget: Budget | None = None) -> d
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = FrenchArgumentParser(
-        prog="python -m course_lib.experiments.distilling",
-        description="Distille le petit LLM dans des élèves de toutes tailles.",
-    )
-    parser.add_argument(
-        "--seeds", type=natural_int, nargs="+", default=[0, 1, 2], help="graines (0 1 2)"
-    )
-    parser.add_argument("--output", type=Path, default=RESULTS, help="fichier des mesures")
+    parser = experiment_parser(RESULTS, "Distille le petit LLM dans des élèves de toutes tailles.")
     options = parser.parse_args(arguments)
     measure(options.seeds, options.output)
     print(f"Mesures écrites dans {options.output.name}.")

@@ -34,12 +34,11 @@ from course_lib.corpora.biographies import (
     values,
 )
 from course_lib.evaluation.calibration import auroc, calibration_curve, calibration_error
-from course_lib.experiments.records import Records, rounded
+from course_lib.experiments.records import Records, experiment_parser, rounded
 from course_lib.generation import SamplingConfig, next_distribution
 from course_lib.generation.readers import open_reader
 from course_lib.tokenization import WordTokenizer
 from course_lib.training import SequenceBatches, TrainingConfig, train
-from course_lib.training.arguments import FrenchArgumentParser, natural_int
 from course_lib.transformer import LlamaConfig, llama
 
 RESULTS = Path(__file__).parent / "results" / "hallucination.json"
@@ -272,14 +271,9 @@ def records(path: Path = RESULTS, budget: Budget | None = None) -> Records:
 
 
 def main(arguments: list[str] | None = None, budget: Budget | None = None) -> int:
-    parser = FrenchArgumentParser(
-        prog="python -m course_lib.experiments.hallucination",
-        description="Mesure ce qu’un modèle invente, et ce que lui apprennent des refus.",
+    parser = experiment_parser(
+        RESULTS, "Mesure ce qu’un modèle invente, et ce que lui apprennent des refus."
     )
-    parser.add_argument(
-        "--seeds", type=natural_int, nargs="+", default=[0, 1, 2], help="graines (0 1 2)"
-    )
-    parser.add_argument("--output", type=Path, default=RESULTS, help="fichier des mesures")
     options = parser.parse_args(arguments)
     budget = budget or Budget()
     kept = records(options.output, budget)

@@ -21,11 +21,11 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from course_lib.corpora.recall import KEYS, VALUES, RecallPrompt, generate_prompts, generate_recall
+from course_lib.experiments.records import experiment_parser
 from course_lib.ngram import KneserNeyModel
 from course_lib.recurrent import RecurrentLM
 from course_lib.tokenization import WordTokenizer
 from course_lib.training import IGNORE, AlignedBatches, TrainingConfig, token_loss, train
-from course_lib.training.arguments import FrenchArgumentParser, natural_int
 from course_lib.training.history import write_json
 from course_lib.transformer import Decoder, LlamaConfig, count_parameters, llama
 
@@ -258,14 +258,9 @@ def measure(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = FrenchArgumentParser(
-        prog="python -m course_lib.experiments.in_context",
-        description="Mesure ce que des modèles savent faire d’exemples donnés dans le texte.",
+    parser = experiment_parser(
+        RESULTS, "Mesure ce que des modèles savent faire d’exemples donnés dans le texte."
     )
-    parser.add_argument(
-        "--seeds", type=natural_int, nargs="+", default=[0, 1, 2], help="graines (0 1 2)"
-    )
-    parser.add_argument("--output", type=Path, default=RESULTS, help="fichier des mesures")
     options = parser.parse_args(arguments)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     measure(SETTINGS, options.seeds, options.output)

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
+from course_lib.experiments.records import experiment_parser
 from course_lib.experiments.story_task import (
     StoryTask,
     build_task,
@@ -30,7 +31,6 @@ from course_lib.experiments.story_task import (
 from course_lib.ngram import KneserNeyModel
 from course_lib.recurrent import RecurrentLM
 from course_lib.training import TrainingConfig, train
-from course_lib.training.arguments import FrenchArgumentParser, natural_int
 from course_lib.training.history import write_json
 from course_lib.transformer import Decoder, LlamaConfig, count_parameters, llama
 
@@ -251,17 +251,12 @@ def _oracle(task: StoryTask) -> dict[str, float]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = FrenchArgumentParser(
-        prog="python -m course_lib.experiments.model_families",
-        description="Compare n-grammes, LSTM et Transformers sur les mêmes micro-histoires.",
-    )
-    parser.add_argument(
-        "--seeds", type=natural_int, nargs="+", default=[0, 1, 2], help="graines (0 1 2)"
+    parser = experiment_parser(
+        RESULTS, "Compare n-grammes, LSTM et Transformers sur les mêmes micro-histoires."
     )
     parser.add_argument(
         "--tuning", action="store_true", help="compare les réglages sur le jeu de validation"
     )
-    parser.add_argument("--output", type=Path, default=RESULTS, help="fichier des mesures")
     options = parser.parse_args(arguments)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     if options.tuning:

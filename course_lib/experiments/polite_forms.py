@@ -26,7 +26,7 @@ from course_lib.corpora.polite_forms import (
 )
 from course_lib.evaluation.answers import exact_answers
 from course_lib.evaluation.compression import compress
-from course_lib.experiments.records import Records, load_records, rounded
+from course_lib.experiments.records import Records, experiment_parser, load_records, rounded
 from course_lib.finetuning import (
     AnswerExamples,
     LoRAConfig,
@@ -40,7 +40,7 @@ from course_lib.pretrained import Pretrained, load_pretrained
 from course_lib.pretrained.store import smollm2_path
 from course_lib.tokenization import Tokenizer
 from course_lib.training import TrainingConfig, train
-from course_lib.training.arguments import FrenchArgumentParser, natural_int, positive_int
+from course_lib.training.arguments import positive_int
 from course_lib.transformer import Decoder
 
 RESULTS = Path(__file__).parent / "results" / "polite_forms.json"
@@ -176,15 +176,10 @@ def load_results(path: Path = RESULTS) -> dict:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = FrenchArgumentParser(
-        prog="python -m course_lib.experiments.polite_forms",
-        description="Affine SmolLM2, par LoRA, à passer du tutoiement au vouvoiement.",
-    )
-    parser.add_argument(
-        "--seeds", type=natural_int, nargs="+", default=[0, 1, 2], help="graines (0 1 2)"
+    parser = experiment_parser(
+        RESULTS, "Affine SmolLM2, par LoRA, à passer du tutoiement au vouvoiement."
     )
     parser.add_argument("--threads", type=positive_int, default=2, help="fils de calcul (2)")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="fichier des mesures")
     parser.add_argument("--adapter", type=Path, default=ADAPTER, help="dossier de l’adaptateur")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)

@@ -19,12 +19,11 @@ from tqdm.auto import tqdm
 from course_lib.corpora.judge import judge_story
 from course_lib.experiments.base_model import SHAPE
 from course_lib.experiments.base_model.__main__ import train_tokenizer
-from course_lib.experiments.records import Records, load_records, rounded
+from course_lib.experiments.records import Records, experiment_parser, load_records, rounded
 from course_lib.experiments.story_task import StoryTask, build_task, score_network
 from course_lib.generation import TextGenerator
 from course_lib.tokenization import Tokenizer
 from course_lib.training import TrainingConfig, train
-from course_lib.training.arguments import FrenchArgumentParser, natural_int
 from course_lib.transformer import Decoder, LlamaConfig, llama
 
 RESULTS = Path(__file__).parent / "results" / "pretraining.json"
@@ -123,14 +122,9 @@ def measure(seeds: Sequence[int], path: Path, plan: Plan | None = None) -> dict:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = FrenchArgumentParser(
-        prog="python -m course_lib.experiments.pretraining",
-        description="Entraîne le petit LLM de zéro et relève ce qu’il sait à chaque étape.",
+    parser = experiment_parser(
+        RESULTS, "Entraîne le petit LLM de zéro et relève ce qu’il sait à chaque étape."
     )
-    parser.add_argument(
-        "--seeds", type=natural_int, nargs="+", default=[0, 1, 2], help="graines (0 1 2)"
-    )
-    parser.add_argument("--output", type=Path, default=RESULTS, help="fichier des mesures")
     options = parser.parse_args(arguments)
     measure(options.seeds, options.output)
     print(f"Mesures écrites dans {options.output.name}.")

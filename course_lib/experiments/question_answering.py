@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from course_lib.corpora.questions import KINDS, Question, generate_questions
 from course_lib.evaluation.answers import exact_answers
 from course_lib.experiments.base_model import SHAPE, load_base_model
-from course_lib.experiments.records import Records, load_records, rounded
+from course_lib.experiments.records import Records, experiment_parser, load_records, rounded
 from course_lib.experiments.story_task import StoryTask, build_task, score_network
 from course_lib.finetuning import (
     AnswerExamples,
@@ -39,7 +39,6 @@ from course_lib.finetuning import (
 )
 from course_lib.tokenization import Tokenizer
 from course_lib.training import TrainingConfig, train
-from course_lib.training.arguments import FrenchArgumentParser, natural_int
 from course_lib.transformer import Decoder, llama
 
 RESULTS = Path(__file__).parent / "results" / "question_answering.json"
@@ -248,15 +247,10 @@ def measure(seeds: Sequence[int], path: Path, budget: Budget | None = None) -> d
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = FrenchArgumentParser(
-        prog="python -m course_lib.experiments.question_answering",
-        description="Affine le petit LLM à répondre à des questions, de plusieurs façons.",
-    )
-    parser.add_argument(
-        "--seeds", type=natural_int, nargs="+", default=[0, 1, 2], help="graines (0 1 2)"
+    parser = experiment_parser(
+        RESULTS, "Affine le petit LLM à répondre à des questions, de plusieurs façons."
     )
     parser.add_argument("--tuning", action="store_true", help="compare des taux (validation)")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="fichier des mesures")
     options = parser.parse_args(arguments)
     if options.tuning:
         tune(options.output, Budget())

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from course_lib.training.arguments import FrenchArgumentParser, natural_int
 from course_lib.training.history import write_json
 
 
@@ -51,6 +52,23 @@ def load_records(path: Path) -> dict:
             f"python -m course_lib.experiments.{path.stem}"
         )
     return json.loads(path.read_text("utf-8"))
+
+
+def experiment_parser(results: Path, description: str, n_seeds: int = 3) -> FrenchArgumentParser:
+    """Les arguments communs des expériences : `--seeds` et `--output`, le relevé livré par défaut.
+
+    Le nom du relevé est celui du module.
+    """
+    parser = FrenchArgumentParser(
+        prog=f"python -m course_lib.experiments.{results.stem}", description=description
+    )
+    seeds = list(range(n_seeds))
+    listed = " ".join(map(str, seeds))
+    parser.add_argument(
+        "--seeds", type=natural_int, nargs="+", default=seeds, help=f"graines ({listed})"
+    )
+    parser.add_argument("--output", type=Path, default=results, help="fichier des mesures")
+    return parser
 
 
 def rounded(measures, digits: int = 4):

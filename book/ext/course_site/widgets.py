@@ -1,19 +1,30 @@
-"""Copie les composants interactifs dans le site et charge leur hôte sur chaque page."""
+"""Copie les composants interactifs dans le site, allège ce qui est servi, charge leur hôte."""
 
-import shutil
 from pathlib import Path
 
+from rcssmin import cssmin
+from rjsmin import jsmin
+
 SOURCES = Path(__file__).resolve().parents[3] / "course_lib" / "widgets"
+OWN_FILES = Path(__file__).resolve().parents[2] / "static"
+SHRINK = {".js": jsmin, ".css": cssmin}
 
 
 def copy_widgets(app, exception):
-    """Place les modules et feuilles de style de `course_lib/widgets` sous `_static/widgets`."""
+    """Place sous `_static` nos modules et feuilles de style, sans commentaires ni blancs.
+
+    Ceux de `course_lib/widgets` vont dans `_static/widgets` ; ceux de `book/static`, que Sphinx a
+    déjà copiés, sont réécrits sur place. Les sources gardent leurs commentaires.
+    """
     if exception or app.builder.format != "html":
         return
-    folder = Path(app.outdir, "_static", "widgets")
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in sorted([*SOURCES.glob("*.js"), *SOURCES.glob("*.css")]):
-        shutil.copyfile(path, folder / path.name)
+    static = Path(app.outdir, "_static")
+    for source, target in ((SOURCES, static / "widgets"), (OWN_FILES, static)):
+        target.mkdir(parents=True, exist_ok=True)
+        for path in sorted(source.iterdir()):
+            if path.suffix in SHRINK:
+                text = SHRINK[path.suffix](path.read_text("utf-8"))
+                (target / path.name).write_text(text, "utf-8")
 
 
 def setup(app):
