@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from rcssmin import cssmin
-from rjsmin import jsmin
+import minify
 
 SOURCES = Path(__file__).resolve().parents[3] / "course_lib" / "widgets"
 OWN_FILES = Path(__file__).resolve().parents[2] / "static"
-SHRINK = {".js": jsmin, ".css": cssmin}
+FORMATS = {".js": "application/javascript", ".css": "text/css"}
 
 
 def copy_widgets(app, exception):
@@ -22,8 +21,8 @@ def copy_widgets(app, exception):
     for source, target in ((SOURCES, static / "widgets"), (OWN_FILES, static)):
         target.mkdir(parents=True, exist_ok=True)
         for path in sorted(source.iterdir()):
-            if path.suffix in SHRINK:
-                text = SHRINK[path.suffix](path.read_text("utf-8"))
+            if path.suffix in FORMATS:
+                text = minify.string(FORMATS[path.suffix], path.read_text("utf-8"))
                 (target / path.name).write_text(text, "utf-8")
 
 
