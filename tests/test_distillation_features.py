@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch.testing import assert_close
 
 from course_lib.distillation import (
+    AttentionLoss,
     FeatureLoss,
     FeatureStudent,
     HiddenStateLoss,
@@ -107,8 +108,12 @@ def test_impossible_features():
         attention_transfer(maps, maps, "cosinus")
     with pytest.raises(ValueError, match=r"\(2, 3, 5, 5\) et celles .* \(2, 3, 4, 4\)"):
         attention_transfer(maps, maps[..., :4, :4])
-    with pytest.raises(ValueError, match=r"hidden_weight = -1\.0 : il faut un nombre positif"):
-        FeatureLoss(build(0, 1), hidden_weight=-1.0)
+    with pytest.raises(ValueError, match=r"weight = -1\.0 : il faut un nombre positif"):
+        FeatureLoss(build(0, 1), weight=-1.0)
+    with pytest.raises(ValueError, match=r"weight = nan : il faut un nombre positif"):
+        AttentionLoss(build(0, 1), {0: 0}, weight=float("nan"))
+    with pytest.raises(ValueError, match=r"le bloc 1 de l’élève .* du bloc 0 .* 1 et 1 blocs"):
+        AttentionLoss(build(0, 1), {1: 0})(build(1, 1), DATA.batch(0))
 
 
 def test_the_loss_adds_the_weighted_parts():
@@ -123,7 +128,8 @@ def test_the_loss_adds_the_weighted_parts():
         + attention_transfer(ours.attention[1], theirs.attention[3], "kl", mask)
     ) / 2
     for base in (language_model_loss, SoftTargetLoss(teacher, 0.3)):
-        loss, n_tokens = FeatureLoss(teacher, base, 0.7, 0.2, "kl")(model, batch)
+        watched = AttentionLoss(teacher, {0: 1, 1: 3}, base, 0.2, "kl")
+        loss, n_tokens = FeatureLoss(teacher, watched, 0.7)(model, batch)
         expected, n_expected = base(student, batch)
         assert_close(loss, expected + 0.7 * hidden + 0.2 * attention, atol=1e-5, rtol=1e-5)
         assert n_tokens == n_expected
@@ -136,15 +142,18 @@ def test_the_teacher_is_asked_once(monkeypatch):
     monkeypatch.setattr(teacher, "hidden", lambda ids: calls.append(ids) or original(ids))
     FeatureLoss(teacher)(model, DATA.batch(0))
     assert len(calls) == 1
-    FeatureLoss(teacher, SoftTargetLoss(teacher, divergence=reverse_kl))(model, DATA.batch(0))
+    soft = SoftTargetLoss(teacher, divergence=reverse_kl)
+    FeatureLoss(teacher, soft)(model, DATA.batch(0))
     assert len(calls) == 2
+    FeatureLoss(teacher, AttentionLoss(teacher, {0: 2}, soft))(model, DATA.batch(0))
+    assert len(calls) == 3
 
 
 def test_training_brings_hidden_states_closer():
     teacher = build(1, 4, 30, 5)
     model = FeatureStudent(build(0, 2), HiddenStateLoss(even_layer_map(2, 4), 22, 30))
     before, start = weight_fingerprint(teacher), model.hidden_loss.projections[0].weight.clone()
-    loss = FeatureLoss(teacher, attention_weight=1.0)
+    loss = FeatureLoss(teacher)
 
     def gap():
         with recorded_features(model.student) as ours, recorded_features(teacher) as theirs:
@@ -157,3 +166,19 @@ def test_training_brings_hidden_states_closer():
     assert gap() < first / 2
     assert weight_fingerprint(teacher) == before
     assert (model.hidden_loss.projections[0].weight - start).abs().max() > 1e-3
+
+
+def test_training_brings_attentions_closer():
+    student, teacher, layers = build(0, 2, n_heads=1), build(1, 4, 30, 5), {0: 1, 1: 3}
+    inputs, targets = DATA.batch(0)
+
+    def gap():
+        with recorded_features(student, True) as ours, recorded_features(teacher, True) as theirs:
+            student(inputs), teacher(inputs)
+        pairs = [(ours.attention[i], theirs.attention[j]) for i, j in layers.items()]
+        return sum(attention_transfer(*pair, "kl", targets != IGNORE).item() for pair in pairs)
+
+    first = gap()
+    loss = AttentionLoss(teacher, layers, SoftTargetLoss(teacher), weight=10.0)
+    train(student, DATA, TrainingConfig(60, 1e-2, n_threads=1), loss=loss, progress=False)
+    assert gap() < first / 2

@@ -3,7 +3,7 @@
 import pytest
 
 from course_lib.experiments import distilling
-from course_lib.experiments.classroom import ALONE, TAUGHT, Budget, open_classroom, student_shape
+from course_lib.experiments.classroom import MODES, TAUGHT, Budget, open_classroom, student_shape
 from course_lib.transformer import count_parameters, llama
 
 TINY = Budget(
@@ -35,7 +35,7 @@ def test_students_are_narrow_teachers():
         assert student_shape(width).vocab_size == 1536
 
 
-@pytest.mark.parametrize("mode", [ALONE, TAUGHT])
+@pytest.mark.parametrize("mode", MODES)
 def test_a_tiny_student_from_end_to_end(room, mode):
     found = distilling.run_width(room, 16, mode)
     assert set(found) == {"parameters", "kl", "quality", "skills", "cpu_seconds", "exact"}
@@ -64,5 +64,5 @@ def test_the_teacher_is_measured_like_its_students(room):
 
 def test_every_trial_is_named_once():
     names = list(distilling.trials())
-    assert len(names) == len(set(names)) == 27
+    assert len(names) == len(set(names)) == 36
     assert "largeur 48 avec" in names and "réglage 1 0.5" in names

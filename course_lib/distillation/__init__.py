@@ -3,6 +3,7 @@
 from course_lib.distillation.cached_batches import DistillationBatches
 from course_lib.distillation.divergences import forward_kl, jensen_shannon, reverse_kl
 from course_lib.distillation.features import (
+    AttentionLoss,
     FeatureLoss,
     FeatureStudent,
     HiddenStateLoss,
@@ -17,6 +18,7 @@ from course_lib.distillation.soft_targets import SoftTargetLoss
 from course_lib.distillation.teacher_cache import TeacherCache, write_teacher_cache
 
 __all__ = [
+    "AttentionLoss",
     "DistillationBatches",
     "FeatureLoss",
     "FeatureStudent",

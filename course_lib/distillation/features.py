@@ -170,48 +170,76 @@ class FeatureStudent(nn.Module):
 
 
 class FeatureLoss:
-    """La perte de `train` sur un `FeatureStudent` : `base`, plus l’écart avec l’enseignant.
+    """La perte de `train` sur un `FeatureStudent` : `base`, plus l’écart des vecteurs cachés.
 
-    `base` : une perte de l’élève, l’entropie croisée par défaut, ou un `SoftTargetLoss` (le même
-    enseignant n’est alors consulté qu’une fois). Les poids sont ceux de l’écart des vecteurs
-    cachés et de celui des attentions (`attention_kind` : « mse » ou « kl »), aux blocs que met en
-    regard `hidden_loss.layer_map` ; les positions sans cible ne comptent pas.
+    `base` : une perte de l’élève, l’entropie croisée par défaut ; un `SoftTargetLoss` ou un
+    `AttentionLoss` du même enseignant ne le consulte alors qu’une fois. Les positions sans cible ne
+    comptent pas. ValueError si `weight`, le poids de l’écart, est négatif.
+    """
+
+    def __init__(self, teacher: Decoder, base: Loss = language_model_loss, weight: float = 1.0):
+        check_weight(weight)
+        self.teacher, self.base, self.weight = teacher, base, weight
+
+    def __call__(self, model: FeatureStudent, batch: tuple[Tensor, ...]) -> tuple[Tensor, int]:
+        """Lot (entrées, cibles, …) → (perte moyenne, nombre de jetons)."""
+        (loss, n_tokens), ours, theirs = _compare(self.base, model.student, self.teacher, batch)
+        gap = model.hidden_loss(ours.hidden, theirs.hidden, batch[1] != IGNORE)
+        return loss + self.weight * gap, n_tokens
+
+
+class AttentionLoss:
+    """La perte de `train` sur un élève : `base`, plus l’écart des attentions.
+
+    L’élève apprend ainsi où l’enseignant regarde. `layer_map` : bloc de l’élève → bloc de
+    l’enseignant ; `kind` : voir `attention_transfer` ; `base`, `weight` : voir `FeatureLoss`.
+    ValueError si `layer_map` cite un bloc qui n’existe pas.
     """
 
     def __init__(
         self,
         teacher: Decoder,
+        layer_map: Mapping[int, int],
         base: Loss = language_model_loss,
-        hidden_weight: float = 1.0,
-        attention_weight: float = 0.0,
-        attention_kind: str = "mse",
+        weight: float = 1.0,
+        kind: str = "kl",
     ):
-        for name, weight in (("hidden", hidden_weight), ("attention", attention_weight)):
-            if not (math.isfinite(weight) and weight >= 0.0):
-                raise ValueError(f"{name}_weight = {weight} : il faut un nombre positif ou nul.")
-        self.teacher, self.base = teacher, base
-        self.hidden_weight, self.attention_weight = hidden_weight, attention_weight
-        self.attention_kind = attention_kind
+        check_weight(weight)
+        self.teacher, self.layer_map, self.base = teacher, dict(layer_map), base
+        self.weight, self.kind = weight, kind
 
-    def __call__(self, model: FeatureStudent, batch: tuple[Tensor, ...]) -> tuple[Tensor, int]:
+    def __call__(self, student: Decoder, batch: tuple[Tensor, ...]) -> tuple[Tensor, int]:
         """Lot (entrées, cibles, …) → (perte moyenne, nombre de jetons)."""
-        inputs, mask = batch[0], batch[1] != IGNORE
-        watched = self.attention_weight > 0.0
-        with (
-            recorded_features(model.student, watched) as ours,
-            recorded_features(self.teacher, watched) as theirs,
-        ):
-            loss, n_tokens = self.base(model.student, batch)
-            if not theirs.hidden:  # `base` n’a pas consulté l’enseignant
-                with torch.no_grad():
-                    self.teacher.eval().hidden(inputs)
-        loss = loss + self.hidden_weight * model.hidden_loss(ours.hidden, theirs.hidden, mask)
-        if watched:
-            pairs = model.hidden_loss.layer_map.items()
-            maps = [(ours.attention[i], theirs.attention[j]) for i, j in pairs]
-            gaps = [attention_transfer(*pair, self.attention_kind, mask) for pair in maps]
-            loss = loss + self.attention_weight * torch.stack(gaps).mean()
-        return loss, n_tokens
+        check_layers(self.layer_map, len(student.blocks), len(self.teacher.blocks))
+        (loss, n_tokens), ours, theirs = _compare(self.base, student, self.teacher, batch, True)
+        gaps = [
+            attention_transfer(
+                ours.attention[i], theirs.attention[j], self.kind, batch[1] != IGNORE
+            )
+            for i, j in self.layer_map.items()
+        ]
+        return loss + self.weight * torch.stack(gaps).mean(), n_tokens
+
+
+def _compare(
+    base: Loss, student: Decoder, teacher: Decoder, batch: tuple[Tensor, ...], attention=False
+) -> tuple[tuple[Tensor, int], Features, Features]:
+    """La perte `base` de l’élève, et ce que les deux modèles ont calculé en chemin."""
+    with (
+        recorded_features(student, attention) as ours,
+        recorded_features(teacher, attention) as theirs,
+    ):
+        found = base(student, batch)
+        if not theirs.hidden:  # `base` n’a pas consulté l’enseignant
+            with torch.no_grad():
+                teacher.eval().hidden(batch[0])
+    return found, ours, theirs
+
+
+def check_weight(weight: float) -> None:
+    """ValueError si un écart ne peut peser ce poids."""
+    if not (math.isfinite(weight) and weight >= 0.0):
+        raise ValueError(f"weight = {weight} : il faut un nombre positif ou nul.")
 
 
 def check_layers(layer_map: Mapping[int, int], n_student: int, n_teacher: int) -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from course_lib.corpora.questions import generate_questions
 from course_lib.distillation import (
+    AttentionLoss,
     DistillationBatches,
     SoftTargetLoss,
     TeacherCache,
+    even_layer_map,
     write_teacher_cache,
 )
 from course_lib.evaluation.answers import exact_answers
@@ -27,7 +29,7 @@ from course_lib.training import TrainingConfig, train
 from course_lib.training.losses import Loss, language_model_loss
 from course_lib.transformer import Decoder, LlamaConfig, count_parameters, llama
 
-ALONE, TAUGHT = "sans", "avec"
+ALONE, TAUGHT, GUIDED = MODES = ("sans", "avec", "attention")
 
 
 @dataclass(frozen=True)
@@ -128,14 +130,28 @@ def teach(student: Decoder, data, n_steps: int, rate: float, seed: int, loss: Lo
     return time.process_time() - start
 
 
+def loss_for(mode: str, teacher: Decoder, n_layers: int = SHAPE.n_layers) -> Loss:
+    """Ce dont apprend un élève de `n_layers` blocs, selon la leçon.
+
+    « sans » : les vrais jetons ; « avec » : les probabilités de l’enseignant ; « attention » : ces
+    probabilités, et où l’enseignant regarde, à poids égaux.
+    """
+    if mode == ALONE:
+        return language_model_loss
+    soft = SoftTargetLoss(teacher)
+    if mode == TAUGHT:
+        return soft
+    return AttentionLoss(teacher, even_layer_map(n_layers, len(teacher.blocks)), soft)
+
+
 def teach_stories(
     room: Classroom, width: int, n_stories: int, n_steps: int, mode: str, **settings
 ) -> tuple[Decoder, dict]:
     """Un élève et ce qu’il vaut, après `n_steps` pas sur les `n_stories` premières histoires."""
     student = llama(student_shape(width), room.seed)
     some = replace(room.stories, rows=room.stories.rows[:n_stories])
-    data, loss = some.batches(room.budget.batch_size, room.seed), language_model_loss
-    if mode == TAUGHT:
+    data, loss = some.batches(room.budget.batch_size, room.seed), loss_for(mode, room.teacher)
+    if mode == TAUGHT:  # les mêmes probabilités, déjà calculées
         data, loss = DistillationBatches(data, room.answers), SoftTargetLoss(**settings)
     seconds = teach(student, data, n_steps, rate_for(width), room.seed, loss)
     return student, report(student, room.held_out) | {"cpu_seconds": seconds}

@@ -3,8 +3,9 @@
     python -m course_lib.experiments.distilling --seeds 0 1 2
 
 L’enseignant est le petit LLM livré. Chaque élève part de poids tirés au sort. « sans » : il
-n’apprend que des vrais jetons ; « avec » : que des probabilités de l’enseignant. Tout le reste est
-égal : histoires, ordre, pas, taux d’apprentissage. Quatre séries :
+n’apprend que des vrais jetons ; « avec » : que des probabilités de l’enseignant ; « attention » :
+de ces probabilités, et des endroits que l’enseignant regarde. Tout le reste est égal : histoires,
+ordre, pas, taux d’apprentissage. Quatre séries :
 
     données    une largeur, de 100 histoires relues à des histoires toujours nouvelles
     largeur    de 8 à 64, puis l’élève apprend l’application : répondre à des questions
@@ -36,11 +37,12 @@ from course_lib.distillation import (
 )
 from course_lib.experiments.base_model import SHAPE
 from course_lib.experiments.classroom import (
-    ALONE,
+    MODES,
     TAUGHT,
     Budget,
     Classroom,
     ask,
+    loss_for,
     open_classroom,
     question_examples,
     rate_for,
@@ -111,14 +113,14 @@ def run_way(room: Classroom, way: str) -> dict:
 def run_width(room: Classroom, width: int, mode: str) -> dict:
     """Une largeur : d’abord les histoires, chacune lue une fois, puis l’application.
 
-    Avec enseignant, l’élève apprend des réponses du spécialiste ; sans, des vraies réponses.
+    Avec enseignant, c’est alors le spécialiste ; sans, l’élève apprend des vraies réponses.
     """
     budget, seed = room.budget, room.seed
     student, found = teach_stories(
         room, width, budget.width_steps * budget.batch_size, budget.width_steps, mode
     )
     data = question_examples(seed, budget, room.tokenizer)
-    loss = SoftTargetLoss(room.specialist) if mode == TAUGHT else language_model_loss
+    loss = loss_for(mode, room.specialist)
     teach(student, data, budget.question_steps, rate_for(width) / 2, seed, loss)
     return found | {"exact": ask(student, room)}
 
@@ -131,7 +133,7 @@ def run_teacher(room: Classroom) -> dict:
 def trials() -> dict[str, Callable[[Classroom], dict]]:
     """Toutes les mesures de l’expérience, par nom."""
     found: dict[str, Callable] = {"enseignant": run_teacher}
-    for mode in (ALONE, TAUGHT):
+    for mode in MODES:
         found |= {f"largeur {w} {mode}": partial(run_width, width=w, mode=mode) for w in WIDTHS}
         found |= {
             f"données {n} {mode}": partial(run_data, n_stories=n, mode=mode) for n in DATA_SIZES

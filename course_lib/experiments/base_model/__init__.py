@@ -33,12 +33,20 @@ def load_base_model(folder: Path = FOLDER) -> tuple[Decoder, Tokenizer]:
 
     FileNotFoundError si un fichier manque : le message donne la commande qui le refait.
     """
+    return load_shipped_model(folder, "du petit LLM", COMMAND)
+
+
+def load_shipped_model(folder: Path, whose: str, command: str) -> tuple[Decoder, Tokenizer]:
+    """Rend un modèle qu’a écrit `export_folder`, en simple précision, et son découpage.
+
+    FileNotFoundError si un fichier manque : le message dit `whose` et la commande qui le refait.
+    """
     folder = Path(folder)
     for name in (WEIGHTS, CONFIG, TOKENIZER):
         if not (folder / name).is_file():
             raise FileNotFoundError(
-                f"Le fichier « {name} » du petit LLM manque dans « {folder.name} ». "
-                f"Refaites-le (quelques minutes) : {COMMAND}"
+                f"Le fichier « {name} » {whose} manque dans « {folder.name} ». "
+                f"Refaites-le (quelques minutes) : {command}"
             )
     config = LlamaConfig(**json.loads((folder / CONFIG).read_text("utf-8")))
     # Les poids sont en F16 dans le fichier ; les positions, elles, se recalculent en F32.
