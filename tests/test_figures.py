@@ -18,6 +18,7 @@ def build_all() -> dict[str, Figure]:
     curves = {"LSTM": draw.random((3, 11)) + 2, "Transformer": draw.random(11) + 1}
     return {
         "attention": figures.attention_heatmap(weights, WORDS, title="Couche 2"),
+        "gaze": figures.gaze_rows(draw.random((2, len(WORDS))), ["a", "b"], WORDS),
         "skills": figures.skills_heatmap(draw.random((3, 2)), ["a", "b", "c"], ["objet", "lieu"]),
         "delta": figures.delta_map(draw.normal(size=(3, len(WORDS))), WORDS),
         "sinusoidal": figures.sinusoidal_positions(),

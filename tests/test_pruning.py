@@ -136,15 +136,25 @@ def test_evenly_pruned_models_are_ordinary_models(name, tmp_path):
     heads = least_important_heads(model, head_importance(model, [DATA.batch(0)]), 2)
     prune_heads(model, heads)
     prune_neurons(model, 0.5)
+    if name == "gpt2":
+        with pytest.raises(ValueError, match=r"N’en élaguez que les neurones"):
+            config_of(model)
+        return
     config = config_of(model)
     assert config.n_heads == CONFIGS[name].n_heads - 2
-    if name == "gpt2":
-        return  # sa configuration déduit la taille d’une tête de d_model
     assert config.d_ff == F - 18 and config.head_dim == DH
     save_weights(model, tmp_path / "élagué.safetensors")
     again = llama(config, 5)
     load_weights(again, tmp_path / "élagué.safetensors")
     assert torch.equal(again(IDS), model(IDS))
+
+
+def test_unevenly_pruned_models_have_no_configuration(name):
+    model = build(name)
+    heads = least_important_heads(model, head_importance(model, [DATA.batch(0)]), 2)
+    prune_heads(model, {1: heads[1]})
+    with pytest.raises(ValueError, match=r"L’étage 1 a .* et le premier .* : une configuration"):
+        config_of(model)
 
 
 def test_importance_is_the_slope_of_the_loss(name):

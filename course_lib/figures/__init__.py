@@ -18,6 +18,7 @@ from course_lib.figures.intervals import interval_points
 from course_lib.figures.maps import (
     attention_heatmap,
     delta_map,
+    gaze_rows,
     sinusoidal_positions,
     skills_heatmap,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "format_number",
     "format_percent",
     "french_ticks",
+    "gaze_rows",
     "interval_points",
     "intervention_bars",
     "log_curves",

@@ -52,6 +52,30 @@ def attention_heatmap(
 
 
 @styled
+def gaze_rows(
+    weights: Any,
+    models: Sequence[str],
+    words: Sequence[str],
+    *,
+    title: str = "",
+    alt: str | None = None,
+) -> CourseFigure:
+    """Ce que plusieurs modèles regardent dans une même phrase : poids `(modèles, mots)`."""
+    weights = as_array(weights)
+    _require_shape(weights, (len(models), len(words)), "weights")
+    alt = alt or f"Poids d'attention de {', '.join(models)} sur {len(words)} mots"
+    figure, axes = new_figure(1.6 + 0.4 * len(models), alt)
+    image = axes.imshow(weights, cmap=SEQUENTIAL, vmin=0, vmax=1, aspect="auto")
+    _label(axes, models, words)
+    axes.set_yticks(np.arange(len(models) + 1) - 0.5, minor=True)
+    axes.grid(which="minor", axis="y", color="white", linewidth=3)
+    axes.tick_params(which="minor", length=0)
+    _color_bar(figure, image, axes, "poids")
+    set_title(axes, title)
+    return figure
+
+
+@styled
 def skills_heatmap(
     scores: Any,
     models: Sequence[str],

@@ -12,18 +12,40 @@ from course_lib.transformer.positions import LearnedPositions
 def config_of(model: nn.Module) -> LlamaConfig | GPT2Config:
     """La configuration qui rebâtit ce décodeur, sans son abandon, inutile pour écrire.
 
-    ValueError si le modèle n’est ni de type Llama, ni de type GPT-2.
+    ValueError si le modèle n’est ni de type Llama, ni de type GPT-2, ou si ses étages n’ont pas
+    tous les mêmes tailles.
     """
     if isinstance(model, Decoder) and len(model.blocks) > 0:
         if _is_llama(model):
+            _check_even(model)
             return _llama_config(model)
         if _is_gpt2(model):
+            _check_even(model)
             return _gpt2_config(model)
     raise ValueError(
         f"Ce {type(model).__name__} n’est ni de type Llama (positions rotatives, RMSNorm, SwiGLU), "
         "ni de type GPT-2 (positions apprises, LayerNorm, tête liée). Construisez-le avec "
         "llama(LlamaConfig(…)) ou gpt2(GPT2Config(…))."
     )
+
+
+def _check_even(model: Decoder) -> None:
+    """ValueError si deux étages diffèrent par leurs têtes ou leurs neurones."""
+    sizes = [
+        (block.self_attention.n_heads, block.self_attention.n_kv_heads, _n_neurons(block))
+        for block in model.blocks
+    ]
+    for index, size in enumerate(sizes):
+        if size != sizes[0]:
+            raise ValueError(
+                f"L’étage {index} a (têtes, têtes de clés, neurones) = {size}, et le premier "
+                f"{sizes[0]} : une configuration n’a qu’une taille pour tous. Élaguez-les autant "
+                "l’un que l’autre."
+            )
+
+
+def _n_neurons(block: nn.Module) -> int:
+    return block.feed_forward.down.in_features
 
 
 def _is_llama(model: Decoder) -> bool:
@@ -106,12 +128,18 @@ def _llama_config(model: Decoder) -> LlamaConfig:
 
 def _gpt2_config(model: Decoder) -> GPT2Config:
     vocab_size, d_model = model.embedding.tokens.weight.shape
+    attention = model.blocks[0].self_attention
+    if attention.n_heads * attention.head_dim != d_model:
+        raise ValueError(
+            f"Il reste {attention.n_heads} têtes de {attention.head_dim}, et d_model = {d_model} : "
+            "une configuration de type GPT-2 veut leur produit. N’en élaguez que les neurones."
+        )
     return GPT2Config(
         vocab_size=vocab_size,
         context_length=model.embedding.context_length,
         d_model=d_model,
         n_layers=len(model.blocks),
-        n_heads=model.blocks[0].self_attention.n_heads,
+        n_heads=attention.n_heads,
         d_ff=model.blocks[0].feed_forward.up.out_features,
         dropout=0.0,
         norm_eps=model.norm.eps,
