@@ -1,5 +1,7 @@
 """La distillation du petit LLM : chaque élève a la taille dite, et se mesure de bout en bout."""
 
+from dataclasses import asdict
+
 import pytest
 
 from course_lib.experiments import distilling
@@ -66,3 +68,20 @@ def test_every_trial_is_named_once():
     names = list(distilling.trials())
     assert len(names) == len(set(names)) == 36
     assert "largeur 48 avec" in names and "réglage 1 0.5" in names
+
+
+def test_the_shipped_record_holds_three_seeds_of_every_trial():
+    content = distilling.load_results()
+    assert content["settings"] == asdict(Budget())
+    assert set(content["runs"]) == set(distilling.trials())
+    for name, runs in content["runs"].items():
+        assert set(runs) >= {"0", "1", "2"}, name
+        for run in runs.values():
+            assert run["kl"] > 0 and run["quality"] == pytest.approx(
+                sum(run["skills"].values()) / 8, abs=1e-3
+            )
+    for width in distilling.WIDTHS:
+        size = count_parameters(llama(student_shape(width), 0))
+        assert {run["parameters"] for run in content["runs"][f"largeur {width} sans"].values()} == {
+            size
+        }

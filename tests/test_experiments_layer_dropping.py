@@ -224,3 +224,14 @@ def test_dropping_layers_saves_their_parameters(pair):
     student = lab.student_from_teacher(pair[0], lab.kept_layers(7, 5))
     block = count_parameters(pair[0].blocks[0])
     assert count_parameters(pair[0]) - count_parameters(student) == 2 * block
+
+
+def test_the_shipped_record_tells_what_was_lost_and_found():
+    content = lab.load_results()
+    runs, plan = content["runs"], content["settings"]
+    untouched, cut = (runs[f"sans entraînement {n}"]["0"] for n in (0, 6))
+    again = runs["24 étages"]["0"]
+    assert untouched["kl"] == 0 and untouched["agreement"] == 1
+    assert again["layers"] == cut["layers"] == lab.kept_layers(30, 24)
+    assert again["curve"][-1]["step"] == plan["n_steps"]
+    assert untouched["perplexity"] < again["perplexity"] < cut["perplexity"]

@@ -127,6 +127,27 @@ def test_search_summary_is_french(browser, site_url):
         assert english_texts(visit.page) == []
 
 
+def test_teacher_and_student_write_in_the_closing_page(browser, site_url):
+    """Les deux modèles livrés, lus à leur adresse, écrivent sans réseau : la fin du cours."""
+    with Visit(browser, f"{site_url}chapters/09_du_texte_a_la_distillation.html") as visit:
+        page = visit.page
+        page.locator(".cw-two").scroll_into_view_if_needed()
+        page.wait_for_selector(".cw-two textarea", timeout=30_000)
+        page.get_by_role("button", name="Écrire").click()
+        page.wait_for_function(
+            "document.querySelector('.cw-two [aria-live]').textContent.includes('Fin de')",
+            timeout=60_000,
+        )
+        written = page.locator(".cw-written").all_text_contents()
+        assert len(written) == 2 and all(len(text) > 100 for text in written)
+        assert all(text.startswith("Il était une fois") for text in written)
+        assert all(page.locator(".cw-speed").all_text_contents())
+        weights = [url for url in visit.requests if url.endswith("model.safetensors")]
+        assert [url.split("/")[-2] for url in sorted(weights)] == ["assistant", "petit_assistant"]
+        assert all(url.startswith((site_url, "data:", "blob:")) for url in visit.requests)
+        assert visit.errors == []
+
+
 def test_internal_links_resolve(site_folder):
     broken = []
     for page in PAGES:
