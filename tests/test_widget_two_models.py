@@ -171,6 +171,13 @@ def test_the_length_is_a_positive_integer(count):
         TwoModelsWidget(models(), max_new_tokens=count)
 
 
+@pytest.mark.parametrize("temperature", [-0.1, 3.5, float("nan")])
+def test_the_temperature_is_one_of_the_slider(temperature):
+    assert widget(temperature=0.6).state()["temperature"] == 0.6
+    with pytest.raises(ValueError, match=rf"temperature = {temperature} : le curseur va de 0 à 3"):
+        widget(temperature=temperature)
+
+
 def test_an_address_for_nobody_is_refused():
     with pytest.raises(ValueError, match=r"l'adresse de Eleve ; .* Enseignant et Élève"):
         widget(weights_urls={"Eleve": "models/eleve"})

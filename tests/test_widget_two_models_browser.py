@@ -124,6 +124,12 @@ def test_at_zero_each_model_writes_what_python_writes(open_page, models):
         assert texts(page) == expected
 
 
+def test_the_slider_starts_where_it_is_told(open_page):
+    page = open_page(temperature=0.6)
+    assert page.locator(".cw-slider output").inner_text() == "0,6"
+    assert page.get_by_label("Température").first.input_value() == "0.6"
+
+
 def test_speeds_are_positive_and_compared(open_page):
     page = open_page()
     assert speeds(page) == ["", ""]

@@ -11,10 +11,10 @@ export function sharpened(probabilities, temperature) {
   return powers.map((power) => power / total);
 }
 
-/** Le curseur, son étiquette et sa valeur ; `onChange` reçoit la température, d’au moins `min`. */
-export function temperatureSlider(onChange, min = 0.2) {
-  const input = h("input", { type: "range", min, max: "3", step: "0.1", value: "1", "aria-label": "Température" });
-  const output = h("output", { class: "cw-position" }, format(1, 1));
+/** Le curseur, posé sur `start`, et son étiquette ; `onChange` reçoit la température, d’au moins `min`. */
+export function temperatureSlider(onChange, min = 0.2, start = 1) {
+  const input = h("input", { type: "range", min, max: "3", step: "0.1", value: start, "aria-label": "Température" });
+  const output = h("output", { class: "cw-position" }, format(start, 1));
   input.addEventListener("input", () => {
     output.textContent = format(Number(input.value), 1);
     onChange(Number(input.value));

@@ -120,7 +120,7 @@ class LivePanel {
     this.seed = 1;
     this.area = this.first = h("textarea", { class: "cw-textarea", rows: "2", spellcheck: "false" });
     this.area.value = model.get("prompt");
-    this.slider = temperatureSlider(() => {}, 0);
+    this.slider = temperatureSlider(() => {}, 0, model.get("temperature"));
     this.number = h("span", { class: "cw-position" });
     this.go = button("Écrire", () => this.write());
     this.halt = button("Arrêter", () => this.stop());

@@ -38,18 +38,20 @@ class TwoModelsWidget(WeightsOnRequest, CourseWidget):
     """Deux modèles continuent le même début, un jeton chacun à son tour ; la page les chronomètre.
 
     `models` : nom affiché → (modèle, tokeniseur), l'enseignant puis l'élève. `prompt` : le texte de
-    départ. `max_new_tokens` : le nombre de jetons que chacun écrit au plus. `weights_urls` : nom →
-    dossier des poids sous `_static/` du site, par exemple `{"Élève": "models/eleve"}` ; la page
-    porte elle-même les poids des autres modèles, 2,7 octets par paramètre.
+    départ. `max_new_tokens` : le nombre de jetons que chacun écrit au plus. `temperature` : celle
+    du curseur à l'ouverture, de 0 à 3. `weights_urls` : nom → dossier des poids sous `_static/` du
+    site, par exemple `{"Élève": "models/eleve"}` ; la page porte elle-même les poids des autres
+    modèles, 2,7 octets par paramètre.
     ValueError s'il n'y a pas deux modèles aux noms distincts et au même tokeniseur, ou si l'un
     d'eux ne peut tourner dans la page (voir `page_config`) ; TypeError pour un autre tokeniseur.
     """
 
     module = "two_models.js"
-    state_fields = ("prompt", "max_new_tokens", "models", "patterns", "preview")
+    state_fields = ("prompt", "max_new_tokens", "temperature", "models", "patterns", "preview")
     _esm = bundle(FOLDER / "two_models.js")
     prompt = traitlets.Unicode().tag(sync=True)
     max_new_tokens = traitlets.Int().tag(sync=True)
+    temperature = traitlets.Float().tag(sync=True)
     models = traitlets.List().tag(sync=True)
     patterns = traitlets.Dict().tag(sync=True)
     preview = traitlets.Dict().tag(sync=True)
@@ -60,12 +62,15 @@ class TwoModelsWidget(WeightsOnRequest, CourseWidget):
         *,
         prompt: str = "Il était une fois",
         max_new_tokens: int = 160,
+        temperature: float = 1.0,
         weights_urls: Mapping[str, str] | None = None,
         title: str = "L’enseignant et l’élève, dans la page",
         **kwargs: Any,
     ):
         urls = dict(weights_urls or {})
         _check(models, max_new_tokens, urls)
+        if not 0.0 <= temperature <= 3.0:
+            raise ValueError(f"temperature = {temperature} : le curseur va de 0 à 3.")
         configs = [_config(name, *pair) for name, pair in models.items()]
         tokenizer = _shared_tokenizer(models)
         self._contents = [half_precision_bytes(model) for model, _ in models.values()]
@@ -81,6 +86,7 @@ class TwoModelsWidget(WeightsOnRequest, CourseWidget):
         super().__init__(
             prompt=prompt,
             max_new_tokens=max_new_tokens,
+            temperature=temperature,
             models=described,
             patterns=PATTERNS,
             preview=_preview(models, described, prompt, max_new_tokens),
