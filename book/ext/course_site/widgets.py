@@ -12,18 +12,25 @@ FORMATS = {".js": "application/javascript", ".css": "text/css"}
 def copy_widgets(app, exception):
     """Place sous `_static` nos modules et feuilles de style, sans commentaires ni blancs.
 
-    Ceux de `course_lib/widgets` vont dans `_static/widgets` ; ceux de `book/static`, que Sphinx a
-    déjà copiés, sont réécrits sur place. Les sources gardent leurs commentaires.
+    Ceux de `course_lib/widgets` vont dans `_static/widgets`. Sphinx a déjà copié ceux de
+    `book/static` : ils sont réécrits sur place, comme les feuilles de style des extensions et la
+    racinisation de la recherche, servies à chaque page. Les sources gardent leurs commentaires.
     """
     if exception or app.builder.format != "html":
         return
     static = Path(app.outdir, "_static")
-    for source, target in ((SOURCES, static / "widgets"), (OWN_FILES, static)):
-        target.mkdir(parents=True, exist_ok=True)
-        for path in sorted(source.iterdir()):
-            if path.suffix in FORMATS:
-                text = minify.string(FORMATS[path.suffix], path.read_text("utf-8"))
-                (target / path.name).write_text(text, "utf-8")
+    (static / "widgets").mkdir(parents=True, exist_ok=True)
+    for path in sorted(SOURCES.iterdir()):
+        if path.suffix in FORMATS:
+            (static / "widgets" / path.name).write_text(minified(path), "utf-8")
+    own = [static / path.name for path in OWN_FILES.glob("*.js")]
+    for path in sorted([*static.glob("*.css"), *own, static / "language_data.js"]):
+        path.write_text(minified(path), "utf-8")
+
+
+def minified(path: Path) -> str:
+    """Le contenu d'un module ou d'une feuille de style, allégé."""
+    return minify.string(FORMATS[path.suffix], path.read_text("utf-8"))
 
 
 def setup(app):
