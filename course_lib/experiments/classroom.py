@@ -105,13 +105,13 @@ def question_examples(seed: int, budget: Budget, tokenizer: Tokenizer) -> Answer
     return AnswerExamples(as_examples(questions, tokenizer), budget.batch_size, seed)
 
 
-def student_shape(width: int, n_layers: int = SHAPE.n_layers) -> LlamaConfig:
+def student_shape(width: int) -> LlamaConfig:
     """Un élève de cette largeur : le découpage et la forme de l’enseignant, en plus étroit."""
     return LlamaConfig(
         vocab_size=SHAPE.vocab_size,
         context_length=SHAPE.context_length,
         d_model=width,
-        n_layers=n_layers,
+        n_layers=SHAPE.n_layers,
         n_heads=max(1, min(SHAPE.n_heads, width // 8)),
         d_ff=2 * width,
     )
@@ -130,8 +130,8 @@ def teach(student: Decoder, data, n_steps: int, rate: float, seed: int, loss: Lo
     return time.process_time() - start
 
 
-def loss_for(mode: str, teacher: Decoder, n_layers: int = SHAPE.n_layers) -> Loss:
-    """Ce dont apprend un élève de `n_layers` blocs, selon la leçon.
+def loss_for(mode: str, teacher: Decoder) -> Loss:
+    """Ce dont apprend un élève, aussi profond que le petit LLM, selon la leçon.
 
     « sans » : les vrais jetons ; « avec » : les probabilités de l’enseignant ; « attention » : ces
     probabilités, et où l’enseignant regarde, à poids égaux.
@@ -141,18 +141,23 @@ def loss_for(mode: str, teacher: Decoder, n_layers: int = SHAPE.n_layers) -> Los
     soft = SoftTargetLoss(teacher)
     if mode == TAUGHT:
         return soft
-    return AttentionLoss(teacher, even_layer_map(n_layers, len(teacher.blocks)), soft)
+    return AttentionLoss(teacher, even_layer_map(SHAPE.n_layers, len(teacher.blocks)), soft)
 
 
 def teach_stories(
     room: Classroom, width: int, n_stories: int, n_steps: int, mode: str, **settings
 ) -> tuple[Decoder, dict]:
-    """Un élève et ce qu’il vaut, après `n_steps` pas sur les `n_stories` premières histoires."""
+    """Un élève et ce qu’il vaut, après `n_steps` pas sur les `n_stories` premières histoires.
+
+    `settings` règle la leçon « avec », la seule dont les probabilités sont déjà calculées.
+    """
     student = llama(student_shape(width), room.seed)
     some = replace(room.stories, rows=room.stories.rows[:n_stories])
-    data, loss = some.batches(room.budget.batch_size, room.seed), loss_for(mode, room.teacher)
-    if mode == TAUGHT:  # les mêmes probabilités, déjà calculées
+    data = some.batches(room.budget.batch_size, room.seed)
+    if mode == TAUGHT:
         data, loss = DistillationBatches(data, room.answers), SoftTargetLoss(**settings)
+    else:
+        loss = loss_for(mode, room.teacher)
     seconds = teach(student, data, n_steps, rate_for(width), room.seed, loss)
     return student, report(student, room.held_out) | {"cpu_seconds": seconds}
 
