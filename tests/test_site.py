@@ -63,6 +63,7 @@ class Visit:
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", self._listen)
         self.page.goto(url, wait_until="networkidle")
+        self.loaded = list(self.requests)  # axe en demandera d'autres
 
     def _listen(self, message) -> None:
         if message.type in ("error", "warning"):
@@ -75,32 +76,63 @@ class Visit:
         self.context.close()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("page", PAGES)
-def test_page_is_accessible_quiet_and_local(browser, site_url, page, theme):
-    with Visit(browser, site_url + page, theme=theme) as visit:
-        local = (site_url, "data:", "blob:")
-        assert [url for url in visit.requests if not url.startswith(local)] == []
+# Une page n'est ouverte que par un des processus de test, une fois par façon de la lire.
+GROUPED = [pytest.param(page, marks=pytest.mark.xdist_group(page)) for page in PAGES]
+# Les règles d'axe que les couleurs décident ; les autres ne voient pas le thème.
+COLOR_RULES = ["color-contrast", "link-in-text-block"]
+
+
+def axe_violations(page, options: str) -> list[str]:
+    """Ce qu'axe reproche à la page."""
+    page.evaluate(AXE)
+    result = page.evaluate(f"axe.run(document, {{resultTypes: ['violations'], {options}}})")
+    return [
+        f"{violation['id']} : {node['target']} {node['html'][:120]}"
+        for violation in result["violations"]
+        for node in violation["nodes"]
+    ]
+
+
+@pytest.fixture(scope="module", params=GROUPED)
+def light_visit(request, browser, site_url):
+    """La page dans le thème clair, sur un écran d'ordinateur."""
+    with Visit(browser, site_url + request.param) as visit:
+        yield visit
+
+
+def test_page_is_quiet_and_local(light_visit, site_url):
+    local = (site_url, "data:", "blob:")
+    assert [url for url in light_visit.loaded if not url.startswith(local)] == []
+    assert light_visit.errors == []
+
+
+def test_page_is_accessible(light_visit):
+    assert light_visit.page.get_attribute("html", "data-theme") == "light"
+    assert axe_violations(light_visit.page, "") == []
+
+
+def test_page_is_in_french(light_visit):
+    assert light_visit.page.get_attribute("html", "lang") == "fr"
+    assert english_texts(light_visit.page) == []
+
+
+def test_page_weighs_at_most_a_megabyte(light_visit, site_url, site_folder):
+    paths = {urlparse(url).path for url in light_visit.loaded if url.startswith(site_url)}
+    sizes = {path: compressed_size(site_folder / unquote(path).lstrip("/")) for path in paths}
+    heaviest = sorted(sizes.items(), key=lambda item: -item[1])[:5]
+    assert sum(sizes.values()) <= MAX_COMPRESSED_BYTES, heaviest
+
+
+@pytest.mark.parametrize("page", GROUPED)
+def test_page_is_legible_in_the_dark(browser, site_url, page):
+    with Visit(browser, site_url + page, theme="dark") as visit:
         assert visit.errors == []
-        assert visit.page.get_attribute("html", "data-theme") == theme
-        visit.page.evaluate(AXE)
-        result = visit.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-        violations = [
-            f"{violation['id']} : {node['target']} {node['html'][:120]}"
-            for violation in result["violations"]
-            for node in violation["nodes"]
-        ]
-        assert violations == []
+        assert visit.page.get_attribute("html", "data-theme") == "dark"
+        rules = f"runOnly: {COLOR_RULES}"
+        assert axe_violations(visit.page, rules) == []
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_page_is_in_french(browser, site_url, page):
-    with Visit(browser, site_url + page) as visit:
-        assert visit.page.get_attribute("html", "lang") == "fr"
-        assert english_texts(visit.page) == []
-
-
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", GROUPED)
 def test_page_fits_a_phone(browser, site_url, page):
     with Visit(browser, site_url + page, width=390) as visit:
         assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -173,15 +205,6 @@ def test_tables_rendered_by_cells_are_tables(site_folder):
         if (found := re.findall(r"<p>\|[^<]{0,60}", path.read_text("utf-8")))
     }
     assert not raw, f"Des tableaux paraissent en texte : {raw}"
-
-
-@pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("chapters/")])
-def test_chapter_weighs_at_most_a_megabyte(browser, site_url, site_folder, page):
-    with Visit(browser, site_url + page) as visit:
-        paths = {urlparse(url).path for url in visit.requests if url.startswith(site_url)}
-    sizes = {path: compressed_size(site_folder / unquote(path).lstrip("/")) for path in paths}
-    heaviest = sorted(sizes.items(), key=lambda item: -item[1])[:5]
-    assert sum(sizes.values()) <= MAX_COMPRESSED_BYTES, heaviest
 
 
 def compressed_size(path: Path) -> int:
