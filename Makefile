@@ -1,14 +1,16 @@
-# Le cours en cinq commandes : livre · lab · chapitres · test · bench
+# Le cours en six commandes : livre · lab · chapitres · essai · test · bench
 # (site : construit sans servir ; modeles : télécharge les deux modèles publiés)
 PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
 STAMP := .venv/installed
 SITE := _build/html
-NBVAL := $(BIN)/pytest chapters --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg \
-	-o addopts= -o filterwarnings= -p no:cacheprovider -q
+# Deux processus, un fil de calcul chacun : ils ne se disputent pas les cœurs.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -q
+NBVAL := PYTHONHASHSEED=0 $(PYTEST) chapters --nbval --dist loadfile -p no:cacheprovider \
+	--nbval-sanitize-with tests/nbval_sanitize.cfg -o addopts= -o filterwarnings=
 
-.PHONY: livre site modeles lab chapitres test bench nettoyer
+.PHONY: livre site modeles lab chapitres style unites essai test bench nettoyer
 
 livre: modeles site
 	$(BIN)/python book/serve.py --port $(PORT)
@@ -31,19 +33,28 @@ lab: modeles
 chapitres: modeles
 	$(BIN)/python book/execute.py $(CHAPITRES)
 
-test: modeles
-	$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	$(BIN)/pytest tests -m "not browser" -n 2 --dist loadfile -q
-	PYTHONHASHSEED=0 OMP_NUM_THREADS=2 $(NBVAL)
-	$(MAKE) site
-	$(BIN)/pytest tests -m browser -q
+style: $(STAMP)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+# Ce qu'on lance à chaque changement : moins de deux minutes.
+essai: style
+	$(PYTEST) tests -m "not browser and not slow" --dist loadfile
+
+unites: modeles
+	$(PYTEST) tests -m "not browser" --dist loadfile
+
+# Le site se construit pendant les tests ; les chapitres, puis les pages, viennent ensuite.
+test: style modeles
+	$(MAKE) -j 2 unites site
+	$(NBVAL)
+	$(PYTEST) tests -m browser --dist loadgroup
 
 bench: modeles
 	for script in $(filter-out benchmarks/report.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$script || exit 1; done
 
 $(STAMP): requirements.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m pip install --quiet --no-compile --editable .
 	touch $@
 
 nettoyer:

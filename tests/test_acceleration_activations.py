@@ -70,6 +70,7 @@ def test_equals_integer_arithmetic(per):
     assert (layer(x) - layer.linear(x)).abs().max() > 1e-3  # arrondir les entrées se voit
 
 
+@pytest.mark.depends_on_machine
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor, torch.quantize_per_channel")
 def test_equals_pytorch_on_seven_bits():
     """Le calcul de `torch.ao.quantization.quantize_dynamic`, fonction obsolète qui avertit."""

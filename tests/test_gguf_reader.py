@@ -175,6 +175,7 @@ def mapped(path):
     return str(path) in Path("/proc/self/maps").read_text(encoding="utf-8")
 
 
+@pytest.mark.depends_on_machine
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="projections visibles sous Linux")
 def test_the_map_is_released(path):
     """À la fermeture, et aussi quand l’ouverture échoue ; un tenseur lu ne la retient pas."""
