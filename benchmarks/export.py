@@ -1,7 +1,8 @@
 """Le petit LLM chez les autres : enregistré, puis relu par transformers et par llama.cpp.
 
-    pip install -r benchmarks/requirements.txt
     python benchmarks/export.py
+
+Sans llama.cpp (`benchmarks/requirements.txt`, que « make bench » installe), ses lignes manquent.
 
 Rien n’est entraîné. Le modèle est enregistré en dossier Hugging Face et en GGUF (F32, F16, Q8_0) ;
 chaque lecteur poursuit les mêmes cent débuts d’histoires, par choix glouton, à partir des mêmes
@@ -12,9 +13,9 @@ Le tableau est aussi écrit dans benchmarks/resultats/export.md.
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
-import llama_cpp
 import numpy as np
 import torch
 import transformers
@@ -32,6 +33,8 @@ from course_lib.typography import format_number
 RESULTS = Path(__file__).parent / "resultats" / "export.md"
 PROMPT_LENGTH = 12
 KINDS = ("F32", "F16", "Q8_0")
+HAS_LLAMA_CPP = find_spec("llama_cpp") is not None
+ABSENT = "llama.cpp n’était pas installé : ses lignes manquent."
 GGML_F32, GGML_F16 = 0, 1  # formats de la mémoire cache de llama.cpp
 
 Scores = Callable[[list[int]], np.ndarray]  # des ids, rendus avec les scores du jeton suivant
@@ -67,6 +70,8 @@ def torch_reader(model: torch.nn.Module) -> Scores:
 
 def llama_reader(path: Path, cache: int) -> Scores:
     """llama.cpp, qui garde en mémoire cache ce qu’il a lu."""
+    import llama_cpp
+
     model = llama_cpp.Llama(
         str(path),
         n_ctx=0,
@@ -100,6 +105,9 @@ def readers(folder: Path) -> Iterator[tuple[str, str, Scores]]:
             folder, gguf_file=f"{kind}.gguf", dtype=torch.float32
         )
         yield "transformers", f"GGUF, {kind}", torch_reader(theirs.eval())
+    if not HAS_LLAMA_CPP:
+        print(f"{ABSENT} Installez-le : pip install -r benchmarks/requirements.txt")
+        return
     for kind in KINDS:
         cache = GGML_F32 if kind == "F32" else GGML_F16  # F16 : le réglage d’origine
         yield "llama.cpp", f"GGUF, {kind}", llama_reader(folder / f"{kind}.gguf", cache)
@@ -125,13 +133,16 @@ def scientific(value: float) -> str:
     return f"{value:.1e}".replace(".", ",") if value else "0"
 
 
-def same_tokens(path: Path, tokenizer: Tokenizer, texts: list[str]) -> int:
-    """Nombre de textes que llama.cpp découpe comme nous, sans rien ajouter."""
+def same_tokens(path: Path, tokenizer: Tokenizer, texts: list[str]) -> str:
+    """Combien de textes llama.cpp découpe comme nous, sans rien ajouter."""
+    if not HAS_LLAMA_CPP:
+        return ABSENT
     split = llama_reader(path, GGML_F16).model.tokenize
-    return sum(
+    n_same = sum(
         split(text.encode(), add_bos=False, special=True) == tokenizer.encode(text)
         for text in texts
     )
+    return f"Il découpe comme nous {n_same} histoires sur {len(texts)}."
 
 
 def main() -> None:
@@ -164,7 +175,7 @@ def main() -> None:
             rows.append(["cours", file, *compare(expected, continuations(ours))])
         for reader, file, scores in tqdm(list(readers(folder)), leave=False):
             rows.append([reader, file, *compare(expected, continuations(scores))])
-        n_same = same_tokens(folder / "F16.gguf", tokenizer, texts)
+        tokens = same_tokens(folder / "F16.gguf", tokenizer, texts)
         sizes = {k: (folder / f"{k}.gguf").stat().st_size / 1e6 for k in KINDS}
     scale = max(float(np.abs(c.scores[0]).max()) for c in expected)
     headers = ("lecteur", "fichier", "suites égales", "écart au premier jeton", "avance perdue")
@@ -179,8 +190,8 @@ def main() -> None:
         "histoires tirent au sort noms, lieux et métiers, que le modèle met presque à égalité ; un "
         "arrondi suffit à en choisir un autre. Nos poids livrés sont déjà arrondis en F16 : ce "
         "format ne leur coûte rien. llama.cpp calcule en F16 avec des poids F16 (mémoire cache "
-        "comprise), sur 8 bits avec des poids Q8_0 ; sa ligne F32 a une mémoire cache en F32. Il "
-        f"découpe comme nous {n_same} histoires sur {len(texts)}. Tailles : {shown}."
+        "comprise), sur 8 bits avec des poids Q8_0 ; sa ligne F32 a une mémoire cache en F32. "
+        f"{tokens} Tailles : {shown}."
     )
     write_report(RESULTS, "Le petit LLM chez les autres", note, markdown_table(headers, rows))
 
