@@ -3,7 +3,7 @@
 Un calcul flottant change de dernier bit d’un processeur à l’autre, et un entraînement suit alors un
 autre chemin. Chaque case de la matrice imite une machine sur celle-ci : jeu d’instructions, nombre
 de fils, ordre des ensembles de Python, et, pour les cases « bruit », un dernier bit changé dans les
-poids de départ. Le bilan liste les échecs, puis les comparaisons passées de justesse.
+poids de départ. Le bilan liste les échecs, puis les bornes que l’écart entre cases menace.
 
     python tests/processeurs.py                            # toute la matrice, tests et chapitres
     python tests/processeurs.py --cases avx2 ancien --chapitres 05_limites
@@ -51,7 +51,7 @@ CASES = {
     "ancien-deux-fils": {**OLD, "OMP_NUM_THREADS": "2"},
     **{f"bruit-{seed}": {"COURS_BRUIT": str(seed)} for seed in range(1, 7)},
 }
-TIGHT = 0.25  # une comparaison passée à moins d’un quart de sa borne est signalée
+SPREADS = 2.0  # une borne plus proche que deux fois l’étendue mesurée est signalée
 PYTEST = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-n", "2"]
 PYTEST += ["--durations", "40"]
 
@@ -120,25 +120,42 @@ def run_case(case: str, kind: str, targets: list[str], again: bool) -> tuple[lis
     return failures, [json.loads(line) for line in lines]
 
 
-def summarize(results: dict[str, tuple[list[str], list[dict]]], tight: float) -> str:
-    """Le bilan en Markdown : les échecs par case, puis les marges les plus minces."""
+def closest_by_case(results: dict[str, tuple[list[str], list[dict]]]) -> dict[str, dict[str, dict]]:
+    """Pour chaque comparaison, le relevé le plus serré de chaque case."""
+    found: dict[str, dict[str, dict]] = {}
+    for case, (_, margins) in results.items():
+        for line in margins:
+            kept = found.setdefault(line["place"], {})
+            if case not in kept or line["margin"] < kept[case]["margin"]:
+                kept[case] = line
+    return found
+
+
+def summarize(results: dict[str, tuple[list[str], list[dict]]], spreads: float) -> str:
+    """Le bilan en Markdown : les échecs par case, puis les bornes que l’écart entre cases menace.
+
+    Une comparaison identique dans toutes les cases ne dépend pas du processeur. Une autre est
+    signalée si sa plus petite marge vaut moins de `spreads` fois l’étendue de ses marges.
+    """
     failing: dict[str, list[str]] = {}
-    worst: dict[str, tuple[float, str, dict]] = {}
-    for case, (failures, margins) in results.items():
+    for case, (failures, _) in results.items():
         for failure in failures:
             failing.setdefault(failure.split(" - ")[0], []).append(case)
-        for line in margins:
-            if line["place"] not in worst or line["margin"] < worst[line["place"]][0]:
-                worst[line["place"]] = (line["margin"], case, line)
     rows = ["## Échecs", ""]
     rows += [f"- {name} : {', '.join(dict.fromkeys(cases))}" for name, cases in failing.items()]
     rows += [] if failing else ["Aucun."]
-    rows += ["", f"## Comparaisons à moins de {tight:.0%} de leur borne", ""]
-    rows += ["| marge | case | où | mesuré | signe | borne |", "|---|---|---|---|---|---|"]
-    for place, (margin, case, line) in sorted(worst.items(), key=lambda item: item[1][0]):
-        if margin < tight:
-            values = f"{line['left']:.6g} | {line['kind']} | {line['right']:.6g}"
-            rows.append(f"| {margin:.3f} | {case} | {place} | {values} |")
+    threatened = []
+    for place, cases in closest_by_case(results).items():
+        margins = [line["margin"] for line in cases.values()]
+        smallest, spread = min(margins), max(margins) - min(margins)
+        if spread and smallest < spreads * spread:
+            threatened.append((smallest / spread, smallest, place, cases))
+    rows += ["", f"## Bornes à moins de {spreads:g} fois l’étendue mesurée", ""]
+    rows += ["| marge / étendue | marge | où | mesuré (signe) borne, de chaque case |"]
+    rows += ["|---:|---:|---|---|"]
+    for ratio, smallest, place, cases in sorted(threatened, key=lambda row: row[:2]):
+        seen = {f"{d['left']:.5g} {d['kind']} {d['right']:.5g}" for d in cases.values()}
+        rows.append(f"| {ratio:.2f} | {smallest:.3f} | {place} | {' ; '.join(sorted(seen))} |")
     return "\n".join(rows) + "\n"
 
 
@@ -150,7 +167,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--chapitres", nargs="*", default=[], help="chapitres (tous sinon)")
     parser.add_argument("--sans-tests", action="store_true")
     parser.add_argument("--sans-chapitres", action="store_true")
-    parser.add_argument("--marge", type=float, default=TIGHT, help="marge relative à signaler")
+    parser.add_argument("--etendues", type=float, default=SPREADS, help="marge, en étendues")
     parser.add_argument("--refaire", action="store_true", help="refait une case déjà finie")
     options = parser.parse_args(arguments)
     kinds = {"tests": options.tests, "chapitres": options.chapitres}
@@ -163,7 +180,7 @@ def main(arguments: list[str] | None = None) -> int:
                 new = run_case(case, kind, targets, options.refaire)
                 failures += new[0]
                 margins += new[1]
-    text = summarize(results, options.marge)
+    text = summarize(results, options.etendues)
     (OUTPUT / "bilan.md").write_text(text, "utf-8")
     print(text)
     return int(any(failures for failures, _ in results.values()))
