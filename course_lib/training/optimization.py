@@ -1,24 +1,28 @@
 """Les réglages d’un entraînement, le taux d’apprentissage au fil des pas, l’optimiseur AdamW."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import nn
+
+from course_lib.transformer.derived import derived
+from course_lib.transformer.sizes import check_types
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """Réglages d’un entraînement ; chacun est vérifié à la construction (ValueError).
 
-    `warmup_steps` vaut par défaut 5 % des pas. Pour `eval_every` et `checkpoint_every`, en pas,
+    `warmup_steps` vaut par défaut 5 % des pas, quel qu’en soit le nombre. Pour `eval_every` et `checkpoint_every`, en pas,
     0 signifie « seulement à la fin ». `n_threads` fixe le nombre de fils de calcul de PyTorch le
     temps de l’entraînement ; None laisse celui du programme.
     """
 
     n_steps: int
     learning_rate: float = 1e-3
-    warmup_steps: int | None = None
+    warmup_steps: int | None = derived(lambda config: config.n_steps // 20)
     min_learning_rate_ratio: float = 0.02
     weight_decay: float = 0.1
     betas: tuple[float, float] = (0.9, 0.95)
@@ -30,9 +34,8 @@ class TrainingConfig:
     n_threads: int | None = None
 
     def __post_init__(self):
-        if self.warmup_steps is None:
-            object.__setattr__(self, "warmup_steps", self.n_steps // 20)
-        object.__setattr__(self, "betas", tuple(self.betas))
+        check_types(self, unbounded=("max_grad_norm",))
+        object.__setattr__(self, "betas", _numbers(self.betas))
         _require(self.n_steps >= 1, "n_steps", self.n_steps, "au moins 1 pas")
         _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "un nombre positif")
         _require(
@@ -52,6 +55,11 @@ class TrainingConfig:
             _require(getattr(self, name) >= 0, name, getattr(self, name), "un nombre de pas ≥ 0")
         threads = self.n_threads
         _require(threads is None or threads >= 1, "n_threads", threads, "au moins 1 fil, ou None")
+
+
+def _numbers(betas) -> tuple:
+    """Le couple donné, sous forme de tuple ; ce qui n’est pas une suite est rendu seul."""
+    return tuple(betas) if isinstance(betas, Iterable) else (betas,)
 
 
 def _require(condition: bool, name: str, value, expected: str) -> None:

@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from course_lib.transformer.sizes import check_types
+
 Rope = tuple[Tensor, Tensor]  # cosinus et sinus signés, diffusables à (B, H, T, Dh)
 
 
@@ -66,6 +68,7 @@ class Llama3Scaling:
     original_context_length: int = 8192
 
     def __post_init__(self):
+        check_types(self)
         if self.factor < 1 or self.original_context_length < 1:
             raise ValueError(
                 f"factor = {self.factor} et original_context_length = "
