@@ -24,9 +24,10 @@ from course_lib.training.checkpoint import (
 )
 from course_lib.training.history import History, Record
 from course_lib.training.interruption import DeferredInterrupt, TrainingInterrupted
-from course_lib.training.losses import Loss, language_model_loss
+from course_lib.training.losses import Loss, check_some_targets, language_model_loss
 from course_lib.training.optimization import TrainingConfig, learning_rate_at
 from course_lib.training.workers import OneProcess
+from course_lib.transformer.modes import evaluating
 from course_lib.typography import format_number
 
 # Ces réglages ne changent pas les poids obtenus : on peut reprendre avec d’autres.
@@ -112,8 +113,9 @@ class _Run:
         loss, n_tokens = self.loss(self.model, self.workers.batch(self.data, self.step))
         self.optimizer.zero_grad(set_to_none=True)
         loss, n_tokens = self.workers.backward(loss, n_tokens, self.parameters)
-        self.workers.clip(self.parameters, self.config.max_grad_norm)
-        self.optimizer.step()
+        if n_tokens:  # un lot sans aucune cible ne change pas les poids
+            self.workers.clip(self.parameters, self.config.max_grad_norm)
+            self.optimizer.step()
         self._losses.append(loss)
         self._weights.append(n_tokens)
         self.step, self.tokens = self.step + 1, self.tokens + n_tokens
@@ -138,11 +140,10 @@ class _Run:
             self._save()
 
     def _record(self, evaluating: bool) -> None:
-        losses, weights = torch.stack(self._losses).double(), torch.tensor(self._weights)
-        mean = float((losses * weights).sum() / weights.sum())
-        if not math.isfinite(mean):
-            raise FloatingPointError(self._divergence(losses))
+        mean = self._mean_loss()
         self._losses, self._weights = [], []
+        if mean is None:  # rien n’a encore été appris : on attend la première cible
+            return
         metrics = self._measure() if evaluating and self.evaluate is not None else {}
         rate = learning_rate_at(self.config, self.step - 1)
         record = Record(self.step, self.tokens, mean, rate, metrics)
@@ -152,13 +153,27 @@ class _Run:
         if metrics and self.on_evaluation is not None and self.workers.is_main:
             self.on_evaluation(record)
 
+    def _mean_loss(self) -> float | None:
+        """La perte moyenne depuis le relevé précédent ; la sienne, si nul lot n’a eu de cible.
+
+        None si aucun n’en a eu depuis le départ ; ValueError s’il ne reste plus de pas.
+        """
+        losses, weights = torch.stack(self._losses).double(), torch.tensor(self._weights)
+        losses = losses.where(weights > 0, 0.0)
+        if not weights.any():
+            if self.step == self.config.n_steps:
+                check_some_targets(self.tokens)
+            return self.history.records[-1].loss if self.history.records else None
+        mean = float((losses * weights).sum() / weights.sum())
+        if not math.isfinite(mean):
+            raise FloatingPointError(self._divergence(losses))
+        return mean
+
     def _measure(self) -> dict[str, float]:
         """Évalue sans rien déranger : ni les tirages du dropout, ni le chronomètre."""
         start = time.perf_counter()
-        self.model.eval()
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
+        with evaluating(self.model), torch.random.fork_rng(devices=[]), torch.no_grad():
             metrics = {name: float(value) for name, value in self.evaluate(self.model).items()}
-        self.model.train()
         self._clock += time.perf_counter() - start
         return metrics
 
@@ -195,6 +210,8 @@ class _Run:
             self.store.save(self.step, weights, moments, state)
 
     def _summary(self) -> str:
+        if not self.history.records:
+            return "aucune cible pour l’instant"
         loss = format_number(self.history.records[-1].loss, 3)
         return f"perte {loss}, {format_number(self.history.tokens_per_second, 0)} jetons/s"
 

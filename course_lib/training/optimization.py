@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 from torch import nn
@@ -15,9 +16,9 @@ from course_lib.transformer.sizes import check_types
 class TrainingConfig:
     """Réglages d’un entraînement ; chacun est vérifié à la construction (ValueError).
 
-    `warmup_steps` vaut par défaut 5 % des pas, quel qu’en soit le nombre. Pour `eval_every` et `checkpoint_every`, en pas,
-    0 signifie « seulement à la fin ». `n_threads` fixe le nombre de fils de calcul de PyTorch le
-    temps de l’entraînement ; None laisse celui du programme.
+    `warmup_steps` vaut par défaut 5 % des pas, quel qu’en soit le nombre. Pour `eval_every` et
+    `checkpoint_every`, en pas, 0 signifie « seulement à la fin ». `n_threads` fixe le nombre de
+    fils de calcul de PyTorch le temps de l’entraînement ; None laisse celui du programme.
     """
 
     n_steps: int
@@ -47,7 +48,9 @@ class TrainingConfig:
         ratio = self.min_learning_rate_ratio
         _require(0 <= ratio <= 1, "min_learning_rate_ratio", ratio, "un nombre entre 0 et 1")
         _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "un nombre ≥ 0")
-        in_range = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
+        in_range = len(self.betas) == 2 and all(
+            isinstance(beta, Real) and 0 <= beta < 1 for beta in self.betas
+        )
         _require(in_range, "betas", self.betas, "deux nombres dans [0, 1[")
         _require(self.max_grad_norm > 0, "max_grad_norm", self.max_grad_norm, "un nombre positif")
         _require(self.log_every >= 1, "log_every", self.log_every, "au moins 1 pas")

@@ -25,9 +25,9 @@ from course_lib.transformer.sizes import check_sizes
 class LlamaConfig:
     """Tailles d’un modèle de type Llama.
 
-    `n_kv_heads` : par défaut n_heads. `head_dim` : par défaut d_model / n_heads. `d_ff` : par défaut
-    8/3 de d_model, arrondi au multiple de 32 supérieur ; la porte de SwiGLU coûte une matrice de
-    plus, ce compte égale alors 4 × d_model. `replace` déduit à nouveau ceux qu’on n’a pas donnés.
+    `n_kv_heads` : par défaut n_heads. `head_dim` : par défaut d_model / n_heads. `d_ff` : par
+    défaut 8/3 de d_model, arrondi au multiple de 32 supérieur ; la porte de SwiGLU coûte une
+    matrice de plus, ce compte égale alors 4 × d_model. `replace` les déduit à nouveau.
     `attention_bias` : des biais aux requêtes, aux clés et aux valeurs, aucun à la sortie (Qwen2).
     `rope_scaling` : l’étirement des positions de Llama 3.1, ou le dictionnaire de ses champs.
     """
@@ -52,7 +52,7 @@ class LlamaConfig:
         check_sizes(self)
         if self.rope_theta <= 0.0:
             raise ValueError(
-                f"rope_theta = {self.rope_theta} : il faut un nombre positif (10000 le plus souvent)."
+                f"rope_theta = {self.rope_theta} : il faut un nombre positif (10000 souvent)."
             )
         check_heads(self.d_model, self.n_heads, self.n_kv_heads, given(self, "head_dim"))
         if self.head_dim % 2 != 0:
