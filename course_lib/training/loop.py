@@ -4,12 +4,10 @@ lot du pas → perte → gradients → écrêtage → AdamW → (relevé · éva
 """
 
 import base64
-import json
 import math
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
 
 import torch
 from torch import nn
@@ -17,21 +15,18 @@ from tqdm.auto import tqdm
 
 from course_lib.training.checkpoint import (
     CheckpointStore,
-    describe_tensors,
     named_tensors,
     optimizer_tensors,
     restore,
 )
 from course_lib.training.history import History, Record
+from course_lib.training.identity import run_identity
 from course_lib.training.interruption import DeferredInterrupt, TrainingInterrupted
 from course_lib.training.losses import Loss, check_some_targets, language_model_loss
 from course_lib.training.optimization import TrainingConfig, learning_rate_at
 from course_lib.training.workers import OneProcess
 from course_lib.transformer.modes import evaluating
 from course_lib.typography import format_number
-
-# Ces réglages ne changent pas les poids obtenus : on peut reprendre avec d’autres.
-_FREE_SETTINGS = ("log_every", "eval_every", "checkpoint_every", "n_threads")
 
 
 def train(
@@ -52,10 +47,11 @@ def train(
     `evaluate(model)` renvoie un dictionnaire de mesures, relevées tous les `eval_every` pas et à la
     fin. Avec `checkpoint_dir`, l’entraînement reprend de lui-même là où il s’était arrêté : mêmes
     poids, au bit près, que sans interruption. `architecture` (dataclass ou dictionnaire) est
-    comparée à celle du point de reprise. `workers` (voir `course_lib.parallel`) répartit le
-    travail entre plusieurs processus. ValueError si le point de reprise est d’un autre
-    entraînement, FloatingPointError si la perte n’est plus un nombre, TrainingInterrupted
-    (un KeyboardInterrupt) après Ctrl-C, une fois le point de reprise écrit.
+    comparée à celle du point de reprise, comme la perte et ses réglages. `workers` (voir
+    `course_lib.parallel`) répartit le travail entre plusieurs processus. Un lot sans cible ne
+    change rien. ValueError si le point de reprise est d’un autre entraînement, ou si aucun lot n’a
+    de cible, FloatingPointError si la perte n’est plus un nombre, TrainingInterrupted (un
+    KeyboardInterrupt) après Ctrl-C, une fois le point de reprise écrit.
     """
     workers = workers or OneProcess()
     with _reproducible(config, workers.seed(config.seed)):
@@ -94,7 +90,7 @@ class _Run:
     def attach(self, store: CheckpointStore, architecture) -> None:
         """Relie l’entraînement à son dossier et restaure le dernier point de reprise."""
         self.store, workers = store, self.workers
-        self.identity = _identity(self.model, self.data, self.config, architecture)
+        self.identity = run_identity(self.model, self.data, self.config, architecture, self.loss)
         latest = workers.on_main(lambda: store.read_latest(self.identity))
         if latest is not None:
             state, weights, moments = latest
@@ -218,20 +214,6 @@ class _Run:
 
 def _due(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
-
-
-def _identity(model, data, config: TrainingConfig, architecture) -> dict[str, dict]:
-    """Ce qu’un point de reprise doit partager avec l’entraînement qui le reprend."""
-    settings = {k: v for k, v in asdict(config).items() if k not in _FREE_SETTINGS}
-    declared = asdict(architecture) if is_dataclass(architecture) else dict(architecture or {})
-    fingerprint = data.fingerprint() if hasattr(data, "fingerprint") else {}
-    identity = {
-        "config": settings,
-        "architecture": declared,
-        "tensors": describe_tensors(named_tensors(model)),
-        "data": fingerprint,
-    }
-    return json.loads(json.dumps(identity, default=str))  # sous la forme où le JSON la rendra
 
 
 def _rng_from_text(text: str) -> torch.Tensor:

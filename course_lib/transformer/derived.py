@@ -12,7 +12,7 @@ reste tel quel ; un réglage déduit suit les autres, même à travers `dataclas
 import dataclasses
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, no_type_check
 
 # `replace` relit chaque champ pour le rendre au constructeur : lui seul doit voir None.
 _COPIERS = {
@@ -31,6 +31,7 @@ class _Derived:
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
+    @no_type_check  # une vérification de types s’intercalerait entre `replace` et nous
     def __get__(self, config: Any, owner: type | None = None) -> Any:
         if config is None:  # lu sur la classe : la valeur par défaut du champ
             return None
