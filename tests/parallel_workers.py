@@ -77,8 +77,8 @@ def config(**changes):
 def train_model(strategy, shape, data, folder=None, evaluate=False, **changes):
     """Entraîne, seul (None) ou en équipe ; rend les poids complets et les relevés.
 
-    En double précision : l’ordre des sommes, qui dépend du processeur et du nombre de processus, n’y
-    change rien que l’on puisse voir, même là où AdamW grossit un gradient presque nul.
+    En double précision : l’ordre des sommes, qui dépend du processeur et du nombre de
+    processus, n’y change rien de visible, même là où AdamW grossit un gradient presque nul.
     """
     workers = build_team(strategy) if strategy else None
     model = llama(shape, seed=3 if workers is None or workers.is_main else 99).double()

@@ -480,7 +480,7 @@ def test_the_same_loss_resumes_and_its_state_does_not_count(tmp_path):
     shutil.rmtree(tmp_path / "step-0000030")
     again, _ = run(tmp_path, model=TinyLM(seed=99), loss=loss)  # il a compté ses appels
     assert_same_weights(again, expected)
-    with pytest.raises(ValueError, match=r"«\sloss.scale\s» diffère .* autre dossier"):
+    with pytest.raises(ValueError, match=r"«\sloss.scale\s» diffère.* autre dossier"):
         run(tmp_path, loss=Scaled(TEACHER, 0.25))
     with pytest.raises(ValueError, match=r"«\sloss.function\s» diffère"):
         run(tmp_path)
