@@ -1,8 +1,8 @@
 """Deux processus et un seul : mêmes poids, mêmes pertes, et les octets des formules.
 
-En double précision. Les sommes ne se font pas dans le même ordre, et AdamW grossit cet arrondi là où
-un gradient est presque nul : en cinq pas, sur dix graines et sans AVX, avec AVX2 ou AVX-512, les
-poids s’écartent de 2e-5 en simple précision, et de 5e-14 en double.
+En double précision. Les sommes ne se font pas dans le même ordre, et AdamW grossit cet arrondi là
+où un gradient est presque nul : en cinq pas, sur dix graines, les poids s’écartent de 2e-5 en
+simple précision, et de 5e-14 en double.
 """
 
 import pytest

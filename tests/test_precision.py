@@ -60,16 +60,16 @@ def test_as_close_as_transformers(name, dtype, tmp_path):
     assert 0 < spread(ours, exact) < 1.3 * spread(output, exact)
 
 
-@HALVES
 @torch.no_grad()
-def test_a_published_model_still_answers(dtype):
+def test_a_published_model_still_answers():
     try:
         loaded = load_pretrained(store.smollm2_path(), context_length=32)
     except (FileNotFoundError, ValueError) as reason:
         pytest.skip(str(reason))
-    model, prompt = loaded.model.to(dtype), loaded.tokenizer.encode("The capital of France is")
-    for use_cache in (True, False):
-        (text,) = generate(model, [prompt], 1, sampling=SamplingConfig(0.0), use_cache=use_cache)
+    prompt = loaded.tokenizer.encode("The capital of France is")
+    for dtype in (torch.float16, torch.bfloat16):
+        model = copy.deepcopy(loaded.model).to(dtype)
+        (text,) = generate(model, [prompt], 1, sampling=SamplingConfig(0.0))
         assert loaded.tokenizer.decode(text.ids) == " Paris"
 
 

@@ -89,7 +89,8 @@ def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Ada
 
     Un gain de normalisation ou un biais tiré vers zéro n’est pas plus simple, seulement faux :
     la décroissance ne touche que les poids d’au moins deux dimensions. Les paramètres gelés
-    (`requires_grad=False`) sont laissés de côté. ValueError s’il n’en reste aucun, ou s’il en reste en float16.
+    (`requires_grad=False`) sont laissés de côté. ValueError s’il n’en reste aucun, ou s’il en
+    reste en float16.
     """
     trainable = [p for p in model.parameters() if p.requires_grad]
     if not trainable:
@@ -99,8 +100,9 @@ def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Ada
         )
     if any(p.dtype == torch.float16 for p in trainable):
         raise ValueError(
-            "Ce modèle est en float16 : le carré d’un petit gradient y devient zéro, et AdamW divise "
-            "par lui. Entraînez-le en simple précision, model.float(), puis revenez à model.half()."
+            "Ce modèle est en float16 : le carré d’un petit gradient y devient zéro, et AdamW "
+            "divise par lui. Entraînez-le en simple précision (model.float()), puis revenez à "
+            "model.half()."
         )
     matrices = [p for p in trainable if p.dim() >= 2]
     vectors = [p for p in trainable if p.dim() < 2]
