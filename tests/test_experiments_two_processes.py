@@ -1,7 +1,7 @@
 """Deux processus et un seul : mêmes poids, mêmes pertes, et les octets des formules.
 
 En double précision. Les sommes ne se font pas dans le même ordre, et AdamW grossit cet arrondi là
-où un gradient est presque nul : en cinq pas, sur dix graines, les poids s’écartent de 2e-5 en
+où un gradient est presque nul : en cinq pas, sur dix graines, les poids s’écartent de 5e-5 en
 simple précision, et de 5e-14 en double.
 """
 
