@@ -9,6 +9,7 @@ retirés : le code du modèle n’en sait rien.
 Formes : B phrases, H têtes, Tq requêtes, Tk clés, T jetons, D = d_model.
 """
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from course_lib.transformer.attention import Attention
 from course_lib.transformer.models import Decoder, Encoder, EncoderDecoder
+from course_lib.transformer.recording import recorded_weights
 
 Edges = Tensor | Sequence[tuple[int, int]]
 
@@ -47,25 +49,16 @@ def recorded_attention(model: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
     """Recueille les poids d’attention de la prochaine passe dans le dictionnaire rendu."""
     maps: dict[str, list[Tensor]] = {kind: [] for kind in attention_layers(model)}
 
-    def ask_weights(module, args, kwargs):
-        return args, {**kwargs, "return_weights": True}
-
-    def keep_weights(kind):
-        def hook(module, args, output):
-            y, weights = output
-            maps[kind].append(weights.detach())
-            return y
-
-        return hook
-
-    with ExitStack() as hooks:
+    with ExitStack() as recorders:
         for kind, attentions in attention_layers(model).items():
             for attention in attentions:
-                hooks.enter_context(
-                    attention.register_forward_pre_hook(ask_weights, with_kwargs=True)
-                )
-                hooks.enter_context(attention.register_forward_hook(keep_weights(kind)))
+                keep = functools.partial(_keep_detached, maps[kind])
+                recorders.enter_context(recorded_weights(attention, keep))
         yield maps
+
+
+def _keep_detached(kept: list[Tensor], weights: Tensor) -> None:
+    kept.append(weights.detach())
 
 
 @torch.no_grad()

@@ -20,8 +20,8 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import Tensor, nn
 
-from course_lib.training.losses import Loss, language_model_loss
-from course_lib.transformer import Attention, Decoder, FeedForward, SwiGLU
+from course_lib.training.losses import Loss, check_some_targets, language_model_loss
+from course_lib.transformer import Attention, Decoder, FeedForward, SwiGLU, evaluating
 
 PRUNED_LAYERS = ("query", "key", "value", "output", "gate", "up", "down")
 
@@ -45,7 +45,7 @@ def head_importance(
     ξ multiplie la sortie de la tête : sa dérivée estime ce que coûterait de la faire taire. La
     valeur absolue est prise phrase par phrase, pour que les signes ne se compensent pas.
     Source : Michel et al. 2019, équation 2, sans leur normalisation par étage.
-    ValueError s’il n’y a aucun lot.
+    ValueError s’il n’y a aucun lot, ou aucune cible dans ces lots.
     """
     layers = {i: block.self_attention.output for i, block in enumerate(model.blocks)}
     counts = [block.self_attention.n_heads for block in model.blocks]
@@ -143,7 +143,7 @@ def _scaled_inputs(layers: Mapping[int, nn.Linear], scales: Mapping[int, Tensor]
         def hook(module, args):
             parts = args[0].unflatten(-1, (scale.shape[-1], -1))  # (B, T, n, d)
             factors = scale[..., None, :, None]  # (B, 1, n, 1) ou (1, n, 1)
-            return ((parts * factors).flatten(-2),)
+            return ((parts * factors).flatten(-2).to(args[0].dtype),)
 
         return hook
 
@@ -161,21 +161,20 @@ def _importance(
     loss: Loss,
 ) -> Tensor:
     """|∂ perte / ∂ facteur| de chaque tranche, phrase par phrase, ramené à un jeton : (L, n)."""
-    was_training = model.training
-    model.eval()
     totals, n_tokens = None, 0
-    for batch in batches:
-        n_rows = len(batch[0])
-        scales = {i: torch.ones(n_rows, n, requires_grad=True) for i, n in enumerate(counts)}
-        with _scaled_inputs(layers, scales), torch.enable_grad():
-            mean, n = loss(model, batch)
-            slopes = torch.autograd.grad(mean * n, list(scales.values()))  # L × (B, n)
-        sums = [slope.abs().sum(dim=0) for slope in slopes]
-        totals = sums if totals is None else [a + b for a, b in zip(totals, sums, strict=True)]
-        n_tokens += n
-    model.train(was_training)
+    with evaluating(model), torch.enable_grad():
+        for batch in batches:
+            n_rows = len(batch[0])
+            scales = {i: torch.ones(n_rows, n, requires_grad=True) for i, n in enumerate(counts)}
+            with _scaled_inputs(layers, scales):
+                mean, n = loss(model, batch)
+                slopes = torch.autograd.grad(mean * n, list(scales.values()))  # L × (B, n)
+            sums = [slope.abs().sum(dim=0) for slope in slopes]
+            totals = sums if totals is None else [a + b for a, b in zip(totals, sums, strict=True)]
+            n_tokens += n
     if totals is None:
         raise ValueError("Aucun lot : donnez au moins un lot sur lequel mesurer l’importance.")
+    check_some_targets(n_tokens)
     return torch.stack(totals) / n_tokens
 
 

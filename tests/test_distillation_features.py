@@ -1,5 +1,7 @@
 """Vecteurs cachés et attentions : mis en regard, projetés, comparés, et appris."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -182,3 +184,75 @@ def test_training_brings_attentions_closer():
     loss = AttentionLoss(teacher, layers, SoftTargetLoss(teacher), weight=10.0)
     train(student, DATA, TrainingConfig(60, 1e-2, n_threads=1), loss=loss, progress=False)
     assert gap() < first / 2
+
+
+COMPOSITIONS = {
+    "attentions sur attentions": lambda t, u: AttentionLoss(
+        t, {0: 1}, AttentionLoss(u, {1: 3}, weight=0.3), 0.7, "mse"
+    ),
+    "attentions sur attentions du même": lambda t, u: AttentionLoss(
+        t, {0: 1}, AttentionLoss(t, {1: 3}, SoftTargetLoss(t, 0.4), 0.3), 0.7
+    ),
+    "attentions sur vecteurs": lambda t, u: AttentionLoss(
+        t, {0: 1}, FeatureLoss(t, SoftTargetLoss(u), 0.3), 0.7
+    ),
+    "vecteurs sur vecteurs": lambda t, u: FeatureLoss(
+        t, FeatureLoss(u, AttentionLoss(u, {0: 0}, weight=0.5), 0.3), 0.7
+    ),
+}
+
+
+@pytest.mark.parametrize("compose", COMPOSITIONS.values(), ids=COMPOSITIONS)
+def test_any_composition_is_a_sum(compose):
+    """Chaque étage ajoute son écart, mesuré seul, à ce qu’il enveloppe."""
+    first, second, batch = build(1, 4, 30, 5), build(2, 4, 30, 5), DATA.batch(0)
+    model = FeatureStudent(build(0, 2), HiddenStateLoss(even_layer_map(2, 4), 22, 30))
+    loss = layer = compose(first, second)
+    expected = 0.0
+    while hasattr(layer, "base"):
+        alone = copy.copy(layer)
+        alone.base = language_model_loss
+        expected = expected + alone(model, batch)[0] - language_model_loss(model, batch)[0]
+        layer = layer.base
+    expected = expected + layer(model, batch)[0]
+    value, n_tokens = loss(model, batch)
+    assert_close(value, expected, atol=1e-5, rtol=1e-5)
+    assert n_tokens == int((batch[1] != IGNORE).sum())
+    value.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.student.parameters())
+    assert model.student.blocks[0].self_attention(torch.zeros(1, 2, 22)).shape == (1, 2, 22)
+
+
+def test_a_teacher_of_another_vocabulary_is_refused():
+    message = r"un vocabulaire de \d+ jetons et l’enseignant de 600"
+    teacher = llama(LlamaConfig(600, 31, 22, 4, 1, d_ff=37), 1)
+    model = FeatureStudent(build(0, 2), HiddenStateLoss({0: 0}, 22, 22))
+    losses = FeatureLoss(teacher), AttentionLoss(teacher, {0: 0}), SoftTargetLoss(teacher, 0.5)
+    for loss in losses:
+        with pytest.raises(ValueError, match=message):
+            loss(model, DATA.batch(0))
+    batch = (*DATA.batch(0), torch.zeros(*DATA.batch(0)[0].shape, 600))
+    with pytest.raises(ValueError, match=message):
+        SoftTargetLoss()(model, batch)
+    with pytest.raises(ValueError, match="le même modèle"):
+        FeatureLoss(model.student)(model, DATA.batch(0))
+    with pytest.raises(TypeError, match="FeatureLoss entraîne un FeatureStudent, et reçoit un Dec"):
+        FeatureLoss(build(1, 4))(build(0, 2), DATA.batch(0))
+
+
+def test_hidden_states_of_other_widths_are_refused():
+    loss = HiddenStateLoss({0: 0}, 22, 22)
+    with pytest.raises(ValueError, match=r"\(2, 3, 22\) et ceux de l’enseignant \(2, 3, 30\)"):
+        loss([torch.zeros(2, 3, 22)], [torch.zeros(2, 3, 30)])
+
+
+def test_without_target_every_loss_is_null_and_its_gradient_too():
+    teacher = build(1, 4, 30, 5)
+    inputs, targets = DATA.batch(0)
+    batch = (inputs, torch.full_like(targets, IGNORE))
+    for compose in COMPOSITIONS.values():
+        model = FeatureStudent(build(0, 2), HiddenStateLoss(even_layer_map(2, 4), 22, 30))
+        value, n_tokens = compose(teacher, build(2, 4, 30, 5))(model, batch)
+        assert value.item() == 0.0 and n_tokens == 0
+        value.backward()
+        assert all(p.grad is not None and not p.grad.any() for p in model.student.parameters())

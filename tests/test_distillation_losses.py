@@ -171,3 +171,58 @@ def test_impossible_pairs():
         SoftTargetLoss()(student, batch)
     loss, _ = SoftTargetLoss(copy.deepcopy(student))(student, batch)
     assert abs(loss.item()) < 1e-6
+
+
+INF = float("inf")
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+@pytest.mark.parametrize("kind", KINDS)
+def test_forbidden_tokens_count_for_nothing(kind, temperature):
+    """Interdits par les deux, des jetons laissent la divergence du vocabulaire qui reste."""
+    student, teacher = draw(0).requires_grad_(), draw(1)
+    forbidden = torch.zeros(V, dtype=torch.bool)
+    forbidden[[0, 4, 10]] = True
+    value = KINDS[kind](
+        student.masked_fill(forbidden, -INF), teacher.masked_fill(forbidden, -INF), temperature
+    )
+    possible = (scores[..., ~forbidden] for scores in (student, teacher))
+    assert_close(value, KINDS[kind](*possible, temperature))
+    (gradient,) = torch.autograd.grad(value, student)
+    assert gradient.isfinite().all() and not gradient[..., forbidden].any()
+
+
+@pytest.mark.parametrize("low", [-INF, -1e30, torch.finfo(torch.float64).min])
+def test_a_token_forbidden_by_the_teacher_alone(low):
+    student, teacher = draw(0).requires_grad_(), draw(1)
+    teacher[..., 3] = low
+    value = forward_kl(student, teacher)
+    p, log_q = teacher.softmax(-1), student.log_softmax(-1)
+    assert_close(value, (torch.xlogy(p, p) - p * log_q).sum(-1).mean())
+    (gradient,) = torch.autograd.grad(value, student)
+    assert_close(gradient, ((log_q.exp() - p) / (B * T)).detach())
+    assert jensen_shannon(student, teacher).isfinite()
+    if low == -INF:
+        assert reverse_kl(student, teacher) == INF  # l’élève écrit ce que l’enseignant interdit
+    (slope,) = torch.autograd.grad(jensen_shannon(student, teacher), student)
+    assert slope.isfinite().all()
+
+
+def test_a_token_forbidden_by_the_student_alone():
+    student, teacher = draw(0), draw(1)
+    student[..., 3] = -INF
+    student.requires_grad_()
+    assert forward_kl(student, teacher) == INF  # l’élève ne peut pas dire ce que dit l’enseignant
+    for divergence in (reverse_kl, jensen_shannon):
+        value = divergence(student, teacher)
+        (gradient,) = torch.autograd.grad(value, student)
+        assert value.isfinite() and gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_scores_are_compared_in_single_precision(kind, dtype):
+    student, teacher = (draw(seed, torch.float32).to(dtype) for seed in (0, 1))
+    value = KINDS[kind](student, teacher, 2.0)
+    assert value.dtype == torch.float32
+    assert_close(value, KINDS[kind](student.float(), teacher.float(), 2.0), atol=0, rtol=0)

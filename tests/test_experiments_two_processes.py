@@ -1,4 +1,9 @@
-"""Deux processus et un seul : mêmes poids, mêmes pertes, et les octets des formules."""
+"""Deux processus et un seul : mêmes poids, mêmes pertes, et les octets des formules.
+
+En double précision. Les sommes ne se font pas dans le même ordre, et AdamW grossit cet arrondi là
+où un gradient est presque nul : en cinq pas, sur dix graines, les poids s’écartent de 5e-5 en
+simple précision, et de 5e-14 en double.
+"""
 
 import pytest
 import torch
@@ -6,13 +11,15 @@ import torch
 from course_lib.experiments import two_processes as lab
 from course_lib.parallel import STRATEGIES
 
+ATOL64 = 1e-10
+
 
 @pytest.fixture(scope="module")
 def trained():
     """Cinq pas, seul puis à deux, de toutes les façons."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GLOO_SOCKET_IFNAME", "lo")
-        return lab.compare(5)
+        return lab.compare(5, torch.float64)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -20,8 +27,8 @@ def test_two_processes_get_the_weights_and_losses_of_one(trained, strategy):
     alone, both = trained
     assert len(both) == lab.N_WORKERS
     for result in both:
-        torch.testing.assert_close(result[strategy].weights, alone.weights, rtol=0, atol=1e-5)
-        assert result[strategy].losses == pytest.approx(alone.losses, abs=1e-5)
+        torch.testing.assert_close(result[strategy].weights, alone.weights, rtol=0, atol=ATOL64)
+        assert result[strategy].losses == pytest.approx(alone.losses, abs=ATOL64)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -29,8 +36,8 @@ def test_the_exchanges_are_those_of_the_formulas(trained, strategy):
     _, both = trained
     for result in both:
         payload = dict(result[strategy].payload)
-        assert payload.pop("broadcast") == 4 * result[strategy].weights.numel()
-        assert payload == lab.expected_payload(strategy, 5)
+        assert payload.pop("broadcast") == 8 * result[strategy].weights.numel()
+        assert payload == lab.expected_payload(strategy, 5, torch.float64)
 
 
 def test_alone_nothing_is_exchanged_and_the_loss_falls(trained):

@@ -91,6 +91,8 @@ def test_soft_prompt_reads_as_tokens_and_trains_alone():
     data = AnswerExamples([([*prefix, 2, 3], [4, 5])], 1)
     losses = train(model, data, TrainingConfig(30, 5e-2, log_every=1, n_threads=1), progress=False)
     assert losses.records[-1].loss < 0.95 * losses.records[0].loss
+    assert weight_fingerprint(model) == before  # l’amorce n’est pas la base
+    assert weight_fingerprint(model, skip="") != before
     learned = detach_soft_prompt(model)
     assert learned.shape == (5, 30)
     assert weight_fingerprint(model) == before and torch.equal(model(IDS), output)

@@ -98,11 +98,13 @@ def test_attention_is_what_lets_the_source_reach_the_output(attention):
 
 
 def test_it_learns_to_copy():
-    model = make_seq2seq("gru")
+    # Sur vingt graines (poids et textes), sans AVX, avec AVX2 et AVX-512 : 28 pas au plus.
+    torch.manual_seed(3)
+    model = RecurrentSeq2Seq(13, 17, 16, 32, "gru")
     source = random_ids(11, 3, 13)
     target_in, target_out = F.pad(source[:, :-1], (1, 0), value=13), source
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
-    for _ in range(150):
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    for _ in range(60):
         loss = F.cross_entropy(model(source, target_in).flatten(0, 1), target_out.flatten())
         optimizer.zero_grad()
         loss.backward()

@@ -1,5 +1,8 @@
 """La boucle d’entraînement : exacte, reprise au bit près, claire quand elle refuse."""
 
+import functools
+import itertools
+import json
 import math
 import os
 import shutil
@@ -37,6 +40,8 @@ from course_lib.training import (
     token_loss,
     train,
 )
+from course_lib.training.checkpoint import check_same
+from course_lib.training.identity import run_identity
 from course_lib.transformer import (
     LlamaConfig,
     OriginalTransformerConfig,
@@ -293,7 +298,9 @@ def test_records_hold_the_mean_loss_and_the_measures():
 CHILD = """
 import sys, time
 sys.path.insert(0, sys.argv[2])
+import functools
 from test_training import run, language_model_loss
+@functools.wraps(language_model_loss)
 def slow(model, batch):
     time.sleep(0.02)
     return language_model_loss(model, batch)
@@ -331,6 +338,7 @@ def test_the_last_two_checkpoints_are_kept(tmp_path):
 def test_a_finished_run_is_not_redone(tmp_path):
     model, history = run(tmp_path)
 
+    @functools.wraps(language_model_loss)
     def never(model, batch):
         raise AssertionError("aucun pas ne devrait être refait")
 
@@ -343,6 +351,7 @@ def interrupt_at(step, action):
     """Une perte qui agit au pas demandé."""
     calls = []
 
+    @functools.wraps(language_model_loss)  # la même perte, pour qui la reprendra
     def loss(model, batch):
         calls.append(None)
         value, n = language_model_loss(model, batch)
@@ -412,6 +421,148 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path, changes, message):
     run(tmp_path, architecture={"n_heads": 2})
     with pytest.raises(ValueError, match=message):
         run(tmp_path, **{"architecture": {"n_heads": 2}, **changes})
+
+
+def weighted(weight=0.5, shift=0.0):
+    """Une perte qui a capturé ses réglages, comme en font les distillations."""
+
+    def loss(model, batch):
+        value, n = language_model_loss(model, batch)
+        return weight * value + shift, n
+
+    return loss
+
+
+class Scaled:
+    """Une perte qui consulte un autre modèle et garde ses réglages en attributs."""
+
+    def __init__(self, teacher, scale):
+        self.teacher, self.scale, self._calls = teacher, scale, 0
+
+    def __call__(self, model, batch):
+        self._calls += 1
+        return weighted(self.scale)(model, batch)
+
+
+TEACHER = TinyLM(seed=11)
+LOSSES = {
+    "un réglage capturé": (
+        weighted(0.5),
+        weighted(0.7),
+        r"«\sloss.weight\s» diffère\s: 0\.5 .* 0\.7",
+    ),
+    "un attribut": (Scaled(TEACHER, 0.5), Scaled(TEACHER, 2), r"«\sloss.scale\s» diffère\s: 0\.5"),
+    "un enseignant": (
+        Scaled(TEACHER, 0.5),
+        Scaled(TinyLM(seed=12), 0.5),
+        r"«\sloss.teacher.weights\s» diffère",
+    ),
+    "un argument": (
+        functools.partial(weighted(), shift=1),
+        functools.partial(weighted(), shift=2),
+        r"«\sloss.shift\s» diffère\s: 1 .* 2 maintenant",
+    ),
+    "une autre perte": (Scaled(TEACHER, 0.5), language_model_loss, r"«\sloss.function\s» diffère"),
+}
+
+
+@pytest.mark.parametrize("begun, resumed, message", LOSSES.values(), ids=LOSSES)
+def test_a_run_does_not_resume_under_another_loss(begun, resumed, message):
+    first, second = (run_identity(TinyLM(), stream(), config(), None, x) for x in (begun, resumed))
+    check_same(first["loss"], first["loss"], "le point de reprise")
+    with pytest.raises(ValueError, match=message):
+        check_same(first["loss"], second["loss"], "le point de reprise")
+
+
+def test_the_same_loss_resumes_and_its_state_does_not_count(tmp_path):
+    loss = Scaled(TEACHER, 0.5)
+    expected, _ = run(tmp_path, loss=loss)
+    shutil.rmtree(tmp_path / "step-0000030")
+    again, _ = run(tmp_path, model=TinyLM(seed=99), loss=loss)  # il a compté ses appels
+    assert_same_weights(again, expected)
+    with pytest.raises(ValueError, match=r"«\sloss.scale\s» diffère.* autre dossier"):
+        run(tmp_path, loss=Scaled(TEACHER, 0.25))
+    with pytest.raises(ValueError, match=r"«\sloss.function\s» diffère"):
+        run(tmp_path)
+
+
+def test_a_loss_that_reads_the_trained_model_resumes(tmp_path):
+    for seed in (3, 99):  # au second tour, un modèle neuf reprend
+        model = TinyLM(seed=seed)
+        run(tmp_path, model=model, loss=Scaled(model.layer, 0.5))
+
+
+def test_an_old_checkpoint_without_its_loss_resumes_with_a_warning(tmp_path):
+    expected, _ = run(tmp_path)
+    for path in tmp_path.glob("step-*/state.json"):
+        state = json.loads(path.read_text(encoding="utf-8"))
+        del state["identity"]["loss"]
+        path.write_text(json.dumps(state), encoding="utf-8")
+    with pytest.warns(UserWarning, match="ne dit pas sous quelle perte .* vérifiez que c’est la m"):
+        again, _ = run(tmp_path, model=TinyLM(seed=99))
+    assert_same_weights(again, expected)
+
+
+# --- Des lots sans cible
+
+
+def silent(n_rows=5, n_taught=1):
+    """Des lignes dont seules les premières ont des cibles."""
+    inputs = [[1 + i, 2 + i, 3 + i] for i in range(n_rows)]
+    targets = [[5, 6, IGNORE] if i < n_taught else [IGNORE] * 3 for i in range(n_rows)]
+    return inputs, targets
+
+
+LM_LOSSES = {"language_model_loss": language_model_loss, "token_loss": token_loss}
+
+
+@pytest.mark.parametrize("loss", LM_LOSSES.values(), ids=LM_LOSSES)
+def test_the_batch_size_does_not_change_the_evaluation(loss):
+    model, rows = TinyLM().eval(), silent(n_rows=7, n_taught=3)
+    expected = evaluate_loss(model, AlignedBatches(*silent(n_rows=3, n_taught=3), 3), loss)
+    for batch_size in range(1, 8):
+        value = evaluate_loss(model, AlignedBatches(*rows, batch_size), loss)
+        assert value == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_evaluation_of_a_translator_does_not_depend_on_the_batch_size():
+    shape = OriginalTransformerConfig(17, 17, 11, 8, 1, 1, 2, 16, dropout=0.0)
+    model = original_transformer(shape).eval()
+    data = [PairBatches([[3, 4], [5, 6], [7, 8]], [[3], [4, 5], [6]], size) for size in (1, 3)]
+    for batches in data:
+        batches._columns[2][1].fill_(IGNORE)
+    values = [evaluate_loss(model, batches, sequence_to_sequence_loss) for batches in data]
+    assert values[0] == pytest.approx(values[1], abs=1e-6)
+
+
+@pytest.mark.parametrize("loss", LM_LOSSES.values(), ids=LM_LOSSES)
+def test_a_batch_without_target_changes_nothing(loss):
+    """Un lot sur cinq apprend : les poids ne bougent que ces pas-là."""
+    data = AlignedBatches(*silent(), 1)
+    taught = [i for i in range(20) if (data.batch(i)[1] != IGNORE).any()]
+    assert taught[0] > 0 and len(taught) == 4
+    seen = []
+
+    def evaluate(model):
+        seen.append(model.layer.weight_hh_l0.detach().clone())
+        return {}
+
+    options = {"n_steps": 20, "log_every": 1, "eval_every": 1, "weight_decay": 0.5}
+    _, history = run(data=data, loss=loss, evaluate=evaluate, **options)
+    first, *_ = [r.step for r in history.records]
+    assert first == taught[0] + 1 and len(history.records) == 20 - taught[0]
+    assert all(math.isfinite(r.loss) for r in history.records)
+    assert history.records[-1].tokens == 2 * 4
+    moved = [i for i, (a, b) in enumerate(itertools.pairwise(seen)) if not a.equal(b)]
+    assert [i + first + 1 for i in moved] == [i + 1 for i in taught[1:]]
+
+
+def test_data_without_any_target_are_refused():
+    data = AlignedBatches(*silent(n_taught=0), 2)
+    with pytest.raises(ValueError, match="Aucune cible dans ces données : toutes valent -100"):
+        run(data=data, n_steps=3)
+    with pytest.raises(ValueError, match="au moins un jeton à prédire"):
+        evaluate_loss(TinyLM(), data)
 
 
 def test_settings_that_do_not_touch_the_weights_may_change(tmp_path):

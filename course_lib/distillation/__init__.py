@@ -9,11 +9,11 @@ from course_lib.distillation.features import (
     HiddenStateLoss,
     attention_transfer,
     even_layer_map,
-    recorded_features,
 )
 from course_lib.distillation.generated_texts import teacher_answers, teacher_texts
 from course_lib.distillation.initialization import student_from_teacher
 from course_lib.distillation.on_policy import OnPolicyBatches
+from course_lib.distillation.recorded_features import recorded_features
 from course_lib.distillation.soft_targets import SoftTargetLoss
 from course_lib.distillation.teacher_cache import TeacherCache, write_teacher_cache
 

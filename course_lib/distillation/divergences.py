@@ -9,6 +9,8 @@ Avec p = softmax(z_e / T) chez l’enseignant et q = softmax(z / T) chez l’él
 Chacune est la moyenne sur les positions gardées, multipliée par T² : une température T divise les
 gradients par T² environ, ce facteur les remet à l’échelle de l’entropie croisée (Hinton et al.
 2015, §2). Des log-probabilités sont des scores comme les autres : on peut les donner à la place.
+Un score −∞ interdit un jeton. `forward_kl` est alors infinie si l’élève interdit un jeton que
+l’enseignant permet, `reverse_kl` dans le cas inverse, `jensen_shannon` jamais.
 Formes : … positions (souvent B, T), V scores par position, N positions gardées.
 """
 
@@ -17,6 +19,8 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+from course_lib.transformer.precision import widened
 
 Divergence = Callable[[Tensor, Tensor, float], Tensor]
 
@@ -70,7 +74,7 @@ def jensen_shannon(
             "(β → 0) ou reverse_kl (β → 1)."
         )
     q, p = _log_probabilities(student_logits, teacher_logits, temperature, mask)
-    m = torch.logaddexp(p + math.log(beta), q + math.log(1 - beta))  # (N, V)
+    m = _log_mixture(p, q, beta)  # (N, V)
     return temperature**2 * (beta * _kl(p, m) + (1 - beta) * _kl(q, m)).mean()
 
 
@@ -91,8 +95,21 @@ def check_temperature(temperature: float) -> None:
 
 
 def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """KL(p ‖ q) de chaque position : log-probabilités (N, V) → (N,)."""
-    return torch.linalg.vecdot(log_p.exp(), log_p - log_q)
+    """KL(p ‖ q) de chaque position : log-probabilités (N, V) → (N,).
+
+    Un jeton que p interdit (score −∞) n’apporte rien, ni valeur ni gradient : 0 log 0 = 0. Un jeton
+    que q seul interdit rend la divergence infinie.
+    """
+    p = log_p.exp()
+    absent = p == 0
+    return torch.linalg.vecdot(p, log_p.masked_fill(absent, 0) - log_q.masked_fill(absent, 0))
+
+
+def _log_mixture(log_p: Tensor, log_q: Tensor, beta: float) -> Tensor:
+    """log(β p + (1 − β) q), (N, V) ; une valeur finie, sans effet, là où les deux sont nulles."""
+    absent = (log_p == -math.inf) & (log_q == -math.inf)
+    log_p, log_q = log_p.masked_fill(absent, 0), log_q.masked_fill(absent, 0)
+    return torch.logaddexp(log_p + math.log(beta), log_q + math.log(1 - beta))
 
 
 def _log_probabilities(
@@ -114,7 +131,7 @@ def _log_probabilities(
                 f"booléen par position, {tuple(student_logits.shape[:-1])}."
             )
         kept = (student_logits[mask], teacher_logits[mask])  # (…, V) → (N, V)
-    student, teacher = ((logits / temperature).log_softmax(dim=-1) for logits in kept)
+    student, teacher = ((widened(logits) / temperature).log_softmax(dim=-1) for logits in kept)
     if len(student) == 0:
         raise ValueError("Aucune position à comparer : mask les écarte toutes.")
     return student, teacher

@@ -11,56 +11,18 @@ Formes : B phrases, T jetons, D = d_model, H têtes, N positions gardées.
 """
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from course_lib.distillation.recorded_features import Features, recorded_features
+from course_lib.distillation.soft_targets import check_pair
 from course_lib.training.data import IGNORE
-from course_lib.training.losses import Loss, language_model_loss
-from course_lib.transformer import Decoder
-
-
-@dataclass
-class Features:
-    """Ce qu’un modèle a calculé en chemin, étage par étage.
-
-    `hidden` : la sortie de chaque bloc, (B, T, D) ; `attention` : ses poids, (B, H, T, T).
-    """
-
-    hidden: list[Tensor] = field(default_factory=list)
-    attention: list[Tensor] = field(default_factory=list)
-
-
-@contextmanager
-def recorded_features(model: Decoder, attention: bool = False) -> Iterator[Features]:
-    """Recueille les vecteurs cachés de la prochaine passe, et les attentions si on les demande.
-
-    Ils gardent leur gradient : on peut en faire une perte.
-    """
-    features = Features()
-
-    def keep_hidden(module, args, output):
-        features.hidden.append(output)
-
-    def ask_weights(module, args, kwargs):
-        return args, {**kwargs, "return_weights": True}
-
-    def keep_weights(module, args, output):
-        features.attention.append(output[1])
-        return output[0]
-
-    with ExitStack() as hooks:
-        for block in model.blocks:
-            hooks.enter_context(block.register_forward_hook(keep_hidden))
-            if attention:
-                layer = block.self_attention
-                hooks.enter_context(layer.register_forward_pre_hook(ask_weights, with_kwargs=True))
-                hooks.enter_context(layer.register_forward_hook(keep_weights))
-        yield features
+from course_lib.training.losses import Loss, language_model_loss, no_target_loss
+from course_lib.transformer import Decoder, evaluating
+from course_lib.transformer.precision import widened
 
 
 def even_layer_map(n_student: int, n_teacher: int) -> dict[int, int]:
@@ -119,10 +81,13 @@ class HiddenStateLoss(nn.Module):
         for projection, (ours, theirs) in zip(
             self.projections, self.layer_map.items(), strict=True
         ):
-            h, goal = projection(student[ours]), teacher[theirs]
+            h, goal = widened(projection(student[ours])), widened(teacher[theirs])
+            _check_shapes("Les vecteurs cachés", "ceux", h, goal)
             if mask is not None:
                 h, goal = h[mask], goal[mask]  # (B, T, D) → (N, D)
-            if self.cosine:
+            if len(h) == 0:  # aucune position : aucun écart
+                gaps.append(no_target_loss(h))
+            elif self.cosine:
                 gaps.append(1 - F.cosine_similarity(h, goal, dim=-1).mean())
             else:
                 gaps.append(F.mse_loss(h, goal))
@@ -143,13 +108,12 @@ def attention_transfer(
         raise ValueError(f"kind = {kind!r} est inconnu : choisissez « mse » ou « kl ».")
     if student.shape[1] != teacher.shape[1]:
         student, teacher = (maps.mean(dim=1, keepdim=True) for maps in (student, teacher))
-    if student.shape != teacher.shape:
-        raise ValueError(
-            f"Les cartes de l’élève ont la forme {tuple(student.shape)} et celles de l’enseignant "
-            f"{tuple(teacher.shape)} : donnez-leur le même texte."
-        )
+    student, teacher = widened(student), widened(teacher)
+    _check_shapes("Les cartes", "celles", student, teacher)
     if mask is not None:  # (B, H, T, T) → (N, H, T)
         student, teacher = (maps.transpose(1, 2)[mask] for maps in (student, teacher))
+        if len(student) == 0:  # aucune requête : aucun écart
+            return no_target_loss(student)
     if kind == "mse":
         return F.mse_loss(student, teacher)
     # Une clé interdite pèse 0 des deux côtés : bornée, elle n’apporte rien, ni valeur ni gradient.
@@ -161,12 +125,37 @@ def attention_transfer(
 class FeatureStudent(nn.Module):
     """L’élève et les projections de `hidden_loss`, pour que `train` les entraîne ensemble.
 
-    À la fin, on ne garde que `.student`.
+    Les pertes le lisent comme l’élève lui-même. À la fin, on ne garde que `.student`.
     """
 
     def __init__(self, student: Decoder, hidden_loss: HiddenStateLoss):
         super().__init__()
         self.student, self.hidden_loss = student, hidden_loss
+        self.train(student.training)
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        return self.student.blocks
+
+    @property
+    def embedding(self) -> nn.Module:
+        return self.student.embedding
+
+    @property
+    def head(self) -> nn.Module:
+        return self.student.head
+
+    def hidden(self, *args, **kwargs) -> Tensor:
+        """Les vecteurs de sortie de l’élève."""
+        return self.student.hidden(*args, **kwargs)
+
+    def forward(self, *args, **kwargs) -> Tensor:
+        """Les scores de l’élève."""
+        return self.student(*args, **kwargs)
+
+    def fingerprint(self) -> dict[str, object]:
+        """Les réglages de l’écart, pour refuser une reprise avec d’autres."""
+        return {"layer_map": self.hidden_loss.layer_map, "cosine": self.hidden_loss.cosine}
 
 
 class FeatureLoss:
@@ -174,7 +163,8 @@ class FeatureLoss:
 
     `base` : une perte de l’élève, l’entropie croisée par défaut ; un `SoftTargetLoss` ou un
     `AttentionLoss` du même enseignant ne le consulte alors qu’une fois. Les positions sans cible ne
-    comptent pas. ValueError si `weight`, le poids de l’écart, est négatif.
+    comptent pas. ValueError si `weight`, le poids de l’écart, est négatif, ou si les vocabulaires
+    diffèrent ; TypeError si le modèle n’est pas un `FeatureStudent`.
     """
 
     def __init__(self, teacher: Decoder, base: Loss = language_model_loss, weight: float = 1.0):
@@ -183,7 +173,12 @@ class FeatureLoss:
 
     def __call__(self, model: FeatureStudent, batch: tuple[Tensor, ...]) -> tuple[Tensor, int]:
         """Lot (entrées, cibles, …) → (perte moyenne, nombre de jetons)."""
-        (loss, n_tokens), ours, theirs = _compare(self.base, model.student, self.teacher, batch)
+        if not isinstance(model, FeatureStudent):
+            raise TypeError(
+                f"FeatureLoss entraîne un FeatureStudent, et reçoit un {type(model).__name__} : "
+                "donnez à train FeatureStudent(élève, HiddenStateLoss(…))."
+            )
+        (loss, n_tokens), ours, theirs = _compare(self.base, model, self.teacher, batch)
         gap = model.hidden_loss(ours.hidden, theirs.hidden, batch[1] != IGNORE)
         return loss + self.weight * gap, n_tokens
 
@@ -193,7 +188,7 @@ class AttentionLoss:
 
     L’élève apprend ainsi où l’enseignant regarde. `layer_map` : bloc de l’élève → bloc de
     l’enseignant ; `kind` : voir `attention_transfer` ; `base`, `weight` : voir `FeatureLoss`.
-    ValueError si `layer_map` cite un bloc qui n’existe pas.
+    ValueError si `layer_map` cite un bloc qui n’existe pas, ou si les vocabulaires diffèrent.
     """
 
     def __init__(
@@ -225,15 +220,25 @@ def _compare(
     base: Loss, student: Decoder, teacher: Decoder, batch: tuple[Tensor, ...], attention=False
 ) -> tuple[tuple[Tensor, int], Features, Features]:
     """La perte `base` de l’élève, et ce que les deux modèles ont calculé en chemin."""
+    check_pair(student.student if isinstance(student, FeatureStudent) else student, teacher)
     with (
         recorded_features(student, attention) as ours,
         recorded_features(teacher, attention) as theirs,
     ):
         found = base(student, batch)
         if not theirs.hidden:  # `base` n’a pas consulté l’enseignant
-            with torch.no_grad():
-                teacher.eval().hidden(batch[0])
+            with evaluating(teacher), torch.no_grad():
+                teacher.hidden(batch[0])
     return found, ours, theirs
+
+
+def _check_shapes(what: str, those: str, student: Tensor, teacher: Tensor) -> None:
+    if student.shape != teacher.shape:
+        raise ValueError(
+            f"{what} de l’élève ont la forme {tuple(student.shape)} et {those} de l’enseignant "
+            f"{tuple(teacher.shape)} : donnez-leur le même texte, et à HiddenStateLoss leurs "
+            "vraies largeurs."
+        )
 
 
 def check_weight(weight: float) -> None:

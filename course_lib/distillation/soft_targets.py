@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from course_lib.distillation.divergences import DIVERGENCES, Divergence, check_temperature
 from course_lib.training.cross_entropy import mean_cross_entropy
 from course_lib.training.data import IGNORE
+from course_lib.training.losses import no_target_loss
+from course_lib.transformer import evaluating
 
 
 class SoftTargetLoss:
@@ -53,21 +55,27 @@ class SoftTargetLoss:
         inputs, targets, *saved = batch
         kept = targets != IGNORE  # (B, T)
         logits = student.head(student.hidden(inputs)[kept])  # (N, V)
-        loss = logits.new_zeros(())
+        n_tokens = len(logits)
+        if saved:
+            check_vocabularies(logits.shape[-1], saved[0].shape[-1])
+        elif self.teacher is not None:
+            check_pair(student, self.teacher)
+        if n_tokens == 0:
+            return no_target_loss(logits), 0
+        loss = torch.zeros((), dtype=torch.promote_types(logits.dtype, torch.float32))
         if self.alpha > 0.0:
-            advice = saved[0][kept] if saved else self._ask_teacher(student, inputs, kept)
+            advice = saved[0][kept] if saved else self._ask_teacher(inputs, kept)
             loss = loss + self.alpha * self.divergence(logits, advice, self.temperature)
         if self.alpha < 1.0:
             loss = loss + (1.0 - self.alpha) * mean_cross_entropy(logits, targets[kept])
-        return loss, int(kept.sum())
+        return loss, n_tokens
 
-    def _ask_teacher(self, student: nn.Module, inputs: Tensor, kept: Tensor) -> Tensor:
+    def _ask_teacher(self, inputs: Tensor, kept: Tensor) -> Tensor:
         if self.teacher is None:
             raise ValueError(
                 "Ni enseignant, ni log-probabilités dans le lot : donnez teacher à SoftTargetLoss, "
                 "ou prenez les lots de DistillationBatches."
             )
-        check_pair(student, self.teacher)
         return teacher_logits(self.teacher, inputs, kept)
 
 
@@ -75,10 +83,10 @@ class SoftTargetLoss:
 def teacher_logits(teacher: nn.Module, inputs: Tensor, kept: Tensor) -> Tensor:
     """Scores (N, V) de l’enseignant aux positions gardées, sans gradient ni oubli.
 
-    `inputs` (B, T), `kept` (B, T) booléen. L’enseignant est laissé en mode évaluation.
+    `inputs` (B, T), `kept` (B, T) booléen. L’enseignant est rendu dans le mode où il était.
     """
-    teacher.eval()
-    return teacher.head(teacher.hidden(inputs)[kept])
+    with evaluating(teacher):
+        return teacher.head(teacher.hidden(inputs)[kept])
 
 
 def check_pair(student: nn.Module, teacher: nn.Module) -> None:
@@ -88,7 +96,11 @@ def check_pair(student: nn.Module, teacher: nn.Module) -> None:
             "L’élève et l’enseignant sont le même modèle : il n’y a rien à apprendre. Donnez une "
             "copie, copy.deepcopy(modèle)."
         )
-    ours, theirs = (model.embedding.tokens.num_embeddings for model in (student, teacher))
+    check_vocabularies(*(m.embedding.tokens.num_embeddings for m in (student, teacher)))
+
+
+def check_vocabularies(ours: int, theirs: int) -> None:
+    """ValueError si les deux vocabulaires, celui de l’élève d’abord, n’ont pas la même taille."""
     if ours != theirs:
         raise ValueError(
             f"L’élève a un vocabulaire de {ours} jetons et l’enseignant de {theirs} : on compare "

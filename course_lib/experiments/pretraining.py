@@ -84,7 +84,6 @@ def run(
     def on_evaluation(record) -> None:
         if record.step in plan.milestones or record.step == plan.n_steps:
             writings[str(record.step)] = write_texts(model, tokenizer, plan)
-            model.train()
 
     config = TrainingConfig(
         plan.n_steps, plan.learning_rate, eval_every=plan.every, seed=seed, n_threads=1

@@ -20,6 +20,7 @@ from course_lib.corpora import SKILLS, Story, generate_stories
 from course_lib.ngram import KneserNeyModel
 from course_lib.tokenization import Tokenizer, WordTokenizer
 from course_lib.training import SequenceBatches
+from course_lib.transformer import evaluating
 
 EVALUATION_BATCH = 50
 
@@ -98,17 +99,15 @@ def oracle_score(task: StoryTask) -> Score:
 @torch.no_grad()
 def score_network(model: nn.Module, task: StoryTask) -> Score:
     """Mesure un réseau ; il est évalué sans dropout, puis rendu dans le mode où il était."""
-    was_training = model.training
-    model.eval()
     source = SequenceBatches(task.held_out_rows, EVALUATION_BATCH, 0, *task._special_ids())
     nats, hits = 0.0, []
-    for inputs, targets in source.in_order():
-        log_probs = model(inputs).log_softmax(-1)  # (B, T, V)
-        kept = targets >= 0
-        chosen = log_probs.gather(-1, targets.clamp(min=0)[..., None])[..., 0]  # (B, T)
-        nats -= float(chosen[kept].sum())
-        hits += (log_probs.argmax(-1) == targets).tolist()
-    model.train(was_training)
+    with evaluating(model):
+        for inputs, targets in source.in_order():
+            log_probs = model(inputs).log_softmax(-1)  # (B, T, V)
+            kept = targets >= 0
+            chosen = log_probs.gather(-1, targets.clamp(min=0)[..., None])[..., 0]  # (B, T)
+            nats -= float(chosen[kept].sum())
+            hits += (log_probs.argmax(-1) == targets).tolist()
     return _score(task, nats, _skills(task, lambda story, rank: hits[story][rank]))
 
 

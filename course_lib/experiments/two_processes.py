@@ -22,7 +22,7 @@ from course_lib.parallel import (
 )
 from course_lib.training import TokenStream, TrainingConfig, train
 from course_lib.training.arguments import FrenchArgumentParser, natural_int
-from course_lib.transformer import LlamaConfig, llama
+from course_lib.transformer import Decoder, LlamaConfig, llama
 from course_lib.typography import format_number
 
 SHAPE = LlamaConfig(61, 16, d_model=24, n_layers=2, n_heads=4, d_ff=64)
@@ -49,32 +49,43 @@ def source() -> TokenStream:
     return TokenStream(ids, SHAPE.context_length, BATCH_SIZE, SEED)
 
 
-def train_once(strategy: str | None, n_steps: int = N_STEPS) -> Outcome:
+def build(dtype: torch.dtype) -> Decoder:
+    """Le petit décodeur, toujours le même."""
+    return llama(SHAPE, SEED).to(dtype)
+
+
+def train_once(
+    strategy: str | None, n_steps: int = N_STEPS, dtype: torch.dtype = torch.float32
+) -> Outcome:
     """Entraîne, seul (None) ou avec l’équipe de ce processus, et compte les échanges.
 
     Le volume est celui de `n_steps` pas ; la diffusion des poids, au départ, est une autre sorte
     (« broadcast »).
     """
     workers = build_team(strategy) if strategy else None
-    model = llama(SHAPE, SEED)
+    model = build(dtype)
     settings = TrainingConfig(n_steps, LEARNING_RATE, seed=SEED, n_threads=1, log_every=1)
     with CommunicationMeter() as meter:
         history = train(model, source(), settings, workers=workers, progress=False)
     if workers is not None:
-        model = workers.whole_model(model, lambda: llama(SHAPE, SEED))
+        model = workers.whole_model(model, lambda: build(dtype))
     weights = torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
     losses = tuple(record.loss for record in history.records)
     return Outcome(losses, weights, dict(meter.calls), dict(meter.payload))
 
 
-def train_together(n_steps: int = N_STEPS) -> dict[str, Outcome]:
+def train_together(
+    n_steps: int = N_STEPS, dtype: torch.dtype = torch.float32
+) -> dict[str, Outcome]:
     """Dans chaque processus de l’équipe : un entraînement par façon de partager."""
-    return {strategy: train_once(strategy, n_steps) for strategy in STRATEGIES}
+    return {strategy: train_once(strategy, n_steps, dtype) for strategy in STRATEGIES}
 
 
-def expected_payload(strategy: str, n_steps: int = N_STEPS) -> dict[str, int]:
+def expected_payload(
+    strategy: str, n_steps: int = N_STEPS, dtype: torch.dtype = torch.float32
+) -> dict[str, int]:
     """Les octets que les formules annoncent pour ces pas, par sorte d’échange."""
-    model = llama(SHAPE, SEED)
+    model = build(dtype)
     volume = {
         "ddp": lambda: data_parallel_volume(model, N_WORKERS),
         "fsdp": lambda: fully_sharded_volume(model, N_WORKERS),
@@ -87,9 +98,16 @@ def expected_payload(strategy: str, n_steps: int = N_STEPS) -> dict[str, int]:
     return {kind: getattr(volume, kind) for kind in kinds if getattr(volume, kind)}
 
 
-def compare(n_steps: int = N_STEPS) -> tuple[Outcome, list[dict[str, Outcome]]]:
-    """L’entraînement d’un processus seul, et ceux de chacun des deux processus."""
-    return train_once(None, n_steps), run_processes(train_together, N_WORKERS, n_steps)
+def compare(
+    n_steps: int = N_STEPS, dtype: torch.dtype = torch.float32
+) -> tuple[Outcome, list[dict[str, Outcome]]]:
+    """L’entraînement d’un processus seul, et ceux de chacun des deux processus.
+
+    Les sommes ne se font pas dans le même ordre : l’écart est un arrondi de `dtype`, qu’AdamW
+    grossit là où un gradient est presque nul.
+    """
+    alone = train_once(None, n_steps, dtype)
+    return alone, run_processes(train_together, N_WORKERS, n_steps, dtype)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib.finetuning.layers import replace_module
-from course_lib.transformer import Attention, Decoder, KVCache, causal_mask
+from course_lib.transformer import Attention, Decoder, KVCache, causal_mask, evaluating
 from course_lib.transformer.positions import rotate
 
 
@@ -103,10 +103,9 @@ def _read_random_tokens(model: Decoder, n_tokens: int, seed: int) -> list[tuple[
     embedding = model.embedding.tokens
     draw = torch.Generator().manual_seed(seed)
     ids = torch.randint(embedding.num_embeddings, (1, n_tokens), generator=draw)
-    cache, was_training = model.new_cache(1, n_tokens), model.training
-    model.eval()
-    model.hidden(ids.to(embedding.weight.device), cache=cache)
-    model.train(was_training)
+    cache = model.new_cache(1, n_tokens)
+    with evaluating(model):
+        model.hidden(ids.to(embedding.weight.device), cache=cache)
     pairs = [block.self_attention.read() for block in cache.blocks]
     if model.rope is not None:
         cos, sin = model.rope(torch.tensor([n_tokens], device=embedding.weight.device))

@@ -65,11 +65,16 @@ def count_trainable(model: nn.Module) -> int:
 
 @torch.no_grad()
 def weight_fingerprint(model: nn.Module, skip: str = "adapters") -> str:
-    """Empreinte SHA-256 des poids de la base, adaptateurs exclus : au bit près, elle dit tout."""
+    """Empreinte SHA-256 des poids de la base : au bit près, elle dit tout.
+
+    Ce qu’un affinage ajoute (adaptateurs, préfixe, amorce apprise) n’y entre pas ; avec `skip=""`,
+    tout y entre.
+    """
+    added = (f".{skip}.", ".tokens.prompt") if skip else ()
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
-        if f".{skip}." in name:
+        if any(part in name for part in added):
             continue
         digest.update(name.replace(".base.", ".").encode())
-        digest.update(tensor.contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

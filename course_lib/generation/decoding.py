@@ -21,6 +21,7 @@ from course_lib.generation.sampling import (
     next_distribution,
     penalized_logits,
 )
+from course_lib.transformer.precision import widened
 
 
 @dataclass(frozen=True)
@@ -214,6 +215,6 @@ def continuation_log_probs(
     device = model.embedding.tokens.weight.device
     ids = torch.tensor([prompt + continuation[:-1]], device=device)  # le dernier n’est pas lu
     with reading(model):
-        logits = model.head(model.hidden(ids)[0, len(prompt) - 1 :])  # (n, V)
+        logits = widened(model.head(model.hidden(ids)[0, len(prompt) - 1 :]))  # (n, V)
     targets = torch.tensor(continuation, device=device)
     return logits.log_softmax(dim=-1).gather(1, targets[:, None])[:, 0]

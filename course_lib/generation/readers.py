@@ -1,7 +1,8 @@
 """Faire lire le modèle, mot après mot : avec la mémoire cache, ou en relisant tout.
 
 Un lecteur garde l’état d’un lot de textes. `start()` lit les amorces, `step(ids)` un jeton de plus
-par texte : les deux rendent les scores du suivant, (B, V). `keep(rows)` ne garde que ces textes.
+par texte : les deux rendent les scores du suivant, (B, V), en simple précision au moins.
+`keep(rows)` ne garde que ces textes.
 
 Les amorces n’ont pas la même longueur : on les cale à droite, avec du remplissage à gauche.
 
@@ -16,19 +17,15 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from course_lib.transformer import evaluating
+from course_lib.transformer.precision import widened
+
 
 @contextlib.contextmanager
 def reading(model: nn.Module) -> Iterator[None]:
     """Le temps d’une lecture : sans gradient ni oubli (dropout)."""
-    was_training = model.training
-    if was_training:
-        model.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        if was_training:
-            model.train()
+    with evaluating(model), torch.inference_mode():
+        yield
 
 
 def pad_left(prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor | None]:
@@ -77,7 +74,7 @@ class CachedReader:
         mask = None if self.mask is None else self.mask[:, :end]
         with reading(self.model):
             hidden = self.model.hidden(ids, padding_mask=mask, cache=self.cache)
-            return self.model.head(hidden[:, -1])  # la tête ne sert qu’à la dernière position
+            return widened(self.model.head(hidden[:, -1]))  # la seule dernière position sert
 
     def keep(self, rows: Sequence[int]) -> None:
         """Ne garde que les textes `rows`, dans cet ordre, et le remplissage qu’il leur faut."""
@@ -108,7 +105,7 @@ class RereadingReader:
         mask = None if mask is None else mask.to(device)
         with reading(self.model):
             hidden = self.model.hidden(ids.to(device), padding_mask=mask)
-            return self.model.head(hidden[:, -1])
+            return widened(self.model.head(hidden[:, -1]))
 
     def step(self, ids: Sequence[int]) -> Tensor:
         """Ajoute un jeton à chaque texte, puis relit tout."""

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from course_lib.parallel.gradients import BUCKET_BYTES, sum_gradients
-from course_lib.parallel.team import Team
+from course_lib.parallel.team import Team, loss_share
 
 
 class DataParallel(Team):
@@ -29,11 +29,14 @@ class DataParallel(Team):
         """Pose dans `parameters` le gradient du lot global ; rend sa perte et ses jetons.
 
         Un paramètre qui n’a servi à personne (un expert que nul jeton n’a choisi) reste sans
-        gradient, comme dans un processus seul.
+        gradient, comme dans un processus seul. Une part sans cible n’apporte rien.
         """
-        (loss * n_tokens).backward()  # somme sur les jetons de la part, et non moyenne
+        if n_tokens:
+            (loss * n_tokens).backward()  # somme sur les jetons de la part, et non moyenne
         served = (float(parameter.grad is not None) for parameter in parameters)
-        n_total, loss_sum, *uses = self.total(n_tokens, loss.item() * n_tokens, *served)
+        n_total, loss_sum, *uses = self.total(n_tokens, loss_share(loss, n_tokens), *served)
+        if not n_total:
+            return loss_sum, 0
         used = [parameter for parameter, n in zip(parameters, uses, strict=True) if n]
         sum_gradients(used, 1 / n_total.item(), self.bucket_bytes)
         return loss_sum / n_total, int(n_total)

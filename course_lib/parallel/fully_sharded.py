@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 
 from course_lib.parallel.shards import ShardedTeam, line_of_workers
+from course_lib.parallel.team import loss_share
 from course_lib.transformer.blocks import Block
 from course_lib.transformer.experts import MixtureOfExperts
 
@@ -49,6 +50,7 @@ class FullySharded(ShardedTeam):
         self, loss: Tensor, n_tokens: int, parameters: Sequence[nn.Parameter]
     ) -> tuple[Tensor, int]:
         """Comme pour les données partagées, mais le poids de la part se décide avant le retour."""
-        n_total, loss_sum = self.total(n_tokens, loss.item() * n_tokens)
-        (loss * (n_tokens / n_total.item())).backward()
-        return loss_sum / n_total, int(n_total)
+        n_total, loss_sum = self.total(n_tokens, loss_share(loss, n_tokens))
+        divisor = max(n_total.item(), 1.0)
+        (loss * (n_tokens / divisor)).backward()  # même sans cible : les autres attendent le retour
+        return loss_sum / divisor, int(n_total)

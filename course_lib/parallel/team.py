@@ -13,6 +13,11 @@ from course_lib.training.checkpoint import named_tensors
 _SEED_STRIDE = 1_000_003  # un nombre premier : deux processus ne tirent jamais la même suite
 
 
+def loss_share(loss: Tensor, n_tokens: int) -> float:
+    """Ce que cette part ajoute à la perte totale ; zéro si elle n’a pas de cible."""
+    return loss.item() * n_tokens if n_tokens else 0.0
+
+
 class Team(OneProcess):
     """Une équipe de processus qui se partagent les lignes de chaque lot.
 

@@ -80,13 +80,13 @@ def fully_sharded_volume(model: nn.Module, n_workers: int) -> Volume:
 def tensor_parallel_volume(model: nn.Module, n_positions: int, n_workers: int) -> Volume:
     """Un pas à matrices partagées : par sous-couche, une somme de (B, T, D) à l’aller et au retour.
 
-    `n_positions` = B × T. Vaut pour un décodeur ou un encodeur en simple précision ; aucun poids
-    ne circule.
+    `n_positions` = B × T. Vaut pour un décodeur ou un encodeur ; aucun poids ne circule.
     """
     activations = 0
     for block in model.modules():
         if isinstance(block, Block):
-            d_model = block.self_attention.query.in_features
+            query = block.self_attention.query
             n_sublayers = 2 if block.cross_attention is None else 3
-            activations += 2 * n_sublayers * n_positions * d_model * 4
+            vector = query.in_features * query.weight.element_size()  # octets
+            activations += 2 * n_sublayers * n_positions * vector
     return Volume(n_workers, all_reduce=activations + NORM + STOP_FLAG)

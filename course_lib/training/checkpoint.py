@@ -145,6 +145,13 @@ class CheckpointStore:
             f"« {self.folder} »."
         )
         for part in current:
+            if part not in saved:
+                warnings.warn(
+                    f"Le point de reprise de « {self.folder} », ancien, ne dit pas sous quelle "
+                    "perte (loss) il a été fait : vérifiez que c’est la même.",
+                    stacklevel=4,
+                )
+                continue
             check_same(saved[part], current[part], "le point de reprise", remedy)
 
     def _read(self, step: int) -> tuple[dict, dict, dict]:

@@ -4,12 +4,10 @@ lot du pas → perte → gradients → écrêtage → AdamW → (relevé · éva
 """
 
 import base64
-import json
 import math
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
 
 import torch
 from torch import nn
@@ -17,20 +15,18 @@ from tqdm.auto import tqdm
 
 from course_lib.training.checkpoint import (
     CheckpointStore,
-    describe_tensors,
     named_tensors,
     optimizer_tensors,
     restore,
 )
 from course_lib.training.history import History, Record
+from course_lib.training.identity import run_identity
 from course_lib.training.interruption import DeferredInterrupt, TrainingInterrupted
-from course_lib.training.losses import Loss, language_model_loss
+from course_lib.training.losses import Loss, check_some_targets, language_model_loss
 from course_lib.training.optimization import TrainingConfig, learning_rate_at
 from course_lib.training.workers import OneProcess
+from course_lib.transformer.modes import evaluating
 from course_lib.typography import format_number
-
-# Ces réglages ne changent pas les poids obtenus : on peut reprendre avec d’autres.
-_FREE_SETTINGS = ("log_every", "eval_every", "checkpoint_every", "n_threads")
 
 
 def train(
@@ -51,10 +47,11 @@ def train(
     `evaluate(model)` renvoie un dictionnaire de mesures, relevées tous les `eval_every` pas et à la
     fin. Avec `checkpoint_dir`, l’entraînement reprend de lui-même là où il s’était arrêté : mêmes
     poids, au bit près, que sans interruption. `architecture` (dataclass ou dictionnaire) est
-    comparée à celle du point de reprise. `workers` (voir `course_lib.parallel`) répartit le
-    travail entre plusieurs processus. ValueError si le point de reprise est d’un autre
-    entraînement, FloatingPointError si la perte n’est plus un nombre, TrainingInterrupted
-    (un KeyboardInterrupt) après Ctrl-C, une fois le point de reprise écrit.
+    comparée à celle du point de reprise, comme la perte et ses réglages. `workers` (voir
+    `course_lib.parallel`) répartit le travail entre plusieurs processus. Un lot sans cible ne
+    change rien. ValueError si le point de reprise est d’un autre entraînement, ou si aucun lot n’a
+    de cible, FloatingPointError si la perte n’est plus un nombre, TrainingInterrupted (un
+    KeyboardInterrupt) après Ctrl-C, une fois le point de reprise écrit.
     """
     workers = workers or OneProcess()
     with _reproducible(config, workers.seed(config.seed)):
@@ -93,7 +90,7 @@ class _Run:
     def attach(self, store: CheckpointStore, architecture) -> None:
         """Relie l’entraînement à son dossier et restaure le dernier point de reprise."""
         self.store, workers = store, self.workers
-        self.identity = _identity(self.model, self.data, self.config, architecture)
+        self.identity = run_identity(self.model, self.data, self.config, architecture, self.loss)
         latest = workers.on_main(lambda: store.read_latest(self.identity))
         if latest is not None:
             state, weights, moments = latest
@@ -112,8 +109,9 @@ class _Run:
         loss, n_tokens = self.loss(self.model, self.workers.batch(self.data, self.step))
         self.optimizer.zero_grad(set_to_none=True)
         loss, n_tokens = self.workers.backward(loss, n_tokens, self.parameters)
-        self.workers.clip(self.parameters, self.config.max_grad_norm)
-        self.optimizer.step()
+        if n_tokens:  # un lot sans aucune cible ne change pas les poids
+            self.workers.clip(self.parameters, self.config.max_grad_norm)
+            self.optimizer.step()
         self._losses.append(loss)
         self._weights.append(n_tokens)
         self.step, self.tokens = self.step + 1, self.tokens + n_tokens
@@ -138,11 +136,10 @@ class _Run:
             self._save()
 
     def _record(self, evaluating: bool) -> None:
-        losses, weights = torch.stack(self._losses).double(), torch.tensor(self._weights)
-        mean = float((losses * weights).sum() / weights.sum())
-        if not math.isfinite(mean):
-            raise FloatingPointError(self._divergence(losses))
+        mean = self._mean_loss()
         self._losses, self._weights = [], []
+        if mean is None:  # rien n’a encore été appris : on attend la première cible
+            return
         metrics = self._measure() if evaluating and self.evaluate is not None else {}
         rate = learning_rate_at(self.config, self.step - 1)
         record = Record(self.step, self.tokens, mean, rate, metrics)
@@ -152,13 +149,27 @@ class _Run:
         if metrics and self.on_evaluation is not None and self.workers.is_main:
             self.on_evaluation(record)
 
+    def _mean_loss(self) -> float | None:
+        """La perte moyenne depuis le relevé précédent ; la sienne, si nul lot n’a eu de cible.
+
+        None si aucun n’en a eu depuis le départ ; ValueError s’il ne reste plus de pas.
+        """
+        losses, weights = torch.stack(self._losses).double(), torch.tensor(self._weights)
+        losses = losses.where(weights > 0, 0.0)
+        if not weights.any():
+            if self.step == self.config.n_steps:
+                check_some_targets(self.tokens)
+            return self.history.records[-1].loss if self.history.records else None
+        mean = float((losses * weights).sum() / weights.sum())
+        if not math.isfinite(mean):
+            raise FloatingPointError(self._divergence(losses))
+        return mean
+
     def _measure(self) -> dict[str, float]:
         """Évalue sans rien déranger : ni les tirages du dropout, ni le chronomètre."""
         start = time.perf_counter()
-        self.model.eval()
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
+        with evaluating(self.model), torch.random.fork_rng(devices=[]), torch.no_grad():
             metrics = {name: float(value) for name, value in self.evaluate(self.model).items()}
-        self.model.train()
         self._clock += time.perf_counter() - start
         return metrics
 
@@ -195,26 +206,14 @@ class _Run:
             self.store.save(self.step, weights, moments, state)
 
     def _summary(self) -> str:
+        if not self.history.records:
+            return "aucune cible pour l’instant"
         loss = format_number(self.history.records[-1].loss, 3)
         return f"perte {loss}, {format_number(self.history.tokens_per_second, 0)} jetons/s"
 
 
 def _due(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
-
-
-def _identity(model, data, config: TrainingConfig, architecture) -> dict[str, dict]:
-    """Ce qu’un point de reprise doit partager avec l’entraînement qui le reprend."""
-    settings = {k: v for k, v in asdict(config).items() if k not in _FREE_SETTINGS}
-    declared = asdict(architecture) if is_dataclass(architecture) else dict(architecture or {})
-    fingerprint = data.fingerprint() if hasattr(data, "fingerprint") else {}
-    identity = {
-        "config": settings,
-        "architecture": declared,
-        "tensors": describe_tensors(named_tensors(model)),
-        "data": fingerprint,
-    }
-    return json.loads(json.dumps(identity, default=str))  # sous la forme où le JSON la rendra
 
 
 def _rng_from_text(text: str) -> torch.Tensor:

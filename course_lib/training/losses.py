@@ -1,6 +1,7 @@
 """Ce que l’on minimise : l’entropie croisée, en nats par jeton, pour chaque sorte de modèle.
 
-Une perte est une fonction `loss(model, batch) -> (moyenne par jeton, nombre de jetons)`.
+Une perte est une fonction `loss(model, batch) -> (moyenne par jeton, nombre de jetons)`. Un lot
+sans cible n’apprend rien : sa perte est nulle, et compte pour zéro jeton.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 
 from course_lib.training.cross_entropy import mean_cross_entropy
 from course_lib.training.data import IGNORE
+from course_lib.transformer.modes import evaluating
+from course_lib.transformer.precision import widened
 
 Loss = Callable[[nn.Module, tuple], tuple[Tensor, int]]
 
@@ -33,7 +36,10 @@ def head_loss(model: nn.Module, hidden: Tensor, targets: Tensor) -> tuple[Tensor
         hidden, targets = hidden.flatten(0, 1), targets.flatten()  # (B·T, D), (B·T,)
     else:
         hidden, targets = hidden[kept], targets[kept]  # (N, D), (N,)
-    return mean_cross_entropy(model.head(hidden), targets), n_tokens
+    logits = model.head(hidden)
+    if n_tokens == 0:
+        return no_target_loss(logits), 0
+    return mean_cross_entropy(logits, targets), n_tokens
 
 
 def sequence_to_sequence_loss(
@@ -54,21 +60,43 @@ def token_loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, 
 
 
 def _cross_entropy(logits: Tensor, targets: Tensor) -> tuple[Tensor, int]:
-    loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE)
-    return loss, int((targets != IGNORE).sum())
+    n_tokens = int((targets != IGNORE).sum())
+    if n_tokens == 0:
+        return no_target_loss(logits), 0
+    logits = widened(logits.flatten(0, 1))  # (B·T, V)
+    return F.cross_entropy(logits, targets.flatten(), ignore_index=IGNORE), n_tokens
+
+
+def no_target_loss(outputs: Tensor) -> Tensor:
+    """La perte d’un lot sans cible : zéro, relié au graphe des sorties (N, …).
+
+    Son gradient est nul partout, mais le retour se fait : dans une équipe, les autres processus
+    attendent le nôtre.
+    """
+    return outputs[:0].sum()
+
+
+def check_some_targets(n_tokens: int) -> None:
+    """ValueError si rien n’était à prédire : la moyenne de rien n’a pas de sens."""
+    if n_tokens == 0:
+        raise ValueError(
+            f"Aucune cible dans ces données : toutes valent {IGNORE}. Vérifiez les étiquettes, ou "
+            "la longueur des réponses : il faut au moins un jeton à prédire."
+        )
 
 
 @torch.no_grad()
 def evaluate_loss(model: nn.Module, source, loss: Loss = language_model_loss) -> float:
     """Perte moyenne, en nats par jeton, sur tous les exemples de `source.in_order()`.
 
-    Le modèle est évalué sans dropout, puis rendu dans le mode où il était.
+    Le modèle est évalué sans dropout, puis rendu dans le mode où il était. Un lot sans cible ne
+    compte pas. ValueError si aucun n’en a.
     """
-    was_training = model.training
-    model.eval()
     total, n_tokens = 0.0, 0
-    for batch in source.in_order():
-        mean, n = loss(model, batch)
-        total, n_tokens = total + mean.item() * n, n_tokens + n
-    model.train(was_training)
+    with evaluating(model):
+        for batch in source.in_order():
+            mean, n = loss(model, batch)
+            if n:
+                total, n_tokens = total + mean.item() * n, n_tokens + n
+    check_some_targets(n_tokens)
     return total / n_tokens

@@ -41,7 +41,8 @@ class OneProcess:
         self, loss: Tensor, n_tokens: int, parameters: Sequence[nn.Parameter]
     ) -> tuple[Tensor, int]:
         """Pose dans `parameters` le gradient du lot global ; rend sa perte et ses jetons."""
-        loss.backward()
+        if n_tokens:
+            loss.backward()
         return loss.detach(), n_tokens
 
     def clip(self, parameters: Sequence[nn.Parameter], max_norm: float) -> None:

@@ -28,6 +28,7 @@ from course_lib.transformer.models import (
     InputEmbedding,
     count_parameters,
 )
+from course_lib.transformer.modes import evaluating
 
 __all__ = [
     "Attention",
@@ -50,6 +51,7 @@ __all__ = [
     "bert",
     "causal_mask",
     "count_parameters",
+    "evaluating",
     "gpt2",
     "llama",
     "mixtral",

@@ -15,6 +15,7 @@ from torch import nn
 
 from course_lib.transformer.attention import Attention, check_heads
 from course_lib.transformer.blocks import Block, FeedForward
+from course_lib.transformer.derived import derived
 from course_lib.transformer.initialization import initialize_normal, initialize_xavier
 from course_lib.transformer.llama import LlamaConfig, llama
 from course_lib.transformer.models import Decoder, Encoder, EncoderDecoder, InputEmbedding
@@ -180,13 +181,11 @@ class GPT2Config:
     d_model: int = 768
     n_layers: int = 12
     n_heads: int = 12
-    d_ff: int | None = None  # 4 × d_model
+    d_ff: int | None = derived(lambda config: 4 * config.d_model)
     dropout: float = 0.1
     norm_eps: float = 1e-5
 
     def __post_init__(self):
-        if self.d_ff is None:
-            object.__setattr__(self, "d_ff", 4 * self.d_model)
         check_sizes(self)
         check_heads(self.d_model, self.n_heads, self.n_heads)
 

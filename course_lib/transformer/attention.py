@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from course_lib.transformer.cache import KVCache
 from course_lib.transformer.positions import Rope, rotate
+from course_lib.transformer.precision import widened
 
 
 def causal_mask(
@@ -61,6 +62,7 @@ def scaled_dot_product(
     `mask` se diffuse à (B, H, Tq, Tk). Une requête qui n’a rien à lire reçoit zéro partout.
     Source : Vaswani et al. 2017, équation 1.
     """
+    dtype, (q, k, v) = q.dtype, (widened(t) for t in (q, k, v))  # 16 bits : le produit déborderait
     n_groups = q.shape[1] // k.shape[1]
     k, v = (t.repeat_interleave(n_groups, dim=1) for t in (k, v))  # Hkv têtes → H têtes
     scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # (B, H, Tq, Tk)
@@ -73,7 +75,7 @@ def scaled_dot_product(
         # Un score très bas mais fini : une ligne toute masquée donne zéro, jamais NaN.
         scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
         weights = scores.softmax(dim=-1).masked_fill(~mask, 0.0)
-    return F.dropout(weights, dropout) @ v, weights
+    return (F.dropout(weights, dropout) @ v).to(dtype), weights.to(dtype)
 
 
 def check_heads(d_model: int, n_heads: int, n_kv_heads: int, head_dim: int | None = None) -> None:

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from course_lib.transformer.precision import widened
+
 
 def check_experts(n_experts: int, n_active: int) -> None:
     """Vérifie que l’on active au moins un expert et au plus tous."""
@@ -59,8 +61,8 @@ class MixtureOfExperts(nn.Module):
         self, tokens: Float[Tensor, "N D"]
     ) -> tuple[Float[Tensor, "N K"], Int[Tensor, "N K"]]:
         """Poids et numéros des experts retenus pour chaque jeton, du préféré au dernier."""
-        probabilities = self.router(tokens).softmax(dim=-1)  # (N, E)
+        probabilities = widened(self.router(tokens)).softmax(dim=-1)  # (N, E)
         weights, choices = probabilities.topk(self.n_active, dim=-1)
         if self.renormalize:
             weights = weights / weights.sum(dim=-1, keepdim=True)
-        return weights, choices
+        return weights.to(tokens.dtype), choices

@@ -7,12 +7,13 @@ Llama 3.1 et suivants    des positions étirées (rope_scaling)
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from torch import nn
 
 from course_lib.transformer.attention import Attention, check_heads
 from course_lib.transformer.blocks import Block, SwiGLU
+from course_lib.transformer.derived import derived, given
 from course_lib.transformer.initialization import initialize_normal
 from course_lib.transformer.models import Decoder, InputEmbedding
 from course_lib.transformer.normalization import RMSNorm
@@ -24,8 +25,9 @@ from course_lib.transformer.sizes import check_sizes
 class LlamaConfig:
     """Tailles d’un modèle de type Llama.
 
-    `n_kv_heads` : par défaut n_heads. `d_ff` : par défaut 8/3 de d_model, arrondi au multiple de
-    32 supérieur ; la porte de SwiGLU coûte une matrice de plus, ce compte égale alors 4 × d_model.
+    `n_kv_heads` : par défaut n_heads. `head_dim` : par défaut d_model / n_heads. `d_ff` : par
+    défaut 8/3 de d_model, arrondi au multiple de 32 supérieur ; la porte de SwiGLU coûte une
+    matrice de plus, ce compte égale alors 4 × d_model. `replace` les déduit à nouveau.
     `attention_bias` : des biais aux requêtes, aux clés et aux valeurs, aucun à la sortie (Qwen2).
     `rope_scaling` : l’étirement des positions de Llama 3.1, ou le dictionnaire de ses champs.
     """
@@ -35,9 +37,9 @@ class LlamaConfig:
     d_model: int = 512
     n_layers: int = 8
     n_heads: int = 8
-    n_kv_heads: int | None = None
-    head_dim: int | None = None
-    d_ff: int | None = None
+    n_kv_heads: int | None = derived(lambda config: config.n_heads)
+    head_dim: int | None = derived(lambda config: config.d_model // config.n_heads)
+    d_ff: int | None = derived(lambda config: 32 * math.ceil(8 * config.d_model / 3 / 32))
     rope_theta: float = 10000.0
     dropout: float = 0.0
     norm_eps: float = 1e-5
@@ -46,21 +48,31 @@ class LlamaConfig:
     rope_scaling: Llama3Scaling | dict | None = None
 
     def __post_init__(self):
-        if self.n_kv_heads is None:
-            object.__setattr__(self, "n_kv_heads", self.n_heads)
-        if self.d_ff is None:
-            object.__setattr__(self, "d_ff", 32 * math.ceil(8 * self.d_model / 3 / 32))
-        if isinstance(self.rope_scaling, dict):  # relue d’un fichier JSON
-            object.__setattr__(self, "rope_scaling", Llama3Scaling(**self.rope_scaling))
+        object.__setattr__(self, "rope_scaling", _read_scaling(self.rope_scaling))
         check_sizes(self)
-        check_heads(self.d_model, self.n_heads, self.n_kv_heads, self.head_dim)
-        if self.head_dim is None:
-            object.__setattr__(self, "head_dim", self.d_model // self.n_heads)
+        if self.rope_theta <= 0.0:
+            raise ValueError(
+                f"rope_theta = {self.rope_theta} : il faut un nombre positif (10000 souvent)."
+            )
+        check_heads(self.d_model, self.n_heads, self.n_kv_heads, given(self, "head_dim"))
         if self.head_dim % 2 != 0:
             raise ValueError(
                 f"head_dim = {self.head_dim} est impair : les positions rotatives tournent des "
                 "paires de coordonnées. Choisissez d_model / n_heads pair."
             )
+
+
+def _read_scaling(scaling: Llama3Scaling | dict | None) -> Llama3Scaling | None:
+    """L’étirement, relu d’un dictionnaire s’il vient d’un fichier JSON."""
+    if scaling is None or isinstance(scaling, Llama3Scaling):
+        return scaling
+    names = [field.name for field in fields(Llama3Scaling)]
+    if not isinstance(scaling, dict) or not set(scaling) <= set(names):
+        raise ValueError(
+            f"rope_scaling = {scaling!r} : il faut un Llama3Scaling, ou un dictionnaire de ses "
+            f"réglages ({', '.join(names)})."
+        )
+    return Llama3Scaling(**scaling)
 
 
 def llama(config: LlamaConfig, seed: int = 0) -> Decoder:

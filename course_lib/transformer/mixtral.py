@@ -15,6 +15,7 @@ from course_lib.transformer.initialization import initialize_normal, initialize_
 from course_lib.transformer.llama import LlamaConfig, llama_attention, llama_positions
 from course_lib.transformer.models import Decoder, Encoder, EncoderDecoder, InputEmbedding
 from course_lib.transformer.positions import SinusoidalPositions
+from course_lib.transformer.sizes import check_sizes
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,7 @@ class SwitchConfig:
     pad_id: int | None = 0
 
     def __post_init__(self):
-        for name, value in vars(self).items():
-            if type(value) is int and value < 1 and name != "pad_id":
-                raise ValueError(f"{name} = {value} : il faut un entier strictement positif.")
+        check_sizes(self)
         check_heads(self.d_model, self.n_heads, self.n_heads, self.head_dim)
 
 

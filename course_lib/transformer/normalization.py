@@ -13,30 +13,36 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from course_lib.transformer.precision import widened
+
 
 class _RMSNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        mean_square = torch.linalg.vecdot(x, x).div_(x.shape[-1])  # (B, T)
+        wide = widened(x)  # sur 16 bits, la somme des carrés déborderait
+        mean_square = torch.linalg.vecdot(wide, wide).div_(x.shape[-1])  # (B, T)
         scale = mean_square.add_(eps).rsqrt_().unsqueeze(-1)  # (B, T, 1)
-        normed = x * scale
+        normed = wide * scale
         ctx.save_for_backward(normed, scale, weight)
-        return normed * weight
+        return (normed * widened(weight)).to(x.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         normed, scale, weight = ctx.saved_tensors
-        by_weight = gradient * normed  # (B, T, D)
-        mean = by_weight @ weight / weight.numel()  # (B, T)
-        slope = (gradient * weight).addcmul_(normed, mean.unsqueeze(-1), value=-1).mul_(scale)
-        return slope, by_weight.reshape(-1, weight.numel()).sum(0), None
+        wide, gain = widened(gradient), widened(weight)
+        by_weight = wide * normed  # (B, T, D)
+        mean = by_weight @ gain / weight.numel()  # (B, T)
+        slope = (wide * gain).addcmul_(normed, mean.unsqueeze(-1), value=-1).mul_(scale)
+        gain_slope = by_weight.reshape(-1, weight.numel()).sum(0)
+        return slope.to(gradient.dtype), gain_slope.to(weight.dtype), None
 
 
 class RMSNorm(nn.RMSNorm):
     """`nn.RMSNorm` sur la dernière dimension, deux à trois fois plus rapide à entraîner.
 
-    Mêmes poids, mêmes résultats ; une seule dérivation. Source : Zhang et Sennrich 2019, éq. 4.
+    Mêmes poids, mêmes résultats ; une seule dérivation. La sortie a le type de l’entrée ; sur
+    16 bits, le calcul se fait en simple précision. Source : Zhang et Sennrich 2019, éq. 4.
     """
 
     def __init__(self, d_model: int, eps: float = 1e-5):

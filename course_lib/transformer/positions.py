@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from course_lib.transformer.sizes import check_types
+
 Rope = tuple[Tensor, Tensor]  # cosinus et sinus signés, diffusables à (B, H, T, Dh)
 
 
@@ -28,7 +30,22 @@ def sinusoidal_table(context_length: int, d_model: int) -> Float[Tensor, "N D"]:
     return table
 
 
-class SinusoidalPositions(nn.Module):
+class _ExactTables(nn.Module):
+    """Un module dont les tables restent en simple précision quand le modèle passe sur 16 bits.
+
+    Arrondies, elles le resteraient une fois le modèle revenu sur 32.
+    """
+
+    def _apply(self, fn, recurse=True):
+        exact = dict(self.named_buffers(recurse=False))
+        super()._apply(fn, recurse)
+        for name, table in self.named_buffers(recurse=False):
+            if table.dtype.itemsize < exact[name].dtype.itemsize:
+                setattr(self, name, exact[name].to(table.device))
+        return self
+
+
+class SinusoidalPositions(_ExactTables):
     """Un vecteur fixe par position, ajouté à celui du jeton."""
 
     def __init__(self, context_length: int, d_model: int):
@@ -66,6 +83,7 @@ class Llama3Scaling:
     original_context_length: int = 8192
 
     def __post_init__(self):
+        check_types(self)
         if self.factor < 1 or self.original_context_length < 1:
             raise ValueError(
                 f"factor = {self.factor} et original_context_length = "
@@ -90,7 +108,7 @@ def rotary_frequencies(head_dim: int, theta: float = 10000.0) -> Float[Tensor, "
     return theta ** (-torch.arange(0, head_dim, 2) / head_dim)
 
 
-class RotaryPositions(nn.Module):
+class RotaryPositions(_ExactTables):
     """Positions rotatives : requêtes et clés tournent d’un angle proportionnel à leur position.
 
     Le produit q·k ne dépend alors que de l’*écart* des positions. Les cosinus et les sinus sont
@@ -138,4 +156,4 @@ def rotate(x: Float[Tensor, "B H T Dh"], rope: Rope) -> Float[Tensor, "B H T Dh"
     """
     cos, sin = rope
     first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat((second, first), dim=-1) * sin
+    return (x * cos + torch.cat((second, first), dim=-1) * sin).to(x.dtype)

@@ -1,0 +1,14 @@
+"""Compter juste en demi-précision : les sommes se font en simple précision.
+
+Un nombre sur 16 bits déborde vite (float16 : au-delà de 65 504) ou n’a que trois chiffres
+(bfloat16). On garde les poids et les vecteurs ainsi ; les carrés, les exponentielles et les sommes,
+eux, passent par 32 bits. En simple ou double précision, rien ne change.
+"""
+
+import torch
+from torch import Tensor
+
+
+def widened(x: Tensor) -> Tensor:
+    """Le tenseur en simple précision s’il était sur 16 bits, lui-même sinon."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
