@@ -215,6 +215,10 @@ def test_saving_again_replaces_and_never_mixes(tmp_path):
         ({"rank": 0}, "rank = 0 : il faut un entier d’au moins 1"),
         ({"rank": 2.5}, "rank = 2.5"),
         ({"alpha": 0}, "alpha = 0 : il faut un nombre positif"),
+        ({"alpha": "16"}, "alpha = '16' : il faut un nombre positif"),
+        ({"alpha": float("nan")}, "alpha = nan : il faut un nombre positif"),
+        ({"alpha": float("inf")}, "alpha = inf : il faut un nombre positif"),
+        ({"dropout": "0,1"}, "dropout = '0,1' : il faut un taux"),
         ({"dropout": 1.0}, "dropout = 1.0"),
         ({"targets": "query"}, "targets = 'query' : donnez une suite"),
     ],
@@ -242,12 +246,18 @@ def test_wrong_targets_and_names():
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"fan_in_fan_out": True}, "fan_in_fan_out = True n’est pas pris en charge"),
+        ({"fan_in_fan_out": "oui"}, "fan_in_fan_out = 'oui' ; il faut vrai ou faux"),
         ({"use_dora": True}, "d’une autre base, ou abîmé"),
         ({"bias": "all"}, "bias = 'all'"),
         ({"peft_type": "IA3"}, "n’est pas un adaptateur LoRA"),
         ({"r": 0}, "rank = 0"),
         ({"r": 5}, "d’une autre base, ou abîmé"),
+        ({"r": None}, "le champ « r » manque"),
+        ({"r": "3"}, "r = '3' ; il faut un entier"),
+        ({"lora_alpha": "16"}, "lora_alpha = '16' ; il faut un nombre"),
+        ({"lora_alpha": float("nan")}, "lora_alpha = nan ; il faut un nombre fini"),
+        ({"lora_alpha": -1}, "alpha = -1.0 : il faut un nombre positif"),
+        ({"use_rslora": "false"}, "use_rslora = 'false' ; il faut vrai ou faux"),
     ],
 )
 def test_other_adapters_are_refused(tmp_path, change, message):

@@ -65,11 +65,19 @@ def count_trainable(model: nn.Module) -> int:
 
 @torch.no_grad()
 def weight_fingerprint(model: nn.Module, skip: str = "adapters") -> str:
-    """Empreinte SHA-256 des poids de la base, adaptateurs exclus : au bit près, elle dit tout."""
+    """Empreinte SHA-256 des poids de la base, au bit près.
+
+    Rien de ce qu’on ajoute au modèle n’y compte : adaptateurs, goulots, préfixe, amorce. Avec
+    `skip=""`, tout compte, et même l’adaptateur qui sert.
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
-        if f".{skip}." in name:
+        if f".{skip}." in f".{name}":
             continue
         digest.update(name.replace(".base.", ".").encode())
-        digest.update(tensor.contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(tensor.contiguous().view(-1).view(torch.uint8).cpu().numpy().tobytes())
+    for name, module in model.named_modules():
+        active = getattr(module, "active", None)
+        if not skip and isinstance(active, str):
+            digest.update(f"{name} {active}".encode())
     return digest.hexdigest()
