@@ -106,9 +106,9 @@ def load_adapter(model: nn.Module, folder: str | Path, name: str = DEFAULT_NAME)
     tensors = _without_copies(model, tensors)
     found = _by_layer(tensors)
     names = _names_in_file(model, set(found))
-    check_same_base(model, metadata, f"« {folder} »")
     for layer, matrices in found.items():
         _check_fits(model, layer, names[layer], matrices, settings.config_of(layer))
+    check_same_base(model, metadata, f"« {folder} »")
     _check_targets(settings, set(found), names)
     parts = {
         one.path: (settings.config_of(layer), one.take(matrices))

@@ -84,13 +84,12 @@ def freeze_base(model: nn.Module) -> None:
 
 
 def restore_base(model: nn.Module) -> None:
-    """Quand le dernier ajout est retiré : ce qui s’entraînait s’entraîne de nouveau."""
-    if any(isinstance(module, Wrapper) for module in model.modules()):
+    """Quand le dernier ajout est retiré : s’entraîne ce qui s’entraînait, et rien d’autre."""
+    if not hasattr(model, _TRAINED) or any(isinstance(m, Wrapper) for m in model.modules()):
         return
-    trained = model.__dict__.pop(_TRAINED, set())
+    trained = model.__dict__.pop(_TRAINED)
     for name, parameter in model.named_parameters(remove_duplicate=False):
-        if name in trained:
-            parameter.requires_grad_(True)
+        parameter.requires_grad_(name in trained)
 
 
 def replace_module(model: nn.Module, name: str, module: nn.Module) -> None:

@@ -71,7 +71,8 @@ def attach_soft_prompt(model: Decoder, n_tokens: int = 16, seed: int = 0) -> lis
         )
     freeze_base(model)
     vocab_size = embedding.tokens.num_embeddings
-    embedding.tokens = PromptedTokens(embedding.tokens, n_tokens, seed)
+    prompted = PromptedTokens(embedding.tokens, n_tokens, seed)
+    embedding.tokens = prompted.train(embedding.tokens.training)
     return list(range(vocab_size, vocab_size + n_tokens))
 
 
