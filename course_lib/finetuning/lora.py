@@ -206,7 +206,10 @@ def _check_free_name(model: nn.Module, name: str) -> None:
     if hasattr(nn.ModuleDict, name):
         raise ValueError(f"Nom d’adaptateur {name!r} : PyTorch le réserve, choisissez-en un autre.")
     if name in adapter_names(model):
-        raise ValueError(f"L’adaptateur « {name} » existe déjà : choisissez un autre nom.")
+        raise ValueError(
+            f"L’adaptateur « {name} » existe déjà : choisissez un autre nom, ou retirez-les "
+            "(detach_adapters)."
+        )
     _check_not_merged(model)
 
 
