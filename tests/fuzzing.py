@@ -176,6 +176,54 @@ def config_reader(folder: Path) -> Callable[[Path], None]:
     return read
 
 
+def save_small_adapter(folder: Path):
+    """Un dossier d’adaptateur ; rend sa base, nue."""
+    import torch
+
+    from course_lib.finetuning import LoRAConfig, attach_lora, detach_adapters, save_adapter
+    from course_lib.transformer import LlamaConfig, llama
+
+    model = llama(LlamaConfig(53, 11, 6, 1, 1, d_ff=7))
+    attach_lora(model, LoRAConfig(2, 7.0, targets=("query", "down")))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.normal_()
+    save_adapter(model, folder, base_model="petite base")
+    return detach_adapters(model)
+
+
+def adapter_reader(folder: Path, model, name: str) -> Callable[[Path], None]:
+    """Lit un dossier d’adaptateur dont le fichier `name` est celui qu’on lui donne.
+
+    Ce qui est lu doit être ce qui fut enregistré, aux réglages que dit le fichier.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    from course_lib.finetuning import detach_adapters, load_adapter
+    from course_lib.finetuning.lora import lora_layers
+
+    expected = load_file(folder / "adapter_model.safetensors")
+
+    def read(path: Path) -> None:
+        path.replace(folder / name)
+        load_adapter(model, folder)
+        text = (folder / "adapter_config.json").read_bytes().decode("utf-8-sig")
+        settings, found = json.loads(text), {}
+        for layer, adapted in lora_layers(model).items():
+            weights = adapted.adapters["default"]
+            assert weights.config.alpha == settings["lora_alpha"]
+            assert weights.config.rank_stabilized == bool(settings.get("use_rslora"))
+            found[f"base_model.model.{layer}.lora_A.weight"] = weights.a
+            found[f"base_model.model.{layer}.lora_B.weight"] = weights.b
+        detach_adapters(model)
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(found[key], expected[key]) for key in found)
+
+    return read
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--files", type=int, default=20_000, help="fichiers abîmés par lecteur")
@@ -201,6 +249,15 @@ def main() -> int:
         outcomes = fuzz(reader, [config], options.files // 10, folder / "abime", options.seed)
         print("dossier, réglages", json.dumps(dict(outcomes), ensure_ascii=False))
         failed = failed or bool(surprises(outcomes))
+        adapter = folder / "adaptateur"
+        base = save_small_adapter(adapter)
+        for name in ("adapter_config.json", "adapter_model.safetensors"):
+            content, n_files = (adapter / name).read_bytes(), options.files // 10
+            reader = adapter_reader(adapter, base, name)
+            outcomes = fuzz(reader, [content], n_files, folder / "abime", options.seed)
+            (adapter / name).write_bytes(content)
+            print("adaptateur,", name, json.dumps(dict(outcomes), ensure_ascii=False))
+            failed = failed or bool(surprises(outcomes))
     return int(failed)
 
 

@@ -25,6 +25,10 @@ def model() -> Decoder:
     ("attach", "reason"),
     [
         (lambda model: attach_lora(model, LoRAConfig(2)), "des adaptateurs sont posés"),
+        (
+            lambda model: attach_lora(model, LoRAConfig(2, targets=("head",))),
+            "des adaptateurs sont",
+        ),
         (lambda model: attach_prefix(model, 3), "un préfixe appris est posé"),
         (lambda model: attach_soft_prompt(model, 3), "une amorce apprise est posée"),
     ],
@@ -36,9 +40,10 @@ def test_adapters_are_refused(model, attach, reason):
         check_supported(model)
 
 
+@pytest.mark.parametrize("targets", [("query", "value"), ("key", "head")])
 @torch.no_grad()
-def test_a_merged_adapter_writes_like_torch(model):
-    attach_lora(model, LoRAConfig(2))
+def test_a_merged_adapter_writes_like_torch(model, targets):
+    attach_lora(model, LoRAConfig(2, targets=targets))
     for layer in model.modules():
         if hasattr(layer, "b") and hasattr(layer, "a"):
             layer.b.normal_(std=0.5)

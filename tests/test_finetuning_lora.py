@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from course_lib.acceleration import quantize
 from course_lib.finetuning import (
     LoRAConfig,
     LoRALinear,
@@ -25,6 +26,7 @@ from course_lib.finetuning import (
 from course_lib.finetuning.lora import lora_layers
 from course_lib.training import TrainingConfig, train
 from course_lib.transformer import GPT2Config, LlamaConfig, gpt2, llama
+from course_lib.transformer.recognition import config_of
 
 V, CONTEXT, RANK = 53, 31, 3
 TARGETS = ("query", "value", "feed_forward.down")
@@ -215,6 +217,10 @@ def test_saving_again_replaces_and_never_mixes(tmp_path):
         ({"rank": 0}, "rank = 0 : il faut un entier d’au moins 1"),
         ({"rank": 2.5}, "rank = 2.5"),
         ({"alpha": 0}, "alpha = 0 : il faut un nombre positif"),
+        ({"alpha": "16"}, "alpha = '16' : il faut un nombre positif"),
+        ({"alpha": float("nan")}, "alpha = nan : il faut un nombre positif"),
+        ({"alpha": float("inf")}, "alpha = inf : il faut un nombre positif"),
+        ({"dropout": "0,1"}, "dropout = '0,1' : il faut un taux"),
         ({"dropout": 1.0}, "dropout = 1.0"),
         ({"targets": "query"}, "targets = 'query' : donnez une suite"),
     ],
@@ -242,12 +248,18 @@ def test_wrong_targets_and_names():
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"fan_in_fan_out": True}, "fan_in_fan_out = True n’est pas pris en charge"),
+        ({"fan_in_fan_out": "oui"}, "fan_in_fan_out = 'oui' ; il faut vrai ou faux"),
         ({"use_dora": True}, "d’une autre base, ou abîmé"),
         ({"bias": "all"}, "bias = 'all'"),
         ({"peft_type": "IA3"}, "n’est pas un adaptateur LoRA"),
         ({"r": 0}, "rank = 0"),
         ({"r": 5}, "d’une autre base, ou abîmé"),
+        ({"r": None}, "le champ « r » manque"),
+        ({"r": "3"}, "r = '3' ; il faut un entier"),
+        ({"lora_alpha": "16"}, "lora_alpha = '16' ; il faut un nombre"),
+        ({"lora_alpha": float("nan")}, "lora_alpha = nan ; il faut un nombre fini"),
+        ({"lora_alpha": -1}, "alpha = -1.0 : il faut un nombre positif"),
+        ({"use_rslora": "false"}, "use_rslora = 'false' ; il faut vrai ou faux"),
     ],
 )
 def test_other_adapters_are_refused(tmp_path, change, message):
@@ -286,3 +298,146 @@ def test_lora_works_on_any_module():
     before = model(x)
     assert attach_lora(model, LoRAConfig(2, targets=("0",))) == ["0"]
     assert torch.equal(model(x), before)
+
+
+# ------------------------------------------------------------------ poids partagés, états rendus
+
+
+@pytest.mark.parametrize("targets", [("head",), ("*",), ("query", "head")])
+@MAGNITUDE
+def test_merging_a_tied_head_leaves_the_embeddings_alone(kind, magnitude, targets):
+    """Comme un adaptateur posé sur la tête : les embeddings gardent leur matrice."""
+    model, _ = build(kind)
+    model.eval()
+    table, before = model.embedding.tokens.weight, weight_fingerprint(model)
+    n_parameters = sum(p.numel() for p in model.parameters())
+    attach_lora(model, LoRAConfig(RANK, targets=targets, magnitude=magnitude))
+    randomize_b(model)
+    adapted = model(IDS)
+    merge_adapter(model)
+    assert_close(model(IDS), adapted, atol=1e-4, rtol=1e-4)
+    assert model.embedding.tokens.weight is table
+    unmerge_adapters(model)
+    assert model.head.weight is table and weight_fingerprint(model) == before
+    assert_close(model(IDS), adapted)
+    merge_adapter(model)
+    alone = detach_adapters(model, keep_merged=True)
+    assert_close(alone(IDS), adapted, atol=1e-4, rtol=1e-4)
+    assert sum(p.numel() for p in alone.parameters()) == n_parameters + table.numel()
+    if kind == "llama":
+        assert not config_of(alone).tie_weights
+        assert config_of(build(kind)[0]).tie_weights
+
+
+def test_merging_equals_peft_on_a_head():
+    ours, _ = build()
+    attach_lora(ours, LoRAConfig(RANK, 7.0, targets=("head", "query")))
+    randomize_b(ours)
+    theirs = peft.get_peft_model(
+        build()[0], peft.LoraConfig(r=RANK, lora_alpha=7, target_modules=["head", "query"])
+    )
+    for path, layer in lora_layers(ours).items():
+        module = theirs.base_model.model.get_submodule(path)
+        module.lora_A["default"].weight.data = layer.adapters["default"].a.data
+        module.lora_B["default"].weight.data = layer.adapters["default"].b.data
+    expected = theirs.base_model.model(IDS)
+    merge_adapter(ours)
+    assert_close(ours(IDS), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_merged_model_can_change_its_type():
+    model, _ = build()
+    attach_lora(model, LoRAConfig(RANK, targets=("query", "head")))
+    merge_adapter(model)
+    model.to(torch.float64)
+    unmerge_adapters(model)
+    assert {p.dtype for p in model.parameters()} == {torch.float64}
+    assert model.head.weight is model.embedding.tokens.weight
+    assert_close(detach_adapters(model)(IDS), build()[0].double()(IDS))
+
+
+def test_merging_one_adapter_switches_the_others_off():
+    model, _ = build()
+    attach_lora(model, LoRAConfig(RANK, targets=("query",)), "un")
+    randomize_b(model, 1, "un")
+    expected = model(IDS)
+    attach_lora(model, LoRAConfig(RANK, targets=("value", "gate")), "deux")
+    randomize_b(model, 2, "deux")
+    merge_adapter(model, "un")
+    assert_close(model(IDS), expected, atol=1e-5, rtol=1e-5)
+    with pytest.raises(ValueError, match="« un » est fondu dans les poids"):
+        merge_adapter(model, "deux")
+
+
+def test_an_adapter_follows_the_mode_of_the_model(tmp_path):
+    """Posé sur un modèle en lecture, il n’oublie rien : deux lectures sont égales."""
+    model = build()[0].eval()
+    attach_lora(model, LoRAConfig(RANK, dropout=0.5), "un")
+    randomize_b(model, name="un")
+    assert torch.equal(model(IDS), model(IDS))
+    save_adapter(model, tmp_path, "un")
+    load_adapter(model, tmp_path, "deux")
+    assert torch.equal(model(IDS), model(IDS))
+    assert not any(module.training for module in model.modules())
+    model.train()
+    assert not torch.equal(model(IDS), model(IDS))
+    attach_lora(model, LoRAConfig(RANK, dropout=0.5), "trois")
+    assert all(module.training for module in model.modules())
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_what_trained_trains_again(frozen):
+    model, _ = build()
+    if frozen:
+        model.embedding.requires_grad_(False)
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    attach_lora(model, LoRAConfig(RANK, targets=("head", "query")))
+    attach_lora(model, LoRAConfig(RANK), "second")
+    merge_adapter(model)
+    assert not any(p.requires_grad for n, p in model.named_parameters() if ".adapters." not in n)
+    detach_adapters(model)
+    assert {name for name, p in model.named_parameters() if p.requires_grad} == trained
+    attach_lora(model, LoRAConfig(RANK, targets=("query", "head")))
+    merge_adapter(model)
+    detach_adapters(model, keep_merged=True)
+    assert model.head.weight.requires_grad == (not frozen)
+
+
+def test_detaching_keeps_nothing_that_was_not_merged():
+    model, _ = build()
+    attach_lora(model, LoRAConfig(RANK))
+    with pytest.raises(ValueError, match=r"Aucun adaptateur n’est fondu.*merge_adapter\(model\)"):
+        detach_adapters(model, keep_merged=True)
+    assert lora_layers(model)
+    detach_adapters(detach_adapters(model))  # deux fois : sans effet
+
+
+@pytest.mark.parametrize(
+    "act, message",
+    [
+        (lambda m: merge_adapter(m), "Adaptateur inconnu : « default ». Ceux du modèle : aucun"),
+        (lambda m: attach_lora(m, LoRAConfig(RANK), "a.b"), "il en faut un, et sans point"),
+        (lambda m: attach_lora(m, LoRAConfig(RANK), 3), "Nom d’adaptateur 3"),
+        (lambda m: attach_lora(m, LoRAConfig(RANK), "keys"), "'keys' : PyTorch le réserve"),
+        (lambda m: attach_lora(m.head, LoRAConfig(targets=("*",))), "ne désigne aucune couche"),
+        (
+            lambda m: [attach_lora(m, LoRAConfig(RANK)), merge_adapter(quantize(m))],
+            "est quantifiée.*merge_adapter, puis detach_adapters",
+        ),
+    ],
+)
+def test_everyday_mistakes(act, message):
+    model, _ = build()
+    with pytest.raises(ValueError, match=message):
+        act(model)
+
+
+def test_dora_on_a_quantized_base_is_refused():
+    model, _ = build()
+    attach_lora(model, LoRAConfig(RANK))
+    randomize_b(model)
+    assert_close(quantize(model)(IDS), model(IDS), atol=0.5, rtol=0.1)  # LoRA : QLoRA
+    detach_adapters(model)
+    attach_lora(model, LoRAConfig(RANK, magnitude=True))
+    with pytest.raises(ValueError, match="Cette couche est quantifiée"):
+        quantize(model)(IDS)

@@ -2,22 +2,28 @@
 
 import pytest
 import torch
+from torch.testing import assert_close
 
 from course_lib.finetuning import (
     AnswerExamples,
     BottleneckLinear,
     LoRAConfig,
     LoRALinear,
+    activate_adapter,
     attach_bottleneck,
     attach_lora,
+    attach_prefix,
     attach_soft_prompt,
     count_trainable,
     detach_adapters,
     detach_bottlenecks,
+    detach_prefix,
     detach_soft_prompt,
+    train_biases,
     weight_fingerprint,
 )
 from course_lib.finetuning.layers import find_targets, linear_layers
+from course_lib.generation.readers import CachedReader, RereadingReader
 from course_lib.training import TrainingConfig, train
 from course_lib.transformer import LlamaConfig, llama
 
@@ -77,6 +83,7 @@ def test_soft_prompt_reads_as_tokens_and_trains_alone():
     prefix = attach_soft_prompt(model, 5, seed=1)
     assert prefix == [53, 54, 55, 56, 57]
     assert torch.equal(model(IDS), output)  # sans elle, le modèle est la base
+    assert weight_fingerprint(model) == before != weight_fingerprint(model, skip="")
     assert count_trainable(model) == 5 * 30
     rows = torch.cat((torch.tensor([prefix] * 3), IDS), dim=1)
     prompted = model(rows)[:, 5:]
@@ -96,6 +103,71 @@ def test_soft_prompt_reads_as_tokens_and_trains_alone():
     learned = detach_soft_prompt(model)
     assert learned.shape == (5, 30)
     assert weight_fingerprint(model) == before and torch.equal(model(IDS), output)
+
+
+def test_writing_with_a_cache_reads_the_soft_prompt_too():
+    model = build()
+    prompt = attach_soft_prompt(model, 5, seed=1)
+    prompts = [[*prompt, 3, 4, 5, 6], [*prompt, 7], [8, 9]]  # de longueurs inégales
+    cached, rereading = CachedReader(model, prompts, 20), RereadingReader(model, prompts)
+    assert_close(cached.start(), rereading.start(), atol=1e-5, rtol=1e-5)
+    for ids in ([1, 2, 3], [4, 5, 6]):
+        assert_close(cached.step(ids), rereading.step(ids), atol=1e-5, rtol=1e-5)
+
+
+ADDITIONS = {
+    "LoRA": (lambda m: attach_lora(m, LoRAConfig(3, targets=("query", "head"))), detach_adapters),
+    "goulots": (attach_bottleneck, detach_bottlenecks),
+    "préfixe": (lambda m: attach_prefix(m, 3), detach_prefix),
+    "amorce": (lambda m: attach_soft_prompt(m, 3), detach_soft_prompt),
+}
+
+
+@pytest.mark.parametrize("kind", ADDITIONS)
+def test_what_is_added_leaves_the_fingerprint_the_mode_and_the_right_to_train(kind):
+    attach, detach = ADDITIONS[kind]
+    model = build()
+    model.norm.requires_grad_(False)
+    before = weight_fingerprint(model)
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    attach(model)
+    assert weight_fingerprint(model) == before
+    assert all(".adapters." in name for name, p in model.named_parameters() if p.requires_grad)
+    assert not any(module.training for module in model.modules())
+    train_biases(model)
+    detach(model)
+    assert {name for name, p in model.named_parameters() if p.requires_grad} == trained
+    assert weight_fingerprint(model) == before == weight_fingerprint(model, skip="")
+
+
+def test_two_additions_at_once():
+    model = build()
+    attach_soft_prompt(model, 3)
+    attach_bottleneck(model, 3)
+    detach_soft_prompt(model)
+    assert all(".adapters." in name for name, p in model.named_parameters() if p.requires_grad)
+    detach_bottlenecks(model)
+    assert all(p.requires_grad for p in model.parameters())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("kind", ADDITIONS)
+def test_what_is_added_has_the_type_of_the_base(kind, dtype):
+    model = build().to(dtype)
+    ADDITIONS[kind][0](model)
+    assert {p.dtype for p in model.parameters()} == {dtype}
+    assert model(IDS).dtype == dtype
+
+
+def test_the_fingerprint_with_everything_tells_which_adapter_serves():
+    model = build()
+    attach_lora(model, LoRAConfig(3), "un")
+    seen = {weight_fingerprint(model, skip="")}
+    attach_lora(model, LoRAConfig(3), "deux")
+    for name in ("deux", "un", None):
+        activate_adapter(model, name)
+        seen.add(weight_fingerprint(model, skip=""))
+    assert len(seen) == 4
 
 
 @pytest.mark.parametrize(

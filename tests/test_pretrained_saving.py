@@ -12,8 +12,17 @@ import transformers
 from torch.testing import assert_close
 
 from course_lib.experiments.base_model import load_base_model
+from course_lib.finetuning import (
+    LoRAConfig,
+    attach_bottleneck,
+    attach_lora,
+    attach_prefix,
+    attach_soft_prompt,
+    detach_adapters,
+    merge_adapter,
+)
 from course_lib.generation import SamplingConfig, generate
-from course_lib.pretrained import saving
+from course_lib.pretrained import new_folders, saving
 from course_lib.pretrained.gguf_reader import GGUFFile
 from course_lib.pretrained.loading import load_pretrained
 from course_lib.pretrained.saving import save_folder, save_gguf
@@ -211,14 +220,98 @@ def test_a_failure_leaves_the_old_folder(step, tmp_path, monkeypatch):
 
         tokenizer = TOKENIZER.__class__.from_json(TOKENIZER.to_json())
         tokenizer.save = lambda path: path.write_text("{}")
-        monkeypatch.setattr(saving.os, "replace", replace_once)
+        monkeypatch.setattr(new_folders.os, "replace", replace_once)
     else:
         tokenizer = TOKENIZER
-        monkeypatch.setattr(saving, step, fail)
+        place = saving if step == "save_file" else new_folders
+        monkeypatch.setattr(place, step, fail)
     with pytest.raises(OSError, match="disque plein"):
         save_folder(random_model("qwen2"), tokenizer, folder)
     assert content_of(folder) == before
     assert list(tmp_path.iterdir()) == [folder]
+
+
+# ------------------------------------------------------------------ avec un adaptateur
+
+
+def adapted(name, targets):
+    """Un modèle et son adaptateur, qui compte."""
+    model = random_model(name)
+    attach_lora(model, LoRAConfig(3, 7.0, targets=targets, magnitude=True))
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.2)
+    return model
+
+
+@pytest.mark.parametrize("merged", [False, True])
+@pytest.mark.parametrize(
+    "name, targets",
+    [("llama", ("query", "down")), ("llama", ("value", "head")), ("qwen2", ("*",)),
+     ("gpt2", ("key", "up"))],
+)  # fmt: skip
+def test_an_adapter_is_merged_in_what_is_written(name, targets, merged, tmp_path):
+    model = adapted(name, targets)
+    if merged:
+        merge_adapter(model)
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    modules, expected = dict(model.named_modules()), model(random_ids())
+    assert (expected - random_model(name)(random_ids())).abs().max() > 0.01
+    folder, path = tmp_path / "modele", tmp_path / "modele.gguf"
+    save_folder(model, TOKENIZER, folder)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    ours = load_pretrained(folder)
+    with torch.no_grad():
+        close(theirs(random_ids()).logits, expected, 1e-4)
+        close(ours.model(random_ids()), expected, 1e-4)
+    if name != "gpt2":
+        assert ours.config == replace(CONFIGS[name], tie_weights=not {"head", "*"} & set(targets))
+        save_gguf(model, TOKENIZER, path, "F32")
+        close(load_pretrained(path).model(random_ids()), expected, 1e-4)
+    after = model.state_dict()
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[key], before[key]) for key in before)
+    assert dict(model.named_modules()) == modules
+
+
+def test_an_adapter_that_is_off_is_not_written(tmp_path):
+    model = adapted("llama", ("query",))
+    for layer in model.modules():
+        if hasattr(layer, "active"):
+            layer.active = None
+    save_folder(model, TOKENIZER, tmp_path / "modele")
+    back = load_pretrained(tmp_path / "modele").model.state_dict()
+    assert all(torch.equal(back[key], t) for key, t in random_model("llama").state_dict().items())
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_gpt2_has_no_head_of_its_own(tmp_path, merged):
+    model = adapted("gpt2", ("head",))
+    if merged:
+        merge_adapter(model)
+        detach_adapters(model, keep_merged=True)
+    with pytest.raises(ValueError, match=r"La tête de ce modèle n’est pas liée .*detach_adapters"):
+        save_folder(model, TOKENIZER, tmp_path / "modele")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("save", [save_folder, save_gguf])
+@pytest.mark.parametrize(
+    "attach, remedy",
+    [
+        (attach_bottleneck, "Un goulot ne se fond pas .*detach_bottlenecks"),
+        (attach_prefix, "Un préfixe appris ne se fond pas .*detach_prefix"),
+        (attach_soft_prompt, "Les jetons d’une amorce apprise .*detach_soft_prompt"),
+    ],
+)
+def test_what_does_not_merge_is_refused(save, attach, remedy, tmp_path):
+    model = random_model("llama")
+    attach(model)
+    with pytest.raises(ValueError, match=remedy):
+        save(model, TOKENIZER, tmp_path / "modele")
+    assert not list(tmp_path.iterdir())
 
 
 # ------------------------------------------------------------------ GGUF

@@ -20,6 +20,10 @@ from course_lib.transformer import Attention, Decoder, SwiGLU
 # Les noyaux se relaient toutes les quelques microsecondes : il faut un modèle d’un certain poids
 # pour qu’un second fil y gagne.
 THREADED_MODEL_BYTES = 20_000_000
+_ADAPTED = (
+    "des adaptateurs sont posés : fondez-les et retirez-les (merge_adapter, puis "
+    "detach_adapters(model, keep_merged=True)), ou prenez torch"
+)
 
 
 def check_supported(model: nn.Module) -> None:
@@ -42,6 +46,8 @@ def _unsupported(model: nn.Module) -> str:
         return "ses embeddings ont des segments ou une norme"
     if embedding.tokens.weight.device.type != "cpu":
         return f"ses poids sont sur {embedding.tokens.weight.device}"
+    if hasattr(model.head, "unwrapped"):
+        return _ADAPTED
     if not isinstance(model.head, nn.Linear | QuantizedLinear) or model.head.bias is not None:
         return "sa tête n’est pas une matrice sans biais"
     if type(embedding.tokens) is not nn.Embedding:
@@ -56,7 +62,7 @@ def _unsupported(model: nn.Module) -> str:
             return "ses blocs ne sont pas « norme avant, SwiGLU »"
         projections = (*attention.children(), *block.feed_forward.children())
         if not all(isinstance(layer, nn.Linear | QuantizedLinear) for layer in projections):
-            return "des adaptateurs sont posés : fondez-les et retirez-les, ou prenez torch"
+            return _ADAPTED
         if any(projection.bias is not None for projection in attention.children()):
             return "son attention a des biais"
     if len({_layer_kind(layer) for row in _layers(model) for layer in row}) > 1:

@@ -8,7 +8,6 @@ from course_lib.finetuning.bottleneck import (
 )
 from course_lib.finetuning.examples import AnswerExamples, ReplayMix
 from course_lib.finetuning.lora import (
-    LoRAConfig,
     LoRALinear,
     activate_adapter,
     adapter_names,
@@ -17,6 +16,7 @@ from course_lib.finetuning.lora import (
     merge_adapter,
     unmerge_adapters,
 )
+from course_lib.finetuning.lora_weights import LoRAConfig
 from course_lib.finetuning.packing import PackedExamples, pack_examples, packed_loss
 from course_lib.finetuning.prefix import attach_prefix, detach_prefix
 from course_lib.finetuning.selection import (

@@ -10,7 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_lib.finetuning.layers import WrappedLinear, find_targets, replace_module
+from course_lib.finetuning.layers import (
+    WrappedLinear,
+    find_targets,
+    freeze_base,
+    replace_module,
+    restore_base,
+)
 
 TARGETS = ("self_attention.output", "feed_forward.down")
 
@@ -20,8 +26,10 @@ class BottleneckLinear(WrappedLinear):
 
     def __init__(self, base: nn.Linear, width: int):
         super().__init__(base)
+        like = {"dtype": base.weight.dtype, "device": base.weight.device}
+        n_outputs = base.out_features
         self.adapters = nn.ModuleList(
-            [nn.Linear(base.out_features, width), nn.Linear(width, base.out_features)]
+            [nn.Linear(n_outputs, width, **like), nn.Linear(width, n_outputs, **like)]
         )
         nn.init.zeros_(self.adapters[1].weight)
         nn.init.zeros_(self.adapters[1].bias)
@@ -31,6 +39,13 @@ class BottleneckLinear(WrappedLinear):
         y = self.base(x)
         down, up = self.adapters
         return y + up(F.gelu(down(y)))
+
+    def unwrapped(self) -> nn.Module:
+        """Toujours ValueError : un goulot est un calcul de plus."""
+        raise ValueError(
+            "Un goulot ne se fond pas dans les poids : un modèle ordinaire ne peut pas l’avoir. "
+            "Retirez-le (detach_bottlenecks), ou affinez avec LoRA (attach_lora)."
+        )
 
 
 def attach_bottleneck(
@@ -47,7 +62,7 @@ def attach_bottleneck(
     for path, layer in chosen.items():
         if isinstance(layer, BottleneckLinear):
             raise ValueError(f"« {path} » a déjà un goulot : retirez-le (detach_bottlenecks).")
-    model.requires_grad_(False)
+    freeze_base(model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for path, linear in chosen.items():
@@ -56,7 +71,8 @@ def attach_bottleneck(
 
 
 def detach_bottlenecks(model: nn.Module) -> None:
-    """Retire tous les goulots : le modèle retrouve ses couches d’origine."""
+    """Retire tous les goulots : le modèle retrouve ses couches, et ce qui s’entraînait."""
     found = {n: m for n, m in model.named_modules() if isinstance(m, BottleneckLinear)}
     for path, module in found.items():
         replace_module(model, path, module.base)
+    restore_base(model)

@@ -1,17 +1,27 @@
-"""Les couches linéaires d’un modèle : les trouver par leur nom, les remplacer, les envelopper."""
+"""Les modules qu’on ajoute à un modèle, et les couches linéaires où on les pose."""
 
 import fnmatch
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+_TRAINED = "_trained_before_additions"  # les noms des paramètres qui s’entraînaient
 
-class WrappedLinear(nn.Module):
-    """Une couche linéaire `base`, enveloppée : ses poids et ses tailles se lisent comme avant."""
+
+class Wrapper(nn.Module):
+    """Un module `base` du modèle, gelé, et ce qu’on lui ajoute, dans `adapters`."""
 
     def __init__(self, base: nn.Module):
         super().__init__()
         self.base = base
+
+    def unwrapped(self) -> nn.Module:
+        """Un module ordinaire qui calcule la même chose ; ValueError s’il n’y en a pas."""
+        raise NotImplementedError
+
+
+class WrappedLinear(Wrapper):
+    """Une couche linéaire enveloppée : ses poids et ses tailles se lisent comme avant."""
 
     @property
     def weight(self) -> Tensor:
@@ -55,7 +65,7 @@ def find_targets(model: nn.Module, targets: Sequence[str]) -> dict[str, nn.Modul
 
     ValueError si une cible n’en désigne aucune.
     """
-    linears = linear_layers(model)
+    linears = {path: layer for path, layer in linear_layers(model).items() if path}
     for target in targets:
         if not any(_is_target(path, (target,)) for path in linears):
             raise ValueError(
@@ -63,6 +73,23 @@ def find_targets(model: nn.Module, targets: Sequence[str]) -> dict[str, nn.Modul
                 f"exemple : {', '.join(list(linears)[:7])}."
             )
     return {path: layer for path, layer in linears.items() if _is_target(path, targets)}
+
+
+def freeze_base(model: nn.Module) -> None:
+    """Gèle le modèle avant d’y ajouter quelque chose, et note ce qui s’entraînait."""
+    if not hasattr(model, _TRAINED):
+        named = model.named_parameters(remove_duplicate=False)
+        setattr(model, _TRAINED, {name for name, p in named if p.requires_grad})
+    model.requires_grad_(False)
+
+
+def restore_base(model: nn.Module) -> None:
+    """Quand le dernier ajout est retiré : s’entraîne ce qui s’entraînait, et rien d’autre."""
+    if not hasattr(model, _TRAINED) or any(isinstance(m, Wrapper) for m in model.modules()):
+        return
+    trained = model.__dict__.pop(_TRAINED)
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        parameter.requires_grad_(name in trained)
 
 
 def replace_module(model: nn.Module, name: str, module: nn.Module) -> None:

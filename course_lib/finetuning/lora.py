@@ -8,100 +8,28 @@ Source : Hu et al. 2021 ; « rang stabilisé », Kalajdzievski 2023 : alpha / �
 Formes : N sorties, K entrées, r rang.
 """
 
-import math
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_lib.finetuning.layers import WrappedLinear, find_targets, replace_module
+from course_lib.finetuning.layers import (
+    WrappedLinear,
+    find_targets,
+    freeze_base,
+    replace_module,
+    restore_base,
+)
+from course_lib.finetuning.lora_weights import LoRAConfig, LoRAWeights, check_matrix
 
 DEFAULT_NAME = "default"
-
-
-@dataclass(frozen=True)
-class LoRAConfig:
-    """Rang, échelle, oubli, couches visées.
-
-    `targets` : fins de noms de couches (« query », « blocks.0.self_attention.value ») ou motifs
-    (« *.feed_forward.* »). `rank_stabilized` : échelle alpha / √r au lieu de alpha / r.
-    `magnitude` : DoRA, qui apprend à part la norme de chaque ligne (Liu et al. 2024).
-    """
-
-    rank: int = 8
-    alpha: float = 16.0
-    dropout: float = 0.0
-    targets: tuple[str, ...] = ("query", "value")
-    rank_stabilized: bool = False
-    magnitude: bool = False
-
-    def __post_init__(self):
-        if type(self.rank) is not int or self.rank < 1:
-            raise ValueError(f"rank = {self.rank!r} : il faut un entier d’au moins 1.")
-        if self.alpha <= 0:
-            raise ValueError(f"alpha = {self.alpha} : il faut un nombre positif, souvent 2 × rank.")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout = {self.dropout} : il faut un taux dans [0, 1[.")
-        if isinstance(self.targets, str) or not self.targets:
-            raise ValueError(f"targets = {self.targets!r} : donnez une suite de noms de couches.")
-
-    @property
-    def scale(self) -> float:
-        """Le facteur de la correction."""
-        return self.alpha / (math.sqrt(self.rank) if self.rank_stabilized else self.rank)
-
-
-class LoRAWeights(nn.Module):
-    """Les deux petites matrices d’un adaptateur, pour une couche ; avec DoRA, les normes m.
-
-    DoRA : W' = m · (W + ΔW) / ‖W + ΔW‖       m (N,), norme de chaque ligne, ‖W‖ au départ
-    """
-
-    def __init__(self, linear: nn.Linear, config: LoRAConfig):
-        super().__init__()
-        like = {"dtype": linear.weight.dtype, "device": linear.weight.device}
-        self.config = config
-        self.a = nn.Parameter(torch.empty(config.rank, linear.in_features, **like))
-        self.b = nn.Parameter(torch.zeros(linear.out_features, config.rank, **like))
-        nn.init.kaiming_uniform_(self.a, a=math.sqrt(5))
-        norm = linear.weight.detach().norm(dim=1)  # (N,)
-        self.magnitude = nn.Parameter(norm) if config.magnitude else None
-        self.dropout = nn.Dropout(config.dropout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """La correction : (…, K) → (…, r) → (…, N)."""
-        return F.linear(F.linear(self.dropout(x), self.a), self.b) * self.config.scale
-
-    def product(self) -> Tensor:
-        """La correction de la matrice elle-même, (N, K)."""
-        return self.config.scale * (self.b @ self.a)
-
-    def correct(self, y: Tensor, x: Tensor, linear: nn.Linear) -> Tensor:
-        """Les sorties y (…, N) de la couche pour les entrées x (…, K), corrigées."""
-        if self.magnitude is None:
-            return y + self(x)
-        ratio = self._ratio(linear.weight)
-        straight = y if linear.bias is None else y - linear.bias
-        return y + (ratio - 1) * straight + ratio * self(x)
-
-    def correct_weight(self, weight: Tensor) -> Tensor:
-        """La matrice de la couche, (N, K), corrigée."""
-        corrected = weight + self.product()
-        return corrected if self.magnitude is None else self._ratio(weight)[:, None] * corrected
-
-    def _ratio(self, weight: Tensor) -> Tensor:
-        """m / ‖W + ΔW‖, (N,) ; pour le gradient, la norme est une constante (§4.3)."""
-        with torch.no_grad():
-            norm = (weight + self.product()).norm(dim=1)
-        return self.magnitude / norm
 
 
 class LoRALinear(WrappedLinear):
     """Une couche linéaire gelée et ses adaptateurs ; `active` est celui qui sert, ou None.
 
-    `merged` : l’adaptateur fondu dans les poids ; la base est gardée à part, pour être rendue au
-    bit près.
+    `merged` : l’adaptateur fondu dans les poids. La matrice de la base est alors mise de côté, et
+    non récrite : d’autres couches peuvent s’en servir, et elle est rendue au bit près.
     """
 
     def __init__(self, base: nn.Linear):
@@ -109,7 +37,7 @@ class LoRALinear(WrappedLinear):
         self.adapters = nn.ModuleDict()
         self.active: str | None = None
         self.merged: str | None = None
-        self._original: Tensor | None = None
+        self._original: tuple[nn.Parameter] | None = None  # caché dans un couple : hors du modèle
 
     def forward(self, x: Tensor) -> Tensor:
         """x (…, K) → (…, N)."""
@@ -118,19 +46,50 @@ class LoRALinear(WrappedLinear):
             return y
         return self.adapters[self.active].correct(y, x, self.base)
 
+    @property
+    def base_weight(self) -> Tensor:
+        """Les poids de la base, (N, K), même quand un adaptateur y est fondu."""
+        return self.base.weight if self._original is None else self._original[0]
+
     @torch.no_grad()
     def merge(self, name: str) -> None:
-        """Met la correction dans les poids : la couche calcule aussi vite que sans adaptateur."""
-        self._original = self.base.weight.detach().clone()
-        self.base.weight.copy_(self.adapters[name].correct_weight(self.base.weight))
-        self.merged = name
+        """Met la correction dans les poids : la couche calcule aussi vite que sans adaptateur.
+
+        La couche reçoit une matrice à elle : liée à une autre (la tête, aux embeddings), elle ne
+        l’est plus.
+        """
+        weight = self.base.weight
+        corrected = self.adapters[name].correct_weight(weight)
+        self._original, self.merged = (weight,), name
+        self.base.weight = nn.Parameter(corrected, requires_grad=False)
 
     @torch.no_grad()
     def unmerge(self) -> None:
-        """Rend les poids de la base, au bit près."""
-        if self.merged is not None:
-            self.base.weight.copy_(self._original)
-            self._original, self.merged = None, None
+        """Rend les poids de la base, au bit près, liés à ceux à qui ils l’étaient."""
+        if self.merged is None:
+            return
+        (original,) = self._original
+        original.data = original.data.to(self.base.weight)  # le modèle a pu changer de type
+        self.base.weight = original
+        self._original, self.merged = None, None
+
+    @torch.no_grad()
+    def unwrapped(self) -> nn.Module:
+        """Une couche ordinaire qui calcule la même chose ; les poids non corrigés sont partagés."""
+        if self.active is None or self.merged is not None:
+            return self.base
+        corrected = self.adapters[self.active].correct_weight(self.base.weight)
+        sizes = (self.in_features, self.out_features)
+        linear = nn.Linear(*sizes, bias=False, device="meta").train(self.training)
+        linear.weight = nn.Parameter(corrected, requires_grad=False)
+        linear.bias = self.base.bias
+        return linear
+
+
+def base_weight(module: nn.Module) -> Tensor | None:
+    """La matrice d’un module, sans adaptateur fondu ; None s’il n’en a pas, ou quantifiée."""
+    weight = getattr(module, "base_weight", getattr(module, "weight", None))
+    return weight if isinstance(weight, Tensor) else None
 
 
 def lora_layers(model: nn.Module) -> dict[str, LoRALinear]:
@@ -152,34 +111,40 @@ def attach_lora(
     dernier posé est actif et seul à s’entraîner. ValueError si une cible ne désigne aucune couche
     linéaire ou en désigne une qui porte un goulot, si le nom est pris, si un adaptateur est fondu.
     """
-    if not name or "." in name:
-        raise ValueError(f"Nom d’adaptateur {name!r} : il en faut un, et sans point.")
-    if name in adapter_names(model):
-        raise ValueError(f"L’adaptateur « {name} » existe déjà : choisissez un autre nom.")
-    _check_not_merged(model)
+    _check_free_name(model, name)
     chosen = find_targets(model, config.targets)
-    for path, layer in chosen.items():
+    place_adapters(model, dict.fromkeys(chosen, config), name, seed)
+    return list(chosen)
+
+
+def place_adapters(
+    model: nn.Module, configs: Mapping[str, LoRAConfig], name: str, seed: int = 0
+) -> None:
+    """Pose l’adaptateur `name` sur des couches données par leur nom exact, chacune à son rang."""
+    _check_free_name(model, name)
+    layers = {path: model.get_submodule(path) for path in configs}
+    for path, layer in layers.items():
         if not isinstance(layer, nn.Linear | LoRALinear):
             raise ValueError(
                 f"« {path} » est un {type(layer).__name__}, et LoRA n’adapte qu’une couche "
                 "linéaire : retirez d’abord cette enveloppe, ou visez d’autres couches."
             )
-    model.requires_grad_(False)
+        check_matrix(layer.weight)
+    freeze_base(model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for path, layer in chosen.items():
+        for path, layer in layers.items():
             if isinstance(layer, nn.Linear):
                 layer = LoRALinear(layer)
-                layer.train(model.training)
                 replace_module(model, path, layer)
-            layer.adapters[name] = LoRAWeights(layer.base, config)
+            layer.adapters[name] = LoRAWeights(layer.base, configs[path])
+            layer.train(layer.base.training)
     activate_adapter(model, name)
-    return list(chosen)
 
 
 def activate_adapter(model: nn.Module, name: str | None) -> None:
     """Fait servir (et s’entraîner) cet adaptateur, et lui seul ; None : la base nue."""
-    _check_known(model, name)
+    check_known(model, name)
     _check_not_merged(model)
     for layer in lora_layers(model).values():
         layer.active = name if name in layer.adapters else None
@@ -188,9 +153,13 @@ def activate_adapter(model: nn.Module, name: str | None) -> None:
 
 
 def merge_adapter(model: nn.Module, name: str = DEFAULT_NAME) -> None:
-    """Fond l’adaptateur dans les poids de la base : mêmes sorties, aucun calcul de plus."""
-    _check_known(model, name)
-    _check_not_merged(model)
+    """Fond l’adaptateur dans les poids : mêmes sorties qu’avec lui seul, aucun calcul de plus.
+
+    Une matrice que le modèle emploie deux fois ne change que là où l’adaptateur est posé : la tête
+    se détache des embeddings, et le modèle a une matrice de plus.
+    """
+    check_known(model, str(name))
+    activate_adapter(model, name)
     for layer in lora_layers(model).values():
         if name in layer.adapters:
             layer.merge(name)
@@ -206,20 +175,42 @@ def detach_adapters(model: nn.Module, keep_merged: bool = False) -> nn.Module:
     """Retire tous les adaptateurs : le modèle retrouve ses couches d’origine, au bit près.
 
     `keep_merged` : garde dans les poids l’adaptateur qui y est fondu, pour exporter le modèle
-    affiné comme un modèle ordinaire. Rend le modèle, gelé.
+    affiné comme un modèle ordinaire ; ValueError si aucun ne l’est. Rend le modèle ; ce qui
+    s’entraînait avant les adaptateurs s’entraîne de nouveau.
     """
-    for path, layer in lora_layers(model).items():
+    layers = lora_layers(model)
+    if keep_merged and layers and not any(layer.merged for layer in layers.values()):
+        raise ValueError(
+            "Aucun adaptateur n’est fondu dans les poids : il n’en resterait rien. Appelez d’abord "
+            "merge_adapter(model)."
+        )
+    for path, layer in layers.items():
         if not keep_merged:
             layer.unmerge()
         replace_module(model, path, layer.base)
+    restore_base(model)
     return model
 
 
-def _check_known(model: nn.Module, name: str | None) -> None:
+def check_known(model: nn.Module, name: str | None) -> None:
+    """ValueError si le modèle n’a pas l’adaptateur `name`."""
     known = adapter_names(model)
     if name is not None and name not in known:
         listed = ", ".join(known) or "aucun"
         raise ValueError(f"Adaptateur inconnu : « {name} ». Ceux du modèle : {listed}.")
+
+
+def _check_free_name(model: nn.Module, name: str) -> None:
+    if not isinstance(name, str) or not name or "." in name:
+        raise ValueError(f"Nom d’adaptateur {name!r} : il en faut un, et sans point.")
+    if hasattr(nn.ModuleDict, name):
+        raise ValueError(f"Nom d’adaptateur {name!r} : PyTorch le réserve, choisissez-en un autre.")
+    if name in adapter_names(model):
+        raise ValueError(
+            f"L’adaptateur « {name} » existe déjà : choisissez un autre nom, ou retirez-les "
+            "(detach_adapters)."
+        )
+    _check_not_merged(model)
 
 
 def _check_not_merged(model: nn.Module) -> None:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_lib.finetuning.layers import replace_module
+from course_lib.finetuning.layers import Wrapper, freeze_base, replace_module, restore_base
 from course_lib.transformer import Attention, Decoder, KVCache, causal_mask, evaluating
 from course_lib.transformer.positions import rotate
 
@@ -32,12 +32,11 @@ class _PrefixedCache(KVCache):
         return tuple(torch.cat((p.expand(len(t), -1, -1, -1), t), dim=2) for p, t in pairs)
 
 
-class PrefixedAttention(nn.Module):
+class PrefixedAttention(Wrapper):
     """Une attention gelée et son préfixe, deux tenseurs appris (1, Hkv, P, Dh)."""
 
     def __init__(self, base: Attention, keys: Tensor, values: Tensor):
-        super().__init__()
-        self.base = base
+        super().__init__(base)
         self.n_heads, self.n_kv_heads = base.n_heads, base.n_kv_heads
         self.head_dim = base.head_dim
         self.adapters = nn.ParameterDict({"prefix_keys": keys, "prefix_values": values})
@@ -59,6 +58,13 @@ class PrefixedAttention(nn.Module):
         prefixed = _PrefixedCache(self.prefix, cache)
         return self.base(x, mask=mask, cache=prefixed, **options)
 
+    def unwrapped(self) -> nn.Module:
+        """Toujours ValueError : le préfixe n’est pas un poids du modèle."""
+        raise ValueError(
+            "Un préfixe appris ne se fond pas dans les poids : un modèle ordinaire ne peut pas "
+            "l’avoir. Retirez-le (detach_prefix), ou affinez avec LoRA (attach_lora)."
+        )
+
 
 def _prefixed(model: nn.Module) -> dict[str, PrefixedAttention]:
     return {n: m for n, m in model.named_modules() if isinstance(m, PrefixedAttention)}
@@ -78,7 +84,7 @@ def attach_prefix(model: Decoder, n_tokens: int = 16, seed: int = 0) -> list[str
             f"n_tokens = {n_tokens} : il en faut au moins 1, et moins que le contexte "
             f"({model.embedding.context_length})."
         )
-    model.requires_grad_(False)
+    freeze_base(model)
     start = _read_random_tokens(model, n_tokens, seed)
     chosen = {n: m for n, m in model.named_modules() if n.endswith(".self_attention")}
     for (path, attention), (keys, values) in zip(chosen.items(), start, strict=True):
@@ -94,6 +100,7 @@ def detach_prefix(model: Decoder) -> list[tuple[Tensor, Tensor]]:
         raise ValueError("Ce modèle n’a pas de préfixe appris.")
     for path, attention in found.items():
         replace_module(model, path, attention.base)
+    restore_base(model)
     return [tuple(t.detach() for t in attention.prefix) for attention in found.values()]
 
 

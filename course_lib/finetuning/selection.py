@@ -65,16 +65,19 @@ def count_trainable(model: nn.Module) -> int:
 
 @torch.no_grad()
 def weight_fingerprint(model: nn.Module, skip: str = "adapters") -> str:
-    """Empreinte SHA-256 des poids de la base : au bit près, elle dit tout.
+    """Empreinte SHA-256 des poids de la base, au bit près.
 
-    Ce qu’un affinage ajoute (adaptateurs, préfixe, amorce apprise) n’y entre pas ; avec `skip=""`,
-    tout y entre.
+    Rien de ce qu’on ajoute au modèle n’y compte : adaptateurs, goulots, préfixe, amorce. Avec
+    `skip=""`, tout compte, et même l’adaptateur qui sert.
     """
-    added = (f".{skip}.", ".tokens.prompt") if skip else ()
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
-        if any(part in name for part in added):
+        if f".{skip}." in f".{name}":
             continue
         digest.update(name.replace(".base.", ".").encode())
-        digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        digest.update(tensor.contiguous().view(-1).view(torch.uint8).cpu().numpy().tobytes())
+    for name, module in model.named_modules():
+        active = getattr(module, "active", None)
+        if not skip and isinstance(active, str):
+            digest.update(f"{name} {active}".encode())
     return digest.hexdigest()

@@ -8,20 +8,31 @@ eux, et rien d’autre ne change. Source : Lester et al. 2021. Formes : P jetons
 import torch
 from torch import Tensor, nn
 
+from course_lib.finetuning.layers import Wrapper, freeze_base, restore_base
 from course_lib.transformer import Decoder
 
 
-class PromptedTokens(nn.Module):
+class PromptedTokens(Wrapper):
     """La table des jetons, suivie de P lignes apprises."""
 
     def __init__(self, base: nn.Embedding, n_tokens: int, seed: int):
-        super().__init__()
-        self.base = base
+        super().__init__(base)
         self.num_embeddings = base.num_embeddings + n_tokens
         # Partir de vrais jetons tirés au sort vaut mieux que du hasard (Lester et al., §3.2).
         draw = torch.Generator().manual_seed(seed)
         rows = torch.randint(base.num_embeddings, (n_tokens,), generator=draw)
-        self.prompt = nn.Parameter(base.weight.detach()[rows].clone())  # (P, D)
+        start = base.weight.detach()[rows.to(base.weight.device)].clone()  # (P, D)
+        self.adapters = nn.ParameterDict({"prompt": nn.Parameter(start)})
+
+    @property
+    def prompt(self) -> Tensor:
+        """Les lignes apprises, (P, D)."""
+        return self.adapters["prompt"]
+
+    @property
+    def embedding_dim(self) -> int:
+        """La largeur d’une ligne, D."""
+        return self.base.embedding_dim
 
     @property
     def weight(self) -> Tensor:
@@ -34,6 +45,14 @@ class PromptedTokens(nn.Module):
         is_prompt = (ids >= known)[..., None]  # (B, T, 1)
         base = self.base(ids.clamp(max=known - 1))
         return torch.where(is_prompt, self.prompt[(ids - known).clamp(min=0)], base)
+
+    def unwrapped(self) -> nn.Module:
+        """Toujours ValueError : ces jetons ne sont pas dans le vocabulaire."""
+        raise ValueError(
+            "Les jetons d’une amorce apprise ne sont dans aucun vocabulaire : un modèle ordinaire "
+            "ne peut pas les avoir. Retirez-les (detach_soft_prompt), ou affinez avec LoRA "
+            "(attach_lora)."
+        )
 
 
 def attach_soft_prompt(model: Decoder, n_tokens: int = 16, seed: int = 0) -> list[int]:
@@ -50,9 +69,10 @@ def attach_soft_prompt(model: Decoder, n_tokens: int = 16, seed: int = 0) -> lis
             f"n_tokens = {n_tokens} : il en faut au moins 1, et moins que le contexte "
             f"({embedding.context_length})."
         )
-    model.requires_grad_(False)
+    freeze_base(model)
     vocab_size = embedding.tokens.num_embeddings
-    embedding.tokens = PromptedTokens(embedding.tokens, n_tokens, seed)
+    prompted = PromptedTokens(embedding.tokens, n_tokens, seed)
+    embedding.tokens = prompted.train(embedding.tokens.training)
     return list(range(vocab_size, vocab_size + n_tokens))
 
 
@@ -62,4 +82,5 @@ def detach_soft_prompt(model: Decoder) -> Tensor:
     if not isinstance(tokens, PromptedTokens):
         raise ValueError("Ce modèle n’a pas d’amorce apprise.")
     model.embedding.tokens = tokens.base
+    restore_base(model)
     return tokens.prompt.detach()

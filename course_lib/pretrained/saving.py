@@ -7,26 +7,25 @@ Le dossier ou le fichier n’apparaît qu’une fois complet, sous un nom qui n�
 """
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from course_lib.pretrained.chat import ChatTemplate
 from course_lib.pretrained.families import Config, write_config
 from course_lib.pretrained.gguf_blocks import BLOCKS
 from course_lib.pretrained.gguf_models import ROPE_FACTORS, gguf_settings, rope_factors
 from course_lib.pretrained.gguf_writer import write_gguf
+from course_lib.pretrained.new_folders import new_folder
 from course_lib.pretrained.places import gguf_place, pack, published_place
 from course_lib.pretrained.tokenizers import ROLES, SharedTokenizer, gguf_tokenizer_metadata
 from course_lib.tokenization import Tokenizer
 from course_lib.transformer import Decoder, LlamaConfig
+from course_lib.transformer.plain import plain_model
 from course_lib.transformer.recognition import config_of
 
 FILES = (
@@ -54,13 +53,16 @@ def save_folder(
     """Écrit un dossier que lisent AutoModelForCausalLM et AutoTokenizer, hors ligne.
 
     Modèles de type Llama (« llama », ou « qwen2 » s’il a des biais) et GPT-2 ; poids en F32.
+    Un adaptateur LoRA qui sert est fondu dans les poids écrits ; le modèle, lui, ne change pas.
     `eos_ids` : les jetons où s’arrête une génération ; par défaut, le jeton de fin du tokeniseur.
     `overwrite` : remplace, avec tout son contenu, un dossier qui n’est pas de nous. ValueError si
-    le modèle est d’un autre type, si le tokeniseur a plus de jetons que lui, si un poids n’est pas
-    un nombre ; FileExistsError si le dossier est pris ; FileNotFoundError si son parent manque.
+    le modèle est d’un autre type, ou porte un goulot, un préfixe ou une amorce ; si le tokeniseur
+    a plus de jetons que lui, si un poids n’est pas un nombre. FileExistsError si le dossier est
+    pris ; FileNotFoundError si son parent manque.
     """
     folder = Path(folder)
     _check_free(folder, overwrite)
+    model = plain_model(model)
     config = _check_pair(model, tokenizer)
     content = write_config(config)
     weights = _named_weights(model)
@@ -68,8 +70,7 @@ def save_folder(
     eos_ids = _end_ids(tokenizer, eos_ids, config)
     ids = {f"{role}_token_id": getattr(tokenizer, f"{role}_id") for role in ("bos", "pad")}
     ids["eos_token_id"] = eos_ids[0] if len(eos_ids) == 1 else list(eos_ids) or None
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with new_folder(folder) as temporary:
         _write_json(temporary / "config.json", content | ids | {"dtype": "float32", MARK: AUTHOR})
         known = {name: value for name, value in ids.items() if value is not None}
         _write_json(temporary / "generation_config.json", known)
@@ -78,11 +79,6 @@ def save_folder(
         tokenizer.save(temporary / "tokenizer.json")
         settings = _tokenizer_settings(tokenizer, config, chat_template)
         _write_json(temporary / "tokenizer_config.json", settings)
-        os.chmod(temporary, 0o755)  # mkdtemp réserve le dossier à son propriétaire
-        _move_into_place(temporary, folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
 
 
 def save_gguf(
@@ -98,13 +94,16 @@ def save_gguf(
 
     `kind` : « F32 », « F16 » ou « Q8_0 ». Comme le fait llama.cpp, les normes et les biais restent
     en F32, et une matrice dont la largeur n’est pas un multiple de 32, que Q8_0 ne sait pas
-    découper, passe en F16. `name` : le nom du modèle, par défaut celui du fichier. ValueError si
-    le modèle n’est pas de type Llama, si `kind` est inconnu, si le tokeniseur n’est pas un
-    BPETokenizer ou a plus de jetons que le modèle, si un poids est indéfini ou trop grand.
+    découper, passe en F16. Un adaptateur LoRA qui sert est fondu dans les poids écrits ; le modèle,
+    lui, ne change pas. `name` : le nom du modèle, par défaut celui du fichier. ValueError si
+    le modèle n’est pas de type Llama ou porte un goulot, un préfixe ou une amorce, si `kind` est
+    inconnu, si le tokeniseur n’est pas un BPETokenizer ou a plus de jetons que le modèle, si un
+    poids est indéfini ou trop grand.
     """
     path = Path(path)
     if kind not in FILE_TYPES:
         raise ValueError(f"kind = {kind!r} : choisissez parmi {', '.join(FILE_TYPES)}.")
+    model = plain_model(model)
     config = _check_pair(model, tokenizer)
     if not isinstance(config, LlamaConfig):
         raise ValueError(
@@ -153,6 +152,7 @@ def _padded(metadata: dict[str, object], vocab_size: int) -> dict[str, object]:
 
 
 def _check_pair(model: Decoder, tokenizer: Tokenizer | SharedTokenizer) -> Config:
+    _check_tied(model)
     config = config_of(model)
     if tokenizer.vocab_size > config.vocab_size:
         raise ValueError(
@@ -160,6 +160,22 @@ def _check_pair(model: Decoder, tokenizer: Tokenizer | SharedTokenizer) -> Confi
             f"{config.vocab_size} : donnez celui avec lequel le modèle a appris."
         )
     return config
+
+
+def _check_tied(model: nn.Module) -> None:
+    """Un modèle de type GPT-2 a une tête liée ; LoRA la délie, s’il la corrige."""
+    if (
+        isinstance(model, Decoder)
+        and model.embedding.positions is not None
+        and isinstance(model.norm, nn.LayerNorm)
+        and isinstance(model.head, nn.Linear)
+        and model.head.weight is not model.embedding.tokens.weight
+    ):
+        raise ValueError(
+            "La tête de ce modèle n’est pas liée aux embeddings, et celle d’un GPT-2 l’est. Si un "
+            "adaptateur la corrige, retirez-le (detach_adapters) et visez d’autres couches que "
+            "« head », ou gardez-le à part (save_adapter)."
+        )
 
 
 def _named_weights(model: Decoder) -> dict[str, Tensor]:
@@ -248,19 +264,3 @@ def _is_ours(folder: Path) -> bool:
         return json.loads((folder / "config.json").read_text("utf-8")).get(MARK) == AUTHOR
     except (OSError, ValueError, AttributeError):
         return False
-
-
-def _move_into_place(temporary: Path, folder: Path) -> None:
-    """Renomme ; l’ancien dossier n’est effacé qu’une fois le nouveau à sa place."""
-    if not folder.exists():
-        os.replace(temporary, folder)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent)) / "ancien"
-    os.replace(folder, old)
-    try:
-        os.replace(temporary, folder)
-    except BaseException:
-        os.replace(old, folder)
-        old.parent.rmdir()
-        raise
-    shutil.rmtree(old.parent, ignore_errors=True)

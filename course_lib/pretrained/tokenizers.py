@@ -62,7 +62,7 @@ def read_settings(path: Path) -> dict:
     if not path.is_file():
         return {}
     try:
-        content = json.loads(path.read_bytes().decode("utf-8"))
+        content = json.loads(path.read_bytes().decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"« {path.name} » n’est pas un JSON en UTF-8 : {error}.") from None
     if not isinstance(content, dict):
