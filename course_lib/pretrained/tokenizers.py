@@ -14,10 +14,16 @@ from pathlib import Path
 
 from course_lib.tokenization import BPETokenizer, Tokenizer, WordPieceTokenizer, load_tokenizer
 from course_lib.tokenization.files import AddedToken
-from course_lib.tokenization.shared import SharedTokenizer, sentencepiece
+from course_lib.tokenization.sentencepiece import (
+    CONTROL,
+    NORMAL,
+    UNKNOWN,
+    USER_DEFINED,
+    SentencePieceTokenizer,
+)
+from course_lib.tokenization.shared import SharedTokenizer
 from course_lib.tokenization.splits import GPT2, LLAMA3, LLAMA_CPP_DEFAULT, QWEN2, SMOLLM, Split
 
-NORMAL, UNKNOWN, CONTROL, USER_DEFINED = 1, 2, 3, 4  # types de jetons de GGUF
 ROLES = ("bos", "eos", "pad", "unk")
 _GGUF_ROLES = {"bos": "bos", "eos": "eos", "pad": "padding", "unk": "unknown"}
 # Noms que llama.cpp donne aux découpages ; le premier de chaque sorte est celui qu’on écrit.
@@ -102,11 +108,11 @@ def _give_roles(tokenizer: Tokenizer | SharedTokenizer, ids: Mapping[str, int | 
             setattr(tokenizer, f"{role}_id", ids[role])
 
 
-def tokenizer_from_gguf(metadata: Mapping[str, object]) -> BPETokenizer | SharedTokenizer:
+def tokenizer_from_gguf(metadata: Mapping[str, object]) -> BPETokenizer | SentencePieceTokenizer:
     """Le tokeniseur décrit par les réglages d’un GGUF.
 
     « gpt2 » (BPE sur les octets) donne un BPETokenizer ; « llama » (SentencePiece), un
-    SharedTokenizer. Sans découpage écrit (`tokenizer.ggml.pre`), c’est celui que llama.cpp prend
+    SentencePieceTokenizer. Sans découpage écrit (`tokenizer.ggml.pre`), c’est celui que llama.cpp prend
     par défaut. ValueError, avec le remède, si sa sorte n’est pas prise en charge ou s’il est abîmé.
     """
     kind, split = metadata.get("tokenizer.ggml.model"), metadata.get("tokenizer.ggml.pre")
@@ -133,9 +139,7 @@ def tokenizer_from_gguf(metadata: Mapping[str, object]) -> BPETokenizer | Shared
     ids = {role: _role_id(metadata, name, len(tokens)) for role, name in _GGUF_ROLES.items()}
     whole = kind == "gpt2" and split in _WHOLE_WORDS
     if kind == "llama":
-        scores, unknown = _list_of(metadata, "scores", float), tokens[ids["unk"] or 0]
-        spaced = bool(metadata.get("tokenizer.ggml.add_space_prefix", True))
-        tokenizer = sentencepiece(tokens, scores, added, unknown, spaced)
+        tokenizer = _sentencepiece(metadata, tokens, types, ids["unk"])
     else:
         token_to_id, merges = {token: i for i, token in enumerate(tokens)}, _merges(metadata)
         tokenizer = BPETokenizer(token_to_id, merges, added, _SPLITS[split], whole)
@@ -147,6 +151,22 @@ def tokenizer_from_gguf(metadata: Mapping[str, object]) -> BPETokenizer | Shared
     tokenizer.bos_id = None
     _give_roles(tokenizer, ids)
     return tokenizer
+
+
+def _sentencepiece(
+    metadata: Mapping[str, object], tokens: list[str], types: list[int], unknown: int | None
+) -> SentencePieceTokenizer:
+    for name in ("precompiled_charsmap", "remove_extra_whitespaces"):
+        if metadata.get(f"tokenizer.ggml.{name}"):
+            raise ValueError(
+                f"Ce GGUF récrit le texte avant de le découper (tokenizer.ggml.{name}) : on ne "
+                "sait pas le refaire. Chargez plutôt le dossier Hugging Face du modèle."
+            )
+    if unknown is None and UNKNOWN in types:
+        unknown = types.index(UNKNOWN)
+    scores = _list_of(metadata, "scores", float)
+    spaced = metadata.get("tokenizer.ggml.add_space_prefix", True)
+    return SentencePieceTokenizer(tokens, scores, types, unknown, spaced is not False)
 
 
 def _role_id(metadata: Mapping[str, object], name: str, n_tokens: int) -> int | None:

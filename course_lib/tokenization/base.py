@@ -25,7 +25,7 @@ from course_lib.tokenization.streaming import Stream
 SPECIAL_TOKENS = ("<pad>", "<bos>", "<eos>", "<unk>")
 Span = tuple[int, int]
 Segment = tuple[int, int, int | None]
-_CACHE_LIMIT = 1 << 16  # mots
+CACHE_LIMIT = 1 << 16  # mots
 
 
 class Tokenizer(ABC):
@@ -197,7 +197,7 @@ class Tokenizer(ABC):
 
     def _remember(self, word: str, ids: list[int]) -> None:
         """Retient les ids d'un mot : dans un texte, les mots reviennent."""
-        if len(self._cache) >= _CACHE_LIMIT:
+        if len(self._cache) >= CACHE_LIMIT:
             self._cache.clear()
         if len(word) <= 64:
             self._cache[word] = ids

@@ -157,7 +157,7 @@ class BPETokenizer(Tokenizer):
             whole = self.token_to_id.get("".join(BYTE_TO_CHAR[byte] for byte in content))
         byte_ids = [self._byte_ids[byte] for byte in content]
         known_ids = [byte_id for byte_id in byte_ids if byte_id is not None]
-        ids = apply_merges(known_ids, self._ranks) if whole is None else [whole]
+        ids = apply_merges(known_ids, self._ranks.get) if whole is None else [whole]
         self._remember(word, ids)
         return ids
 

@@ -4,15 +4,15 @@ La bibliothèque n’est importée que si l’on s’en sert : nos classes suffi
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from course_lib.tokenization.base import Span, Tokenizer, check_text
 from course_lib.tokenization.bytes_alphabet import CHAR_TO_BYTE
-from course_lib.tokenization.files import AddedToken, frame_template, read_frame
+from course_lib.tokenization.files import frame_template, read_frame
 from course_lib.tokenization.streaming import ByteStream, PieceStream, Stream, WindowStream
 
-_SPACE = "▁"  # SentencePiece écrit ainsi l’espace
+SPACE = "▁"  # SentencePiece écrit ainsi l’espace
 
 
 class SharedTokenizer:
@@ -113,45 +113,3 @@ class SharedTokenizer:
     def save(self, path: str | Path) -> None:
         """Écrit le fichier de `tokenizers`, inchangé."""
         self.backend.save(str(path))
-
-
-def sentencepiece(
-    tokens: Sequence[str],
-    scores: Sequence[float],
-    added: Iterable[AddedToken],
-    unknown: str | None,
-    space_prefix: bool = True,
-) -> SharedTokenizer:
-    """Un BPE de SentencePiece : des caractères, des octets pour ceux qu’il ignore, des scores.
-
-    Une fusion produit un jeton ; la plus urgente est celle du jeton au meilleur score. C’est
-    l’ordre de llama.cpp, sauf entre deux façons de produire un même jeton au même endroit.
-    `space_prefix` : une espace est ajoutée devant le texte, pour que le premier mot soit un mot.
-    ValueError s’il n’y a pas un score par jeton.
-    """
-    from tokenizers import AddedToken as SharedToken
-    from tokenizers import Tokenizer as Backend
-    from tokenizers import decoders, models, normalizers
-
-    if len(scores) != len(tokens):
-        raise ValueError(
-            f"Il faut un score par jeton ; reçu {len(tokens)} jetons et {len(scores)} scores."
-        )
-    ids = {token: i for i, token in enumerate(tokens)}
-    merges = [
-        (token[:i], token[i:])
-        for token in tokens
-        for i in range(1, len(token))
-        if token[:i] in ids and token[i:] in ids
-    ]
-    merges.sort(key=lambda pair: (-scores[ids[pair[0] + pair[1]]], -ids[pair[0]], -ids[pair[1]]))
-    backend = Backend(models.BPE(ids, merges, unk_token=unknown, fuse_unk=True, byte_fallback=True))
-    before = [normalizers.Replace(" ", _SPACE)]
-    after = [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
-    if space_prefix:
-        before, after = [normalizers.Prepend(_SPACE), *before], [*after, decoders.Strip(" ", 1, 0)]
-    backend.normalizer, backend.decoder = normalizers.Sequence(before), decoders.Sequence(after)
-    for token in added:
-        shared = SharedToken(token.content, special=token.special, normalized=False)
-        (backend.add_special_tokens if token.special else backend.add_tokens)([shared])
-    return SharedTokenizer(backend)
