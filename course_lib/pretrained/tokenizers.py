@@ -8,12 +8,23 @@ bibliothèque `tokenizers`, derrière la même interface : `SharedTokenizer`.
 un début devant tout texte ; `encode_sentence` encadre comme le fichier le demande.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from course_lib.tokenization import BPETokenizer, Tokenizer, WordPieceTokenizer, load_tokenizer
-from course_lib.tokenization.files import AddedToken
+from course_lib.pretrained.special_tokens import (
+    completed,
+    named_tokens,
+    read_settings,
+    tokenizer_settings,
+)
+from course_lib.pretrained.text_settings import obeying
+from course_lib.tokenization import (
+    BPETokenizer,
+    Tokenizer,
+    WordPieceTokenizer,
+    tokenizer_from_content,
+)
+from course_lib.tokenization.files import AddedToken, read_json
 from course_lib.tokenization.sentencepiece import (
     CONTROL,
     NORMAL,
@@ -54,49 +65,32 @@ def tokenizer_from_folder(folder: str | Path) -> Tokenizer | SharedTokenizer:
             f"« {folder.name} » n’a pas de « tokenizer.json ». Prenez la version du modèle qui en "
             "a un, ou enregistrez-le avec transformers (tokenizer.save_pretrained)."
         )
+    content = obeying(completed(read_json(path), folder), folder)
     try:
-        tokenizer = load_tokenizer(path)
+        tokenizer = tokenizer_from_content(content)
     except ValueError:
-        tokenizer = SharedTokenizer.load(path)
+        tokenizer = SharedTokenizer.from_json(content)
     if not isinstance(tokenizer, WordPieceTokenizer):  # les rôles de BERT sont fixes
         _assign_roles_of(folder, tokenizer)
     return tokenizer
 
 
-def read_settings(path: Path) -> dict:
-    """Un fichier de réglages en JSON ; {} s’il manque, ValueError s’il est illisible."""
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_bytes().decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"« {path.name} » n’est pas un JSON en UTF-8 : {error}.") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"« {path.name} » ne contient pas un objet JSON.")
-    return content
-
-
 def _assign_roles_of(folder: Path, tokenizer: Tokenizer | SharedTokenizer) -> None:
     """Les rôles que disent les réglages du dossier.
 
-    Comme dans transformers, l’encadrement de `tokenizer.json` l’emporte sur `add_bos_token`.
+    Comme dans transformers, l’encadrement de `tokenizer.json` l’emporte sur `add_bos_token`. Un
+    jeton absent du vocabulaire ne compte pas : l’autre fichier, s’il en donne un, a la parole.
     """
-    settings = {
-        key: value
-        for name in ("special_tokens_map.json", "tokenizer_config.json")
-        for key, value in read_settings(folder / name).items()
-    }
-    ids = {role: _token_id(tokenizer, settings.get(f"{role}_token")) for role in ROLES}
-    if settings.get("add_bos_token") is False:
+    newer = tokenizer_settings(folder)
+    known = tokenizer.token_to_id.get
+    ids: dict[str, int | None] = dict.fromkeys(ROLES)
+    for settings in (read_settings(folder / "tokenizer_config.json"), newer):
+        names = named_tokens(settings)
+        for role in ROLES:
+            ids[role] = known(names.get(f"{role}_token"), ids[role])
+    if newer.get("add_bos_token") is False:
         tokenizer.bos_id = None
     _give_roles(tokenizer, ids)
-
-
-def _token_id(tokenizer: Tokenizer | SharedTokenizer, token: object) -> int | None:
-    """L’id d’un jeton tel qu’un réglage le nomme, None s’il est inconnu."""
-    if isinstance(token, dict):
-        token = token.get("content")
-    return tokenizer.token_to_id.get(token) if isinstance(token, str) else None
 
 
 def _give_roles(tokenizer: Tokenizer | SharedTokenizer, ids: Mapping[str, int | None]) -> None:
@@ -111,9 +105,9 @@ def _give_roles(tokenizer: Tokenizer | SharedTokenizer, ids: Mapping[str, int | 
 def tokenizer_from_gguf(metadata: Mapping[str, object]) -> BPETokenizer | SentencePieceTokenizer:
     """Le tokeniseur décrit par les réglages d’un GGUF.
 
-    « gpt2 » (BPE sur les octets) donne un BPETokenizer ; « llama » (SentencePiece), un
-    SentencePieceTokenizer. Sans découpage écrit (`tokenizer.ggml.pre`), c’est celui que llama.cpp prend
-    par défaut. ValueError, avec le remède, si sa sorte n’est pas prise en charge ou s’il est abîmé.
+    « gpt2 » (BPE sur les octets) donne un BPETokenizer ; « llama », un SentencePieceTokenizer. Sans
+    découpage écrit (`tokenizer.ggml.pre`), c’est celui que llama.cpp prend par défaut. ValueError,
+    avec le remède, si sa sorte n’est pas prise en charge ou s’il est abîmé.
     """
     kind, split = metadata.get("tokenizer.ggml.model"), metadata.get("tokenizer.ggml.pre")
     split = "default" if split is None else split

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from course_lib.tokenization.base import Span, Tokenizer, check_text
 from course_lib.tokenization.bytes_alphabet import CHAR_TO_BYTE
-from course_lib.tokenization.files import frame_template, read_frame
+from course_lib.tokenization.files import frame_template, read_frame, read_json
 from course_lib.tokenization.streaming import ByteStream, PieceStream, Stream, WindowStream
 
 SPACE = "▁"  # SentencePiece écrit ainsi l’espace
@@ -37,13 +37,18 @@ class SharedTokenizer:
     @classmethod
     def load(cls, path: str | Path) -> "SharedTokenizer":
         """Relit un fichier de `tokenizers`. ValueError s’il est illisible."""
+        return cls.from_json(read_json(path))
+
+    @classmethod
+    def from_json(cls, content: dict) -> "SharedTokenizer":
+        """Le tokeniseur que décrit le contenu d’un fichier. ValueError s’il est illisible."""
         from tokenizers import Tokenizer as Backend
 
         try:
-            return cls(Backend.from_file(str(path)))
+            return cls(Backend.from_str(json.dumps(content)))
         except Exception as error:  # la bibliothèque n’en lève pas de plus précise
             raise ValueError(
-                f"« {path} » n’est pas le fichier d’un tokeniseur : {error}."
+                f"« tokenizer.json » n’est pas le fichier d’un tokeniseur : {error}."
             ) from None
 
     assign_roles = Tokenizer.assign_roles
