@@ -129,7 +129,11 @@ def _by_text(added: object) -> dict[str, dict] | None:
 def _vocabulary(content: dict) -> Mapping[str, int]:
     vocab = content["model"].get("vocab")
     if isinstance(vocab, list):  # Unigram : des paires (jeton, score)
-        return {one[0]: i for i, one in enumerate(vocab) if isinstance(one, list) and one}
+        return {
+            one[0]: i
+            for i, one in enumerate(vocab)
+            if isinstance(one, list) and one and isinstance(one[0], str)
+        }
     return vocab if isinstance(vocab, dict) else {}
 
 
@@ -170,7 +174,7 @@ def _decoder(found: object) -> list[tuple[int, dict]]:
     try:
         pairs = sorted((int(place), token) for place, token in found.items())
         return [(place, _described(token)) for place, token in pairs]
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise ValueError(
             "« tokenizer_config.json » : « added_tokens_decoder » doit associer à chaque "
             f'identifiant un jeton ({{"content": …}}) ; reçu {str(found)[:80]}.'

@@ -55,9 +55,11 @@ class BPETokenizer(Tokenizer):
         self.split, self.ignore_merges = split, ignore_merges
         self._ranks = _rank_merges(self.merges, self.token_to_id)
         self._byte_ids = [self.token_to_id.get(BYTE_TO_CHAR[byte]) for byte in range(256)]
-        added = {token.content for token in self.added_tokens}
+        # Un jeton ajouté est du texte, sauf s'il est aussi un octet ou le fruit d'une fusion.
+        reachable = CHAR_TO_BYTE.keys() | {left + right for left, right in self.merges}
+        as_text = {token.content for token in self.added_tokens} - reachable
         self._token_bytes = [
-            token.encode() if token in added else _to_bytes(token) for token in self._token_by_id
+            token.encode() if token in as_text else _to_bytes(token) for token in self._token_by_id
         ]
 
     @classmethod

@@ -129,7 +129,7 @@ def vocabulary(
         raise ValueError(
             "Le vocabulaire (model.vocab) doit associer à chaque jeton un identifiant entier."
         )
-    vocab, tokens = dict(vocab), []
+    vocab, tokens, added_ids, n_learned = dict(vocab), [], [], len(vocab)
     added_tokens = content.get("added_tokens") or []
     if not isinstance(added_tokens, list):
         raise ValueError("La clé « added_tokens » doit contenir une liste.")
@@ -146,9 +146,12 @@ def vocabulary(
                 "(single_word, lstrip ou rstrip) : cette option n'est pas prise en charge."
             )
         token, token_id = added["content"], added["id"]
-        if vocab.setdefault(token, token_id) != token_id:
+        following = max([n_learned - 1, *added_ids]) + 1
+        added_ids.append(token_id)
+        if vocab.setdefault(token, following) != token_id:
             raise ValueError(
-                f"Le jeton « {token} » a deux identifiants : {vocab[token]} et {token_id}."
+                f"Le jeton ajouté « {token} » a l'identifiant {token_id} : le vocabulaire, ou la "
+                f"place suivante, lui donne {vocab[token]}. Téléchargez le fichier à nouveau."
             )
         special, normalized = added.get("special", True), added.get("normalized", False)
         tokens.append(AddedToken(token, bool(special), bool(normalized)))

@@ -4,7 +4,9 @@ La bibliothèque n’est importée que si l’on s’en sert : nos classes suffi
 """
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from course_lib.tokenization.base import Span, Tokenizer, check_text
@@ -13,6 +15,38 @@ from course_lib.tokenization.files import frame_template, read_frame, read_json
 from course_lib.tokenization.streaming import ByteStream, PieceStream, Stream, WindowStream
 
 SPACE = "▁"  # SentencePiece écrit ainsi l’espace
+
+
+def _check_ids(content: dict, ids: dict[str, int]) -> None:
+    """ValueError si la bibliothèque donne d’autres ids que le fichier, ou deux fois le même."""
+    twice = [token_id for token_id, n in Counter(ids.values()).items() if n > 1]
+    if twice:
+        owners = [token for token, token_id in ids.items() if token_id == twice[0]]
+        raise ValueError(
+            f"Plusieurs jetons ont l’identifiant {twice[0]} ({', '.join(sorted(owners))}) : on ne "
+            "sait lequel décoder. Téléchargez le fichier à nouveau."
+        )
+    for token in content.get("added_tokens") or []:
+        if ids.get(token["content"]) != token["id"]:
+            raise ValueError(
+                f"Le jeton ajouté « {token['content']} » a l’identifiant {token['id']} : le "
+                f"vocabulaire, ou la place suivante, lui donne {ids.get(token['content'])}. "
+                "Téléchargez le fichier à nouveau."
+            )
+
+
+@contextmanager
+def _in_french(failure: str) -> Iterator[None]:
+    """Dit en ValueError ce que la bibliothèque reproche à un fichier.
+
+    Elle ne lève que `Exception` et, si elle panique, une exception qui n’en est pas une.
+    """
+    try:
+        yield
+    except (ValueError, KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError):
+        raise
+    except BaseException as error:
+        raise ValueError(f"{failure} : {error}.") from None
 
 
 class SharedTokenizer:
@@ -44,12 +78,10 @@ class SharedTokenizer:
         """Le tokeniseur que décrit le contenu d’un fichier. ValueError s’il est illisible."""
         from tokenizers import Tokenizer as Backend
 
-        try:
-            return cls(Backend.from_str(json.dumps(content)))
-        except Exception as error:  # la bibliothèque n’en lève pas de plus précise
-            raise ValueError(
-                f"« tokenizer.json » n’est pas le fichier d’un tokeniseur : {error}."
-            ) from None
+        with _in_french("« tokenizer.json » n’est pas le fichier d’un tokeniseur"):
+            tokenizer = cls(Backend.from_str(json.dumps(content)))
+        _check_ids(content, tokenizer.token_to_id)
+        return tokenizer
 
     assign_roles = Tokenizer.assign_roles
     encode_sentence = Tokenizer.encode_sentence
@@ -78,17 +110,21 @@ class SharedTokenizer:
     def encode(self, text: str) -> list[int]:
         """Les ids du texte."""
         check_text(text)
-        return self.backend.encode(text, add_special_tokens=False).ids
+        with _in_french("Ce tokeniseur ne sait pas découper ce texte"):
+            return self.backend.encode(text, add_special_tokens=False).ids
 
     def encode_with_spans(self, text: str) -> tuple[list[int], list[Span]]:
         """Les ids, et les caractères que chacun couvre."""
         check_text(text)
-        encoding = self.backend.encode(text, add_special_tokens=False)
+        with _in_french("Ce tokeniseur ne sait pas découper ce texte"):
+            encoding = self.backend.encode(text, add_special_tokens=False)
         return encoding.ids, encoding.offsets
 
     def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
         """Le texte des ids. ValueError ou TypeError si l’un d’eux n’est pas un identifiant."""
-        return self.backend.decode([self._check_id(one) for one in ids], skip_special_tokens)
+        checked = [self._check_id(one) for one in ids]
+        with _in_french("Ce tokeniseur ne sait pas décoder ces jetons"):
+            return self.backend.decode(checked, skip_special_tokens)
 
     def _stream(self) -> Stream:
         decoder = self.backend.decoder
@@ -101,7 +137,7 @@ class SharedTokenizer:
         return WindowStream(self._decode_all, self.backend.id_to_token, steps)
 
     def _decode_all(self, ids: list[int]) -> str:
-        return self.backend.decode(ids, skip_special_tokens=False)
+        return self.decode(ids)
 
     def _spaced(self, before: str | None, token_id: int) -> str:
         """Sans décodeur, la bibliothèque met une espace entre les jetons."""

@@ -196,6 +196,11 @@ class WordPieceTokenizer(Tokenizer):
                     f"{expected}."
                 )
         vocab, added = vocabulary(content, handled=("normalizer", "post_processor"))
+        if any(token.normalized for token in added):
+            raise ValueError(
+                "Un jeton ajouté est cherché dans le texte préparé (normalized) : ce cas n’est pas "
+                "pris en charge."
+            )
         tokenizer = cls(vocab, added, uncased)
         if content.get("post_processor") is not None:
             tokenizer._set_post_processor(content["post_processor"])

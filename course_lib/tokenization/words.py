@@ -148,6 +148,7 @@ class WordTokenizer(_PieceTokenizer):
             if content["model"].get("type") == "WordLevel" and (
                 content.get("pre_tokenizer") == expected
             ):
+                _check_options(content, None)
                 return cls(*vocabulary(content), split)
         raise ValueError(
             "Ce fichier n'est pas celui d'un WordTokenizer. Essayez load_tokenizer(path)."
@@ -198,7 +199,19 @@ class CharTokenizer(_PieceTokenizer):
             raise ValueError(
                 "Ce fichier n'est pas celui d'un CharTokenizer. Essayez load_tokenizer(path)."
             )
+        _check_options(content, {"type": "Fuse"})
         return cls(*vocabulary(content))
+
+
+def _check_options(content: dict, expected: dict | None) -> None:
+    """ValueError si le fichier décode autrement, ou nomme autrement le jeton inconnu."""
+    unknown = content["model"].get("unk_token")
+    if unknown != "<unk>":
+        raise ValueError(f"Jeton inconnu non pris en charge : {unknown!r}. Attendu : « <unk> ».")
+    if content.get("decoder") != expected:
+        raise ValueError(
+            f"Décodage non pris en charge : {content.get('decoder')}. Attendu : {expected}."
+        )
 
 
 def _split_on(pattern: str) -> dict:
