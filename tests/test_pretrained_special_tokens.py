@@ -35,7 +35,7 @@ CONFIGS = [
     {},
     {"eos_token": "</s>", "chat_template": TEMPLATE},
     {"bos_token": {"__type": "AddedToken", "content": "<s>"}, "extra_special_tokens": ["<p>"]},
-    {"eos_token": "</s>", "cls_token": "chat", "added_tokens_decoder": {"2": {"content": "<fin>"}}},
+    {"eos_token": "</s>", "cls_token": "c", "added_tokens_decoder": {"2": {"content": "<fin>"}}},
     {"unk_token": "<p>", "added_tokens_decoder": {}},
 ]
 OLDER = [None, {"<plus>": OURS.vocab_size}, {"<s>": 0}]

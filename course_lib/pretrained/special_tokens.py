@@ -79,7 +79,8 @@ def completed(content: dict, folder: str | Path) -> dict:
     size = len(vocabulary)
     for place, token in _declared(settings, folder, tokens):
         text = token["content"]
-        known = tokens.get(text, {}).get("id", vocabulary.get(text))
+        already = tokens.get(text, {})
+        known = already.get("id", vocabulary.get(text))
         if known is None:
             known = max([size - 1, *(one["id"] for one in tokens.values())]) + 1
             if place is None:
@@ -90,7 +91,8 @@ def completed(content: dict, folder: str | Path) -> dict:
                     f"dossier ; dans « tokenizer.json », où il n’est pas, la place suivante est "
                     f"{known}. Ces fichiers ne vont pas ensemble : téléchargez-les à nouveau."
                 )
-        tokens[text] = token | {"id": known}
+        special = token["special"] or already.get("special") is True  # spécial un jour…
+        tokens[text] = token | {"id": known, "special": special}
     added = sorted(tokens.values(), key=lambda one: one["id"])
     return content if added == before else {**content, "added_tokens": added}
 
