@@ -65,16 +65,20 @@ def peak_memory() -> int:
 
 def fuzz(
     read: Callable[[Path], object],
-    seeds: Sequence[bytes],
+    seeds: Sequence[object],
     n_files: int,
     place: Path,
     seed: int = 0,
     progress: bool = False,
+    damage: Callable[[object, random.Random], bytes] = mutate,
 ) -> Counter:
-    """Lit `n_files` fichiers abîmés ; compte « lu », « refusé », et le reste."""
+    """Lit `n_files` fichiers abîmés ; compte « lu », « refusé », et le reste.
+
+    `damage` abîme une semence : ses octets (`mutate`), ou son contenu.
+    """
     draw, outcomes, before = random.Random(seed), Counter(), peak_memory()
     for _ in tqdm(range(n_files), disable=not progress, desc="Fichiers abîmés"):
-        place.write_bytes(mutate(draw.choice(seeds), draw))
+        place.write_bytes(damage(draw.choice(seeds), draw))
         start = time.perf_counter()
         try:
             read(place)

@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from course_lib.pretrained.tokenizers import read_settings
+from course_lib.pretrained.special_tokens import read_settings
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"

@@ -5,7 +5,7 @@ celles du fichier, puis chaque tenseur est lu, converti en simple précision et 
 (`filling`). La mémoire n’en contient donc jamais deux copies.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,9 +19,9 @@ from course_lib.pretrained.folders import FolderWeights, check_not_pickle
 from course_lib.pretrained.gguf_models import ROPE_FACTORS, config_from_gguf
 from course_lib.pretrained.gguf_reader import GGUFFile
 from course_lib.pretrained.places import gguf_place, published_place
+from course_lib.pretrained.special_tokens import end_of_turn_ids, read_settings
 from course_lib.pretrained.tokenizers import (
     SharedTokenizer,
-    read_settings,
     tokenizer_from_folder,
     tokenizer_from_gguf,
 )
@@ -30,6 +30,7 @@ from course_lib.transformer import BertConfig, Decoder, Encoder, LlamaConfig
 from course_lib.transformer.llama import llama_positions
 
 DEFAULT_CONTEXT = 8192
+_GGUF_ENDS = ("eot", "eom", "eog")
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,10 @@ def _load_folder(folder: Path, context_length: int | None) -> Pretrained:
         raise FileNotFoundError(f"« {folder} » n’a pas de « config.json » : est-ce un modèle ?")
     settings = read_settings(folder / "config.json")
     family, config = read_config(settings)
-    eos_ids = _eos_ids(settings | read_settings(folder / "generation_config.json"))
+    ends = [*_eos_ids(read_settings(folder / "generation_config.json")), *_eos_ids(settings)]
     tokenizer = _matching(tokenizer_from_folder(folder), config)
     template = ChatTemplate.from_folder(folder)
+    eos_ids = () if isinstance(config, BertConfig) else _all_ends(ends, tokenizer, template)
     with FolderWeights(folder) as weights:
         names = {family.canonical(name): name for name in weights.shapes}
         if len(names) < len(weights.shapes):
@@ -115,8 +117,13 @@ def _load_gguf(path: Path, context_length: int | None) -> Pretrained:
         places = {ours: gguf_place(ours, family, *heads) for ours, _ in model.named_parameters()}
         fill(model, places, Source(shapes, read, {}, lambda name: name == ROPE_FACTORS))
     model, config = _place(model, config, context_length)
-    ends = (tokenizer.eos_id, file.metadata.get("tokenizer.ggml.eot_token_id"))
-    eos_ids = tuple(dict.fromkeys(end for end in ends if type(end) is int))
+    ends = [
+        *(
+            tokenizer.eos_id,
+            *(file.metadata.get(f"tokenizer.ggml.{n}_token_id") for n in _GGUF_ENDS),
+        )
+    ]
+    eos_ids = _all_ends(ends, tokenizer, template)
     return Pretrained(model, tokenizer, config, family, template, eos_ids)
 
 
@@ -140,6 +147,18 @@ def _eos_ids(settings: Mapping[str, object]) -> tuple[int, ...]:
             f"eos_token_id = {found!r} : il faut un identifiant de jeton, ou une liste."
         )
     return tuple(ids)
+
+
+def _all_ends(
+    ends: Iterable[object], tokenizer: Tokenizer | SharedTokenizer, template: ChatTemplate | None
+) -> tuple[int, ...]:
+    """Tout ce qui finit une réponse, sans choisir entre des fichiers qui se contredisent.
+
+    S’arrêter trop tôt se voit ; ne pas s’arrêter fait écrire le tour de parole suivant.
+    """
+    turns = end_of_turn_ids(tokenizer, None if template is None else template.source)
+    found = [*ends, tokenizer.eos_id, *turns]
+    return tuple(dict.fromkeys(end for end in found if type(end) is int))
 
 
 def _place(

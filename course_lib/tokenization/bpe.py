@@ -20,6 +20,7 @@ from course_lib.tokenization.bytes_alphabet import BYTE_TO_CHAR, CHAR_TO_BYTE
 from course_lib.tokenization.files import AddedToken, layout, vocabulary
 from course_lib.tokenization.merges import apply_merges, learn_merges
 from course_lib.tokenization.splits import GPT2, SMOLLM, Split, byte_level
+from course_lib.tokenization.streaming import ByteStream
 
 BPE_SPECIAL_TOKENS = ("<pad>", "<bos>", "<eos>")
 _REFUSED = ("dropout", "continuing_subword_prefix", "end_of_word_suffix")
@@ -54,9 +55,11 @@ class BPETokenizer(Tokenizer):
         self.split, self.ignore_merges = split, ignore_merges
         self._ranks = _rank_merges(self.merges, self.token_to_id)
         self._byte_ids = [self.token_to_id.get(BYTE_TO_CHAR[byte]) for byte in range(256)]
-        added = {token.content for token in self.added_tokens}
+        # Un jeton ajouté est du texte, sauf s'il est aussi un octet ou le fruit d'une fusion.
+        reachable = CHAR_TO_BYTE.keys() | {left + right for left, right in self.merges}
+        as_text = {token.content for token in self.added_tokens} - reachable
         self._token_bytes = [
-            token.encode() if token in added else _to_bytes(token) for token in self._token_by_id
+            token.encode() if token in as_text else _to_bytes(token) for token in self._token_by_id
         ]
 
     @classmethod
@@ -156,7 +159,7 @@ class BPETokenizer(Tokenizer):
             whole = self.token_to_id.get("".join(BYTE_TO_CHAR[byte] for byte in content))
         byte_ids = [self._byte_ids[byte] for byte in content]
         known_ids = [byte_id for byte_id in byte_ids if byte_id is not None]
-        ids = apply_merges(known_ids, self._ranks) if whole is None else [whole]
+        ids = apply_merges(known_ids, self._ranks.get) if whole is None else [whole]
         self._remember(word, ids)
         return ids
 
@@ -175,6 +178,9 @@ class BPETokenizer(Tokenizer):
     def _decode_ids(self, ids: list[int]) -> str:
         # Une suite d'ids quelconque peut couper un caractère en deux : « � » le signale.
         return b"".join(self._token_bytes[token_id] for token_id in ids).decode("utf-8", "replace")
+
+    def _stream(self) -> ByteStream:
+        return ByteStream(self._token_bytes.__getitem__)
 
     def to_json(self) -> dict:
         """Le contenu du fichier, au format de la bibliothèque `tokenizers`."""

@@ -59,7 +59,20 @@ def read_json(path: str | Path) -> dict:
             f"« {path} » n'est pas le fichier d'un tokeniseur : la clé « model » manque. "
             "Attendu : un fichier écrit par save() ou par la bibliothèque tokenizers."
         )
+    if "type" not in content["model"]:  # un fichier ancien : gpt2, bert-base-uncased
+        content["model"] = {"type": _model_type(content["model"]), **content["model"]}
     return content
+
+
+def _model_type(model: dict) -> str | None:
+    """La sorte d'un modèle qui ne la dit pas, devinée comme le fait `tokenizers`."""
+    if isinstance(model.get("vocab"), list):
+        return "Unigram"
+    if "merges" in model:
+        return "BPE"
+    if {"continuing_subword_prefix", "max_input_chars_per_word", "unk_token"} <= model.keys():
+        return "WordPiece"
+    return "WordLevel" if "unk_token" in model else None
 
 
 def layout(
@@ -116,7 +129,7 @@ def vocabulary(
         raise ValueError(
             "Le vocabulaire (model.vocab) doit associer à chaque jeton un identifiant entier."
         )
-    vocab, tokens = dict(vocab), []
+    vocab, tokens, added_ids, n_learned = dict(vocab), [], [], len(vocab)
     added_tokens = content.get("added_tokens") or []
     if not isinstance(added_tokens, list):
         raise ValueError("La clé « added_tokens » doit contenir une liste.")
@@ -133,9 +146,12 @@ def vocabulary(
                 "(single_word, lstrip ou rstrip) : cette option n'est pas prise en charge."
             )
         token, token_id = added["content"], added["id"]
-        if vocab.setdefault(token, token_id) != token_id:
+        following = max([n_learned - 1, *added_ids]) + 1
+        added_ids.append(token_id)
+        if vocab.setdefault(token, following) != token_id:
             raise ValueError(
-                f"Le jeton « {token} » a deux identifiants : {vocab[token]} et {token_id}."
+                f"Le jeton ajouté « {token} » a l'identifiant {token_id} : le vocabulaire, ou la "
+                f"place suivante, lui donne {vocab[token]}. Téléchargez le fichier à nouveau."
             )
         special, normalized = added.get("special", True), added.get("normalized", False)
         tokens.append(AddedToken(token, bool(special), bool(normalized)))

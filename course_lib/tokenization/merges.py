@@ -3,36 +3,39 @@
 Sennrich, Haddow et Birch (2016), « Neural Machine Translation of Rare Words with Subword
 Units », arXiv:1508.07909. On fusionne la paire de jetons voisins la plus fréquente, encore et
 encore. Recompter toutes les paires à chaque fusion coûterait des heures : on ne met à jour que
-les mots qui contiennent la paire fusionnée, et un tas garde la plus fréquente à portée de main.
+les voisins de la paire fusionnée, et un tas garde la plus fréquente à portée de main.
 """
 
 import heapq
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from tqdm import tqdm
 
+_END, _GONE = -1, -2  # la fin d'un mot, la place d'un jeton fusionné
 Pair = tuple[int, int]
+Symbol = int | str  # l'id d'un jeton, ou son texte
+Find = Callable[[tuple[Symbol, Symbol]], tuple[float, Symbol] | None]
 
 
 def learn_merges(
-    words: list[list[int]],
+    words: Sequence[Sequence[int]],
     counts: Sequence[int],
     vocabulary: list[str],
     vocab_size: int | None,
     min_frequency: int = 2,
     progress: bool = False,
 ) -> list[Pair]:
-    """Apprend les fusions et complète `vocabulary` sur place ; `words` est modifié.
+    """Apprend les fusions et complète `vocabulary` sur place.
 
     `words[i]` est la suite des ids du mot i, présent `counts[i]` fois. À fréquence égale, la
     paire de plus petits ids l'emporte. S'arrête à `vocab_size` jetons, ou quand plus aucune
     paire ne revient `min_frequency` fois.
     """
     token_ids = {token: i for i, token in enumerate(vocabulary)}
-    pair_counts, words_with = _count_pairs(words, counts)
-    heap = [(-count, pair) for pair, count in pair_counts.items()]
+    chain = _Chain(words, counts)
+    heap = [(-count, pair) for pair, count in chain.pair_counts.items()]
     heapq.heapify(heap)
     merges: list[Pair] = []
     bar = tqdm(
@@ -44,7 +47,7 @@ def learn_merges(
     with bar:
         while heap and (vocab_size is None or len(vocabulary) < vocab_size):
             count, pair = heapq.heappop(heap)
-            if -count != pair_counts[pair]:
+            if -count != chain.pair_counts[pair]:
                 continue  # compte périmé : le compte à jour est plus loin dans le tas
             if -count < min_frequency:
                 break
@@ -53,90 +56,88 @@ def learn_merges(
             if new_id == len(vocabulary):
                 vocabulary.append(token)
             merges.append(pair)
-            changed = _merge_everywhere(pair, new_id, words, counts, pair_counts, words_with)
-            for touched in changed:
-                if pair_counts[touched] > 0:
-                    heapq.heappush(heap, (-pair_counts[touched], touched))
+            for touched in chain.merge(pair, new_id):
+                if chain.pair_counts[touched] > 0:
+                    heapq.heappush(heap, (-chain.pair_counts[touched], touched))
             bar.update()
     return merges
 
 
-def _count_pairs(
-    words: list[list[int]], counts: Sequence[int]
-) -> tuple[Counter[Pair], defaultdict[Pair, set[int]]]:
-    """Compte les paires voisines et retient, pour chacune, les mots qui la contiennent."""
-    pair_counts: Counter[Pair] = Counter()
-    words_with: defaultdict[Pair, set[int]] = defaultdict(set)
-    for i, (word, count) in enumerate(zip(words, counts, strict=True)):
-        for pair in itertools.pairwise(word):
-            pair_counts[pair] += count
-            words_with[pair].add(i)
-    return pair_counts, words_with
+class _Chain:
+    """Tous les mots bout à bout, en une liste chaînée, et les places de chaque paire.
 
-
-def _merge_everywhere(
-    pair: Pair,
-    new_id: int,
-    words: list[list[int]],
-    counts: Sequence[int],
-    pair_counts: Counter[Pair],
-    words_with: defaultdict[Pair, set[int]],
-) -> set[Pair]:
-    """Fusionne la paire dans les mots concernés ; renvoie les paires dont le compte a changé."""
-    changed: set[Pair] = set()
-    for i in words_with.pop(pair):
-        old, count = words[i], counts[i]
-        new = _merge_pair(old, pair, new_id)
-        if len(new) == len(old):
-            continue  # la paire a disparu de ce mot lors d'une fusion précédente
-        for before in itertools.pairwise(old):
-            pair_counts[before] -= count
-            changed.add(before)
-        for after in itertools.pairwise(new):
-            pair_counts[after] += count
-            words_with[after].add(i)
-            changed.add(after)
-        words[i] = new
-    return changed
-
-
-def _merge_pair(word: list[int], pair: Pair, new_id: int) -> list[int]:
-    """Remplace dans le mot, de gauche à droite, chaque occurrence de la paire par `new_id`."""
-    left, right = pair
-    merged, i, last = [], 0, len(word) - 1
-    while i <= last:
-        if i < last and word[i] == left and word[i + 1] == right:
-            merged.append(new_id)
-            i += 2
-        else:
-            merged.append(word[i])
-            i += 1
-    return merged
-
-
-def apply_merges(word: list[int], ranks: Mapping[Pair, tuple[int, int]]) -> list[int]:
-    """Applique les fusions à un mot, la plus ancienne d'abord, puis la plus à gauche.
-
-    `ranks` associe à une paire (rang de la fusion, id du résultat). Un tas et une liste chaînée
-    rendent le coût presque linéaire, même pour un « mot » de cent mille caractères.
+    Une fusion ne visite que les places de sa paire : son coût ne dépend pas de la longueur des
+    mots, même si le texte n'a pas une espace.
     """
-    ids = list(word)
+
+    def __init__(self, words: Iterable[Sequence[int]], counts: Sequence[int]):
+        self.ids: list[int] = []
+        self.weights: list[int] = []  # combien de fois revient le mot de chaque place
+        self.pair_counts: Counter[Pair] = Counter()
+        self._places: defaultdict[Pair, list[int]] = defaultdict(list)
+        for word, count in zip(words, counts, strict=True):
+            start = len(self.ids)
+            for i, pair in enumerate(itertools.pairwise(word), start):
+                self.pair_counts[pair] += count
+                self._places[pair].append(i)
+            self.ids += [*word, _END]
+            self.weights += [count] * (len(word) + 1)
+        self._following = list(range(1, len(self.ids) + 1))
+        self._preceding = list(range(-1, len(self.ids) - 1))
+
+    def merge(self, pair: Pair, new_id: int) -> set[Pair]:
+        """Fusionne la paire partout ; renvoie les paires dont le compte a changé."""
+        ids, following = self.ids, self._following
+        changed = {pair}
+        # De gauche à droite : dans « aaa », la première paire l'emporte.
+        for i in sorted(self._places.pop(pair)):
+            j = following[i]
+            if ids[i] != pair[0] or ids[j] != pair[1]:
+                continue  # l'un des deux a fusionné depuis avec un autre voisin
+            before, after = self._preceding[i], following[j]
+            weight = self.weights[i]
+            self.pair_counts[pair] -= weight
+            ids[i], ids[j] = new_id, _GONE
+            following[i], self._preceding[after] = after, i
+            if before >= 0 and ids[before] != _END:
+                old = (ids[before], pair[0])
+                changed |= self._replace(old, (ids[before], new_id), before, weight)
+            if ids[after] != _END:
+                changed |= self._replace((pair[1], ids[after]), (new_id, ids[after]), i, weight)
+        return changed
+
+    def _replace(self, old: Pair, new: Pair, place: int, weight: int) -> set[Pair]:
+        self.pair_counts[old] -= weight
+        self.pair_counts[new] += weight
+        self._places[new].append(place)
+        return {old, new}
+
+
+def apply_merges(word: list[Symbol], find: Find) -> list[Symbol]:
+    """Applique les fusions à un mot, celle de plus petit rang d'abord, puis la plus à gauche.
+
+    `find` rend d'une paire (rang de la fusion, résultat), ou None si elle ne fusionne pas. Un tas
+    et une liste chaînée rendent le coût presque linéaire, même pour un « mot » de cent mille
+    caractères.
+    """
+    ids: list[Symbol | None] = list(word)
     following = list(range(1, len(ids) + 1))
     preceding = list(range(-1, len(ids) - 1))
-    heap = [(*ranks[pair], i) for i, pair in enumerate(itertools.pairwise(ids)) if pair in ranks]
+    found = map(find, itertools.pairwise(ids))
+    heap = [(one[0], i, one[1]) for i, one in enumerate(found) if one is not None]
     heapq.heapify(heap)
     while heap:
-        rank, new_id, i = heapq.heappop(heap)
+        rank, i, new = heapq.heappop(heap)
         j = following[i]
-        if j >= len(ids) or ranks.get((ids[i], ids[j])) != (rank, new_id):
+        if ids[i] is None or j >= len(ids) or find((ids[i], ids[j])) != (rank, new):
             continue  # l'un des deux jetons a été fusionné entre-temps
-        ids[i], ids[j] = new_id, -1
+        ids[i], ids[j] = new, None
         following[i] = following[j]
         if following[j] < len(ids):
             preceding[following[j]] = i
         for k in (preceding[i], i):
             if k >= 0 and following[k] < len(ids):
-                entry = ranks.get((ids[k], ids[following[k]]))
+                entry = find((ids[k], ids[following[k]]))
                 if entry is not None:
-                    heapq.heappush(heap, (*entry, k))
-    return [token_id for token_id in ids if token_id >= 0]
+                    heapq.heappush(heap, (entry[0], k, entry[1]))
+    return [symbol for symbol in ids if symbol is not None]
