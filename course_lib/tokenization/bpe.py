@@ -20,6 +20,7 @@ from course_lib.tokenization.bytes_alphabet import BYTE_TO_CHAR, CHAR_TO_BYTE
 from course_lib.tokenization.files import AddedToken, layout, vocabulary
 from course_lib.tokenization.merges import apply_merges, learn_merges
 from course_lib.tokenization.splits import GPT2, SMOLLM, Split, byte_level
+from course_lib.tokenization.streaming import ByteStream
 
 BPE_SPECIAL_TOKENS = ("<pad>", "<bos>", "<eos>")
 _REFUSED = ("dropout", "continuing_subword_prefix", "end_of_word_suffix")
@@ -175,6 +176,9 @@ class BPETokenizer(Tokenizer):
     def _decode_ids(self, ids: list[int]) -> str:
         # Une suite d'ids quelconque peut couper un caractère en deux : « � » le signale.
         return b"".join(self._token_bytes[token_id] for token_id in ids).decode("utf-8", "replace")
+
+    def _stream(self) -> ByteStream:
+        return ByteStream(self._token_bytes.__getitem__)
 
     def to_json(self) -> dict:
         """Le contenu du fichier, au format de la bibliothèque `tokenizers`."""

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from course_lib.tokenization.base import Span, Tokenizer, check_text
+from course_lib.tokenization.bytes_alphabet import CHAR_TO_BYTE
 from course_lib.tokenization.files import AddedToken, frame_template, read_frame
+from course_lib.tokenization.streaming import ByteStream, PieceStream, Stream, WindowStream
 
 _SPACE = "▁"  # SentencePiece écrit ainsi l’espace
 
@@ -24,9 +26,10 @@ class SharedTokenizer:
         backend.no_truncation()
         backend.no_padding()
         self.token_to_id: dict[str, int] = backend.get_vocab()
-        self.special_tokens = [
-            token.content for token in backend.get_added_tokens_decoder().values() if token.special
-        ]
+        self._size = max(self.token_to_id.values(), default=-1) + 1
+        added = backend.get_added_tokens_decoder()
+        self.special_ids = frozenset(i for i, token in added.items() if token.special)
+        self.special_tokens = [added[i].content for i in sorted(self.special_ids)]
         self.bos_id = self.eos_id = self.pad_id = self.unk_id = None
         framing = backend.post_processor
         self.frame = read_frame(None if framing is None else json.loads(framing.__getstate__()))
@@ -50,7 +53,7 @@ class SharedTokenizer:
     @property
     def vocab_size(self) -> int:
         """Le plus grand identifiant, plus un."""
-        return max(self.token_to_id.values()) + 1
+        return self._size
 
     @property
     def tokens(self) -> list[str]:
@@ -81,6 +84,31 @@ class SharedTokenizer:
     def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
         """Le texte des ids. ValueError ou TypeError si l’un d’eux n’est pas un identifiant."""
         return self.backend.decode([self._check_id(one) for one in ids], skip_special_tokens)
+
+    def _stream(self) -> Stream:
+        decoder = self.backend.decoder
+        content = None if decoder is None else json.loads(decoder.__getstate__())
+        if content is None:
+            return PieceStream(self._spaced)
+        if content["type"] == "ByteLevel":
+            return ByteStream(self._token_bytes)
+        steps = content["decoders"] if content["type"] == "Sequence" else [content]
+        return WindowStream(self._decode_all, self.backend.id_to_token, steps)
+
+    def _decode_all(self, ids: list[int]) -> str:
+        return self.backend.decode(ids, skip_special_tokens=False)
+
+    def _spaced(self, before: str | None, token_id: int) -> str:
+        """Sans décodeur, la bibliothèque met une espace entre les jetons."""
+        token = self.backend.id_to_token(token_id)
+        return token if before is None else " " + token
+
+    def _token_bytes(self, token_id: int) -> bytes:
+        """Les octets d’un jeton écrit dans l’alphabet de GPT-2, ou son texte s’il n’en est pas."""
+        token = self.backend.id_to_token(token_id) or ""
+        if CHAR_TO_BYTE.keys() >= set(token):
+            return bytes(map(CHAR_TO_BYTE.__getitem__, token))
+        return token.encode()
 
     def save(self, path: str | Path) -> None:
         """Écrit le fichier de `tokenizers`, inchangé."""
