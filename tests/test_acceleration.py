@@ -46,7 +46,8 @@ def test_logits_equal_torch(model):
 
 def test_written_log_probs_are_those_of_the_model(model):
     for sampling in (SamplingConfig(), SamplingConfig(temperature=0)):
-        results = generate(model, PROMPTS, 60, sampling=sampling, backend="numba", stop_ids=[3])
+        options = {"sampling": sampling, "stop_ids": [3], "when_full": "stop"}
+        results = generate(model, PROMPTS, 60, backend="numba", **options)
         for prompt, result in zip(PROMPTS, results, strict=True):
             ids = torch.tensor([prompt + result.ids[:-1]])
             logits = model(ids)[0, len(prompt) - 1 :].detach().log_softmax(-1)

@@ -94,7 +94,8 @@ def copied_from_transformers(**sizes) -> tuple[torch.nn.Module, torch.nn.Module]
 
 @pytest.mark.parametrize("sampling", SAMPLINGS.values(), ids=SAMPLINGS)
 def test_cached_batch_equals_each_text_alone_uncached(model, sampling):
-    together = generate(model, PROMPTS, 40, sampling=sampling, seed=5)
+    options = {"sampling": sampling, "seed": 5, "when_full": "stop"}
+    together = generate(model, PROMPTS, 40, **options)
     for i, prompt in enumerate(PROMPTS):
         room = CONTEXT - len(prompt) + 1
         assert (len(together[i].ids), together[i].stopped_by) == (room, "context")
@@ -102,7 +103,7 @@ def test_cached_batch_equals_each_text_alone_uncached(model, sampling):
         scores = [logits.start(), *(logits.step([token]) for token in together[i].ids[:-1])]
         expected = torch.cat(scores).log_softmax(-1)[range(room), together[i].ids]
         assert_close(torch.tensor(together[i].log_probs), expected, atol=1e-4, rtol=1e-4)
-    alone = generate(model, PROMPTS[:1], 40, sampling=sampling, seed=5, use_cache=False)
+    alone = generate(model, PROMPTS[:1], 40, use_cache=False, **options)
     assert alone[0].ids == together[0].ids
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from course_lib.generation import SamplingConfig, TextGenerator, next_token_distribution
+from course_lib.generation.stopping import WrittenText
 from course_lib.tokenization import BPETokenizer, CharTokenizer
 from course_lib.transformer import LlamaConfig, llama
 
@@ -37,8 +38,11 @@ def test_pieces_make_the_whole(bpe):
 def test_a_character_waits_for_all_its_bytes(bpe):
     tokenizer = bpe.tokenizer
     ids = [tokenizer.token_to_id[t] for t in ("a", "Ã", "©", "b")]  # é s’écrit en deux octets
-    steps = [type("Step", (), {"token_id": token_id}) for token_id in ids]
-    assert list(bpe._pieces([tokenizer.bos_id], iter(steps))) == ["a", "é", "b"]
+    written, pieces = WrittenText(tokenizer, [tokenizer.bos_id]), []
+    for token_id in ids:
+        written.add(token_id)
+        pieces.append(written.piece())
+    assert pieces == ["a", "", "é", "b"]
 
 
 def test_texts_begin_with_bos_and_stop_at_eos(bpe):
