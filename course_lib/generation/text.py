@@ -151,10 +151,9 @@ class TextGenerator:
         return ids
 
     def _start(self) -> list[int]:
-        before, bos_id = self.tokenizer.frame[0], self.tokenizer.bos_id
-        if bos_id is not None:
-            return [bos_id]
-        return list(before) if len(before) > 1 else []
+        """Le début de tout texte : `bos_id`, ou à défaut celui que demande le tokeniseur."""
+        bos_id = self.tokenizer.bos_id
+        return list(self.tokenizer.frame[0]) if bos_id is None else [bos_id]
 
 
 def _pieces(writer: Writer) -> Iterator[str]:

@@ -82,9 +82,15 @@ class _PieceTokenizer(Tokenizer):
         room = None if vocab_size is None else vocab_size - len(special)
         return {token: i for i, token in enumerate(special + ranked[:room])}, special
 
+    @classmethod
+    def _read(cls, content: dict, *options: str) -> Self:
+        tokenizer = cls(*vocabulary(content, handled=("post_processor",)), *options)
+        tokenizer._set_post_processor(content.get("post_processor"))
+        return tokenizer
+
     def _layout(self, pre_tokenizer: dict, decoder: dict | None) -> dict:
         model = {"type": "WordLevel", "vocab": self.token_to_id, "unk_token": "<unk>"}
-        return layout(model, pre_tokenizer, decoder, self.added_ids)
+        return layout(model, pre_tokenizer, decoder, self.added_ids, self.post_processor)
 
 
 class WordTokenizer(_PieceTokenizer):
@@ -148,7 +154,7 @@ class WordTokenizer(_PieceTokenizer):
             if content["model"].get("type") == "WordLevel" and (
                 content.get("pre_tokenizer") == expected
             ):
-                return cls(*vocabulary(content), split)
+                return cls._read(content, split)
         raise ValueError(
             "Ce fichier n'est pas celui d'un WordTokenizer. Essayez load_tokenizer(path)."
         )
@@ -198,7 +204,7 @@ class CharTokenizer(_PieceTokenizer):
             raise ValueError(
                 "Ce fichier n'est pas celui d'un CharTokenizer. Essayez load_tokenizer(path)."
             )
-        return cls(*vocabulary(content))
+        return cls._read(content)
 
 
 def _split_on(pattern: str) -> dict:
