@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_SORTED_AT_ONCE = 4096  # jusqu’à cette taille, ranger tout le lot d’un coup coûte moins
+SORTED_AT_ONCE = 4096  # jusqu’à cette taille, ranger tout le lot d’un coup coûte moins
 _INTEGERS = {np.dtype(np.float32): (np.int32, 16), np.dtype(np.float64): (np.int64, 48)}
 _NOTHING = 80.0  # un écart en nats : exp(−80) ne pèse rien devant le meilleur jeton
 _PACKET = 64
@@ -24,7 +24,7 @@ def nucleus_mask(logits: Tensor, p: float) -> Tensor:
     """
     gaps = logits.amax(dim=-1, keepdim=True) - logits
     masses = gaps.clamp(max=_NOTHING).neg().exp()  # exp(−∞) est lent
-    if logits.shape[-1] <= _SORTED_AT_ONCE or logits.device.type != "cpu":
+    if logits.shape[-1] <= SORTED_AT_ONCE or logits.device.type != "cpu":
         return _by_sorting(gaps, masses, p)
     shape, n = logits.shape, logits.shape[-1]
     pairs = zip(gaps.view(-1, n).numpy(), masses.view(-1, n).numpy(), strict=True)
@@ -74,7 +74,7 @@ def _bins(gaps: np.ndarray) -> np.ndarray:
 def kth_largest(logits: Tensor, k: int) -> Tensor:
     """Le k-ième plus grand score de chaque ligne, (…, V) → (…, 1) ; k ≤ V."""
     n = logits.shape[-1]
-    if n <= _SORTED_AT_ONCE or k > n // (4 * _PACKET) or logits.device.type != "cpu":
+    if n <= SORTED_AT_ONCE or k > n // (4 * _PACKET) or logits.device.type != "cpu":
         return logits.topk(k).values[..., -1:]
     best = [_kth_of_row(row, k) for row in logits.reshape(-1, n)]
     return torch.stack(best).view(*logits.shape[:-1], 1)

@@ -7,14 +7,16 @@ Chaque fonction prend des scores (…, V) et rend des scores de même forme ; un
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from numbers import Real
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from course_lib.generation.nucleus import kth_largest, nucleus_mask
+from course_lib.generation.nucleus import SORTED_AT_ONCE, kth_largest, nucleus_mask
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,11 @@ def apply_temperature(logits: Tensor, temperature: float) -> Tensor:
 
 def keep_top_k(logits: Tensor, k: int) -> Tensor:
     """Ne garde que les k plus grands scores (et leurs ex æquo). Source : Fan et al. 2018."""
-    if k >= logits.shape[-1]:
-        return logits
-    return _keep(logits, logits >= kth_largest(logits, k))
+    return _keep(logits, _top_k_mask(logits, k))
+
+
+def _top_k_mask(logits: Tensor, k: int) -> Tensor:
+    return logits >= kth_largest(logits, min(k, logits.shape[-1]))
 
 
 def _keep(logits: Tensor, kept: Tensor) -> Tensor:
@@ -110,9 +114,12 @@ def keep_min_p(logits: Tensor, min_p: float) -> Tensor:
 
     Source : Nguyen et al. 2024.
     """
-    if min_p == 0.0:
-        return logits
-    return _keep(logits, logits >= logits.amax(dim=-1, keepdim=True) + math.log(min_p))
+    return _keep(logits, _min_p_mask(logits, min_p))
+
+
+def _min_p_mask(logits: Tensor, min_p: float) -> Tensor:
+    least = math.log(min_p) if min_p > 0.0 else -math.inf
+    return logits >= logits.amax(dim=-1, keepdim=True) + least
 
 
 def penalize_repetitions(
@@ -170,13 +177,34 @@ def next_distribution(
         return torch.zeros_like(logits).scatter(-1, best, 1.0)
     if sampling.temperature != 1.0:
         logits = apply_temperature(logits, sampling.temperature)
-    if sampling.top_k is not None:
-        logits = keep_top_k(logits, sampling.top_k)
-    if sampling.top_p is not None and sampling.top_p < 1.0:
-        logits = keep_top_p(logits, sampling.top_p)
-    if sampling.min_p is not None:
-        logits = keep_min_p(logits, sampling.min_p)
+    masks = _masks(sampling)
+    if masks and logits.shape[-1] > SORTED_AT_ONCE and logits.device.type == "cpu":
+        rows = logits.reshape(-1, logits.shape[-1])
+        return torch.stack([_of_the_few(row, masks) for row in rows]).view(logits.shape)
+    for mask in masks:
+        logits = _keep(logits, mask(logits))
     return logits.softmax(dim=-1)
+
+
+def _masks(sampling: SamplingConfig) -> list[Callable[[Tensor], Tensor]]:
+    """Les filtres demandés, dans l’ordre : chacun dit quels jetons il garde."""
+    masks = []
+    if sampling.top_k is not None:
+        masks.append(partial(_top_k_mask, k=sampling.top_k))
+    if sampling.top_p is not None and sampling.top_p < 1.0:
+        masks.append(partial(nucleus_mask, p=sampling.top_p))
+    if sampling.min_p is not None:
+        masks.append(partial(_min_p_mask, min_p=sampling.min_p))
+    return masks
+
+
+def _of_the_few(row: Tensor, masks: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:
+    """La distribution (V,) d’un grand vocabulaire : seuls les jetons gardés sont recalculés."""
+    ids, scores = None, row
+    for mask in masks:
+        kept = torch.from_numpy(np.flatnonzero(mask(scores).numpy()))
+        ids, scores = kept if ids is None else ids[kept], scores[kept]
+    return torch.zeros_like(row).index_copy_(0, ids, scores.softmax(dim=0))
 
 
 def check_sampling(sampling: SamplingConfig | None) -> SamplingConfig:
@@ -232,6 +260,6 @@ def draw(probabilities: Tensor, uniforms: Tensor) -> Tensor:
     On range les jetons bout à bout sur un segment, chacun long comme sa probabilité ; le nombre
     tiré tombe sur l’un d’eux. Un jeton de probabilité nulle n’est jamais choisi.
     """
-    ends = probabilities.double().cumsum(dim=-1)  # (B, V) : où finit chaque jeton
+    ends = probabilities.cumsum(dim=-1, dtype=torch.float64)  # (B, V) : où finit chaque jeton
     targets = uniforms[:, None] * ends[:, -1:]  # la somme vaut 1 à un arrondi près
     return torch.searchsorted(ends, targets, right=True)[:, 0].clamp(max=ends.shape[-1] - 1)
