@@ -42,11 +42,16 @@ def test_logits_equal_torch(model):
             n_texts = len(rows)
             for reader in readers:
                 reader.keep(rows)
+        if turn in (6, 14):  # la fenêtre glisse : un passé plus court, ou plus de passé du tout
+            rows, texts = ([1, 3], [[3, 1, 4], []]) if turn == 6 else ([0], [[2, 7]])
+            for reader in readers:
+                reader.restart(rows, texts)
 
 
 def test_written_log_probs_are_those_of_the_model(model):
     for sampling in (SamplingConfig(), SamplingConfig(temperature=0)):
-        results = generate(model, PROMPTS, 60, sampling=sampling, backend="numba", stop_ids=[3])
+        options = {"sampling": sampling, "stop_ids": [3], "when_full": "stop"}
+        results = generate(model, PROMPTS, 60, backend="numba", **options)
         for prompt, result in zip(PROMPTS, results, strict=True):
             ids = torch.tensor([prompt + result.ids[:-1]])
             logits = model(ids)[0, len(prompt) - 1 :].detach().log_softmax(-1)
@@ -58,6 +63,19 @@ def test_stream_accepts_the_backend(model):
     steps = list(stream(model, [1, 2], 9, seed=1, backend="numba"))
     (whole,) = generate(model, [[1, 2]], 9, seed=1, backend="numba")
     assert [step.token_id for step in steps] == whole.ids
+
+
+def test_the_window_slides(model):
+    options = {"sampling": SamplingConfig(temperature=0), "n_kept": 1}
+    for result in generate(model, PROMPTS[:3], 70, backend="numba", **options):
+        assert (len(result.ids), result.stopped_by) == (70, "max_new_tokens")
+    # Les scores sont ceux de PyTorch (plus haut) : ici, on juge la fenêtre du dernier jeton.
+    (last,) = generate(model, [[5]], CONTEXT + 1, backend="numba", **options)
+    window = [5, *last.ids[-1 - (CONTEXT - 1) // 2 : -1]]
+    logits = model(torch.tensor([window]))[0, -1].detach()
+    assert last.log_probs[-1] == pytest.approx(
+        float(logits.log_softmax(-1)[last.ids[-1]]), abs=1e-4
+    )
 
 
 def unsupported(change: str) -> torch.nn.Module:

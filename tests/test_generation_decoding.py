@@ -20,6 +20,7 @@ from course_lib.generation import (
     stream,
 )
 from course_lib.generation.readers import open_reader
+from course_lib.generation.sampling import draw
 from course_lib.transformer import (
     BertConfig,
     GPT2Config,
@@ -94,7 +95,8 @@ def copied_from_transformers(**sizes) -> tuple[torch.nn.Module, torch.nn.Module]
 
 @pytest.mark.parametrize("sampling", SAMPLINGS.values(), ids=SAMPLINGS)
 def test_cached_batch_equals_each_text_alone_uncached(model, sampling):
-    together = generate(model, PROMPTS, 40, sampling=sampling, seed=5)
+    options = {"sampling": sampling, "seed": 5, "when_full": "stop"}
+    together = generate(model, PROMPTS, 40, **options)
     for i, prompt in enumerate(PROMPTS):
         room = CONTEXT - len(prompt) + 1
         assert (len(together[i].ids), together[i].stopped_by) == (room, "context")
@@ -102,7 +104,7 @@ def test_cached_batch_equals_each_text_alone_uncached(model, sampling):
         scores = [logits.start(), *(logits.step([token]) for token in together[i].ids[:-1])]
         expected = torch.cat(scores).log_softmax(-1)[range(room), together[i].ids]
         assert_close(torch.tensor(together[i].log_probs), expected, atol=1e-4, rtol=1e-4)
-    alone = generate(model, PROMPTS[:1], 40, sampling=sampling, seed=5, use_cache=False)
+    alone = generate(model, PROMPTS[:1], 40, use_cache=False, **options)
     assert alone[0].ids == together[0].ids
 
 
@@ -144,6 +146,71 @@ def test_dropout_is_off_while_writing_and_restored():
     first, second = (generate(model, [[1]], 9, sampling=GREEDY)[0] for _ in range(2))
     assert first == second
     assert model.training and model.blocks[0].dropout.training
+
+
+# ------------------------------------------------------------------ le contexte est plein
+
+
+def written_slowly(model, prompt, n_new, sampling, row_seed, n_kept):
+    """Sans mémoire ni lot : à chaque jeton, tout ce que la fenêtre montre est relu."""
+    numbers = torch.Generator().manual_seed(row_seed)
+    uniforms = torch.empty(n_new, dtype=torch.float64).uniform_(generator=numbers)
+    context, text, window, log_probs = model.embedding.context_length, list(prompt), [*prompt], []
+    for uniform in uniforms:
+        if len(window) > context:
+            recent = max(1, (context - n_kept) // 2)
+            window = text[:n_kept] + text[-recent:]
+        logits = model(torch.tensor([window]))[:, -1].detach()
+        chosen = int(draw(next_distribution(logits, sampling, [text]), uniform[None])[0])
+        log_probs.append(float(logits.log_softmax(-1)[0, chosen]))
+        text.append(chosen)
+        window.append(chosen)
+    return text[len(prompt) :], log_probs
+
+
+@pytest.mark.parametrize("n_kept", [0, 5, CONTEXT - 1])
+def test_the_window_slides_as_in_a_slow_rereading(model, n_kept):
+    options = {"sampling": SamplingConfig(temperature=0.9, top_p=0.95), "seed": 5}
+    prompts, n_new = [PROMPTS[0], PROMPTS[1], PROMPTS[3]], 36
+    results = generate(model, prompts, n_new, n_kept=n_kept, **options)
+    for prompt, result, seed in zip(prompts, results, row_seeds(5, 3), strict=True):
+        ids, log_probs = written_slowly(model, prompt, n_new, options["sampling"], seed, n_kept)
+        assert (result.ids, result.stopped_by) == (ids, "max_new_tokens")
+        assert result.log_probs == pytest.approx(log_probs, abs=1e-4)
+    uncached = generate(model, prompts[:1], n_new, n_kept=n_kept, use_cache=False, **options)
+    assert [result.ids for result in uncached] == [results[0].ids]
+
+
+@pytest.mark.parametrize("context", [1, 2, 3, 5])
+def test_a_tiny_context_slides_too(context):
+    torch.manual_seed(2)
+    model = llama(LlamaConfig(V, context, d_model=12, n_layers=2, n_heads=3, d_ff=17)).eval()
+    prompts = [[3], [4, 5][:context]]
+    results = generate(model, prompts, 12, seed=1)
+    for prompt, result, seed in zip(prompts, results, row_seeds(1, 2), strict=True):
+        assert result.ids == written_slowly(model, prompt, 12, SamplingConfig(), seed, 0)[0]
+
+
+def test_texts_that_finish_leave_a_window_that_slides(small):
+    prompts = [[i, i + 1] for i in range(1, 8)]
+    free = generate(small, prompts, 80, seed=2)
+    stop_ids = [free[0].ids[2], free[3].ids[35]]
+    for result, whole in zip(
+        generate(small, prompts, 80, seed=2, stop_ids=stop_ids), free, strict=True
+    ):
+        ends = [i for i, token in enumerate(whole.ids) if token in stop_ids]
+        assert result.ids == whole.ids[: ends[0] + 1 if ends else 80]
+
+
+def test_a_beam_slides_too(small):
+    greedy = generate(small, [[1, 2]], 60, sampling=GREEDY, n_kept=1)[0]
+    (beam,) = beam_search(small, [1, 2], 1, 60, n_kept=1)
+    assert beam.ids == greedy.ids
+    assert beam.log_prob == pytest.approx(sum(greedy.log_probs), abs=1e-3)
+    beams = beam_search(small, [1, 2], 3, 60, stop_ids=[V - 1])
+    assert beams[0].score >= beams[-1].score and len(beams[0].ids) > CONTEXT
+    stopped = beam_search(small, [1, 2], 3, 60, when_full="stop")
+    assert {len(one.ids) for one in stopped} == {CONTEXT - 1}
 
 
 # ------------------------------------------------------------------ le hasard
@@ -297,6 +364,14 @@ def test_beam_search_equals_transformers(n_beams, length_penalty):
         (([[1]], 5), {"backend": "numba", "use_cache": False}, "laissez use_cache=True"),
         (([[1]], 5), {"stop_sequences": [[]]}, "suite vide"),
         (([[1]], 5), {"seed": -1}, "seed = -1"),
+        (([[1]], 5), {"seed": None}, "seed = None"),
+        (([[1]], 5), {"stop_ids": [V]}, f"stop_ids : l’id {V} est hors du vocabulaire"),
+        (([[1]], 5), {"stop_sequences": [[1], [-1]]}, "stop_sequences : l’id -1 est hors"),
+        (([[1]], 5), {"when_full": "couper"}, "when_full = 'couper' est inconnu"),
+        (([[1]], 5), {"n_kept": CONTEXT}, f"n_kept = {CONTEXT} : il faut un entier de 0 à 30"),
+        (([[1]], 5), {"n_kept": True}, "n_kept = True"),
+        (([[1]], True), {}, "max_new_tokens = True"),
+        (([[1]], 2.0), {}, "max_new_tokens = 2.0"),
     ],
 )
 def test_impossible_requests_are_refused(small, arguments, settings, message):
@@ -304,11 +379,55 @@ def test_impossible_requests_are_refused(small, arguments, settings, message):
         generate(small, *arguments, **settings)
 
 
+@pytest.mark.parametrize(
+    "prompts, settings, message",
+    [
+        ("chat", {}, "prenez TextGenerator"),
+        (None, {}, "une liste de suites d’ids"),
+        ([1, 2], {}, "Amorce n° 1 : il faut une suite d’entiers"),
+        ([[True]], {}, "Amorce n° 1 : il faut une suite d’entiers"),
+        ([[1.0]], {}, "Amorce n° 1 : il faut une suite d’entiers"),
+        ([[1]], {"stop_ids": 2}, "stop_ids = 2 : il faut une liste d’ids"),
+        ([[1]], {"stop_ids": [None]}, "où eos_id n’est pas None"),
+        ([[1]], {"stop_ids": "."}, "stop_sequences"),
+        ([[1]], {"stop_sequences": "."}, "mettez-le entre crochets"),
+        ([[1]], {"stop_sequences": ["."]}, "passez par TextGenerator"),
+        ([[1]], {"stop_sequences": [3]}, "3 n’est pas une suite d’ids"),
+        ([[1]], {"sampling": 0}, "sampling = 0 : il faut un SamplingConfig"),
+        ([[1]], {"sampling": {"top_k": 2}}, "il faut un SamplingConfig"),
+        ([[1]], {"use_cache": "non"}, "use_cache = 'non' : il faut True ou False"),
+    ],
+)
+def test_settings_of_another_kind_are_refused(small, prompts, settings, message):
+    with pytest.raises(TypeError, match=message):
+        generate(small, prompts, 5, **settings)
+
+
+def test_tensors_of_ids_are_read_as_lists(small):
+    prompts = torch.tensor([[1, 2], [3, 4]])
+    assert generate(small, prompts, 4) == generate(small, prompts.tolist(), 4)
+
+
+def test_a_half_precision_model_is_sampled_in_single_precision():
+    for name in ("llama", "gpt2"):
+        model = build(name).bfloat16()
+        (result,) = generate(model, [[1, 2]], 9, sampling=TYPICAL, seed=1)
+        log_probs = continuation_log_probs(model, [1, 2], result.ids)
+        assert log_probs.dtype == torch.float32
+        assert result.log_probs == pytest.approx(log_probs.tolist(), abs=0.2)
+        probabilities = next_token_distribution(model, [1, 2], SamplingConfig(top_p=0.9))
+        assert probabilities.dtype == torch.float32
+        assert float(probabilities.sum()) == pytest.approx(1.0, abs=1e-6)
+
+
 def test_other_refusals(small):
     with pytest.raises(ValueError, match="n_beams = 0"):
         beam_search(small, [1], 0, 5)
-    with pytest.raises(ValueError, match="length_penalty = nan"):
-        beam_search(small, [1], 2, 5, length_penalty=float("nan"))
+    for penalty in (float("nan"), "1", True):
+        with pytest.raises(ValueError, match=f"length_penalty = {penalty!r}"):
+            beam_search(small, [1], 2, 5, length_penalty=penalty)
+    with pytest.raises(TypeError, match="stop_ids = 4"):
+        beam_search(small, [1], 2, 5, stop_ids=4)
     with pytest.raises(ValueError, match="Suite à juger : aucun jeton"):
         continuation_log_probs(small, [1], [])
     with pytest.raises(ValueError, match="lire 32 jetons et le contexte en tient 31"):
@@ -318,8 +437,15 @@ def test_other_refusals(small):
     with pytest.raises(TypeError, match="il faut un décodeur"):
         generate(bert(BertConfig(V, CONTEXT, 21, 1, 3)), [[1]], 5)
     torch.nn.init.constant_(small.norm.weight, float("nan"))
-    with pytest.raises(ValueError, match="pas des nombres finis"):
-        generate(small, [[1]], 5)
+    for read in (
+        lambda: generate(small, [[1]], 5),
+        lambda: generate(small, [[1]], 5, sampling=GREEDY),
+        lambda: beam_search(small, [1], 2, 5),
+        lambda: next_token_distribution(small, [1]),
+        lambda: continuation_log_probs(small, [1], [2, 3]),
+    ):
+        with pytest.raises(ValueError, match="pas des nombres finis"):
+            read()
 
 
 def test_the_cache_forgets_only_what_it_holds(small):

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from transformers.generation import logits_process as reference
 
 from course_lib.generation import SamplingConfig, next_distribution
-from course_lib.generation.sampling import draw
+from course_lib.generation.sampling import draw, keep_top_k, keep_top_p
 
 PROBABILITIES = torch.tensor([0.05, 0.4, 0.1, 0.25, 0.2])  # rangs : 1, 3, 4, 2, 0
 LOGITS = PROBABILITIES.log() + 2.7  # une constante n’y change rien
@@ -94,6 +94,70 @@ def test_tiny_temperature_is_greedy():
         assert_close(cold, next_distribution(logits, SamplingConfig(temperature=0)))
 
 
+@pytest.mark.parametrize("temperature", [1e-30, 1e-38, 1e-44, 1e-320, 5e-324])
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+def test_no_temperature_is_too_small(temperature, kind):
+    logits = random_logits(3, 5.0).to(kind)
+    cold = next_distribution(logits, SamplingConfig(temperature=temperature))
+    assert_close(cold, next_distribution(logits, SamplingConfig(temperature=0)))
+    tied = next_distribution(torch.tensor([2.0, 1.0, 2.0]), SamplingConfig(temperature=temperature))
+    assert_close(tied, torch.tensor([0.5, 0.0, 0.5]))
+
+
+# ------------------------------------------------------------------ un grand vocabulaire
+
+
+def nucleus_by_sorting(row, p):
+    """La définition : ranger, cumuler, garder ; de deux ex æquo, le plus petit id d’abord."""
+    order = sorted(range(len(row)), key=lambda i: (-row[i], i))
+    masses = [math.exp(row[i] - row[order[0]]) for i in order]
+    kept, before, target = set(), 0.0, p * (1 - 1e-6) * math.fsum(masses)
+    for i, mass in zip(order, masses, strict=True):
+        if before >= target and kept:
+            break
+        kept.add(i)
+        before += mass
+    return kept
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.02, 1.0, 4.0, 60.0])
+@pytest.mark.parametrize("rounded", [False, True])
+def test_a_large_vocabulary_is_filtered_as_by_a_full_sort(scale, rounded):
+    logits = torch.randn(2, 6001, generator=torch.Generator().manual_seed(1)).double() * scale
+    if rounded:  # beaucoup d’ex æquo
+        logits = (2 * logits).round() / 2
+    logits[0, ::7] = -math.inf
+    for p in (1e-9, 0.9, 0.999):
+        kept = keep_top_p(logits, p)
+        for row, found in zip(logits.tolist(), kept.isfinite(), strict=True):
+            assert set(found.nonzero()[:, 0].tolist()) == nucleus_by_sorting(row, p)
+        assert torch.equal(keep_top_p(logits[:, :4000], p)[1], keep_top_p(logits[1, :4000], p))
+    for k in (1, 3, 20, 5000):
+        threshold = logits.sort(descending=True).values[:, k - 1 : k]
+        assert torch.equal(keep_top_k(logits, k), logits.where(logits >= threshold, -math.inf))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_large_vocabulary_equals_transformers(seed):
+    logits = 3 * torch.randn(2, 9001, generator=torch.Generator().manual_seed(seed)).double()
+    previous = [[1, 2, 3], [4, 4, 9000]]
+    for settings in (
+        {"top_p": 0.9},
+        {"top_k": 40, "top_p": 0.8, "temperature": 0.7},
+        {"min_p": 0.02, "repetition_penalty": 1.3},
+        {"top_k": 500, "top_p": 0.97, "min_p": 0.001, "repetition_penalty": 0.8},
+    ):
+        sampling = SamplingConfig(**settings)
+        actual = next_distribution(logits, sampling, previous)
+        assert_close(actual, reference_distribution(logits, sampling, previous), atol=1e-5, rtol=0)
+
+
+def test_exactly_a_share_is_enough():
+    for p, expected in ((0.5, [1.0, 0, 0]), (0.75, [2 / 3, 1 / 3, 0]), (0.76, [0.5, 0.25, 0.25])):
+        halves = torch.tensor([0.5, 0.25, 0.25]).log()
+        assert_close(next_distribution(halves, SamplingConfig(top_p=p)), torch.tensor(expected))
+
+
 def test_draw_follows_the_segments():
     probabilities = torch.tensor([[0.0, 0.5, 0.0, 0.25, 0.25, 0.0]])
     uniforms = [0.0, 0.499, 0.5, 0.7499, 0.75, math.nextafter(1.0, 0.0)]
@@ -120,3 +184,38 @@ def test_draw_follows_the_segments():
 def test_impossible_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         SamplingConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"temperature": True}, "temperature = True : il faut un nombre"),
+        ({"temperature": "0.8"}, "temperature = '0.8' : il faut un nombre"),
+        ({"temperature": None}, "temperature = None"),
+        ({"top_p": False}, "top_p = False .* ou None"),
+        ({"min_p": "rien"}, "min_p = 'rien'"),
+        ({"repetition_penalty": [1.2]}, r"repetition_penalty = \[1.2\]"),
+    ],
+)
+def test_settings_of_another_kind_are_refused(settings, message):
+    with pytest.raises(TypeError, match=message):
+        SamplingConfig(**settings)
+
+
+def test_other_refusals():
+    penalty = SamplingConfig(repetition_penalty=2.0)
+    for previous, message in (
+        ([[1], [2]], "2 suites d’ids pour 3 lignes"),
+        ([[1], [29], [2]], "va de 29 à 29, et le vocabulaire de 0 à 28"),
+        ([[1], [-1], [2]], "va de -1 à -1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            next_distribution(random_logits(0), penalty, previous)
+    for broken in ([1.0, math.nan], [1.0, math.inf], [-math.inf, -math.inf]):
+        with pytest.raises(ValueError, match="pas des nombres finis"):
+            next_distribution(torch.tensor(broken))
+    for wrong in ([0.1, 0.2], torch.tensor([1, 2])):
+        with pytest.raises(TypeError, match="tenseur de nombres à virgule"):
+            next_distribution(wrong)
+    with pytest.raises(TypeError, match=r"sampling = 0\.8"):
+        next_distribution(LOGITS, 0.8)

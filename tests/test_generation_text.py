@@ -4,9 +4,18 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from course_lib.generation import SamplingConfig, TextGenerator, next_token_distribution
-from course_lib.tokenization import BPETokenizer, CharTokenizer
+from course_lib.generation import (
+    SamplingConfig,
+    TextGenerator,
+    generate,
+    next_token_distribution,
+)
+from course_lib.generation.stopping import WrittenText
+from course_lib.generation.writer import Writer
+from course_lib.tokenization import BPETokenizer, CharTokenizer, WordTokenizer
 from course_lib.transformer import LlamaConfig, llama
 
 TEXTS = ["Le chat dort sur le toit, l’été.", "Où est passé le chien ? Œuvre, naïf, ça."] * 3
@@ -17,6 +26,13 @@ def generator(tokenizer, extra: int = 0) -> TextGenerator:
     torch.manual_seed(1)
     config = LlamaConfig(tokenizer.vocab_size + extra, 61, d_model=18, n_layers=2, n_heads=3)
     return TextGenerator(llama(config).eval(), tokenizer)
+
+
+class Pieces(CharTokenizer):
+    """Un tokeniseur dont chaque jeton est un morceau quelconque de texte, collé au précédent."""
+
+    def __init__(self, pieces: list[str]):
+        super().__init__({piece: i for i, piece in enumerate(pieces)})
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +53,11 @@ def test_pieces_make_the_whole(bpe):
 def test_a_character_waits_for_all_its_bytes(bpe):
     tokenizer = bpe.tokenizer
     ids = [tokenizer.token_to_id[t] for t in ("a", "Ã", "©", "b")]  # é s’écrit en deux octets
-    steps = [type("Step", (), {"token_id": token_id}) for token_id in ids]
-    assert list(bpe._pieces([tokenizer.bos_id], iter(steps))) == ["a", "é", "b"]
+    written, pieces = WrittenText(tokenizer, [tokenizer.bos_id]), []
+    for token_id in ids:
+        written.add(token_id)
+        pieces.append(written.piece())
+    assert pieces == ["a", "", "é", "b"]
 
 
 def test_texts_begin_with_bos_and_stop_at_eos(bpe):
@@ -83,8 +102,169 @@ def test_without_special_tokens():
         plain.log_prob("Le", ended=True)
 
 
+# ------------------------------------------------------------------ arrêts en texte
+
+
+def scripted(generator: TextGenerator, monkeypatch, ids: list[int]) -> None:
+    """Remplace le choix du jeton : le texte i écrit `ids` dans l’ordre, puis recommence."""
+    written = iter(ids * 100)
+    monkeypatch.setattr(
+        Writer, "_choose", lambda self, logits: torch.tensor([next(written)] * len(logits))
+    )
+
+
+WORDS = "Un jour Manon partit. Fin"
+CUTS = {
+    "mot avec espace": ["Un", " jour", " Manon", " partit", ".", " Fin"],
+    "mot en deux jetons": ["Un", " jour", " Man", "on", " partit", ".", " Fin"],
+    "début au milieu d’un jeton": ["Un jo", "ur M", "anon pa", "rtit. F", "in"],
+    "un caractère par jeton": list(WORDS),
+}
+
+
+@pytest.mark.parametrize("pieces", CUTS.values(), ids=CUTS)
+@pytest.mark.parametrize(
+    "stops, expected",
+    [
+        (["Manon"], "Un jour "),
+        ([" Manon"], "Un jour"),
+        (["r M"], "Un jou"),
+        (["."], "Un jour Manon partit"),
+        ([".", "Manon"], "Un jour "),
+        (["Manon partit", "on"], "Un jour Man"),  # celui qui finit le premier
+        (["absent"], WORDS),
+    ],
+)
+def test_a_text_stops_whatever_its_tokens(monkeypatch, pieces, stops, expected):
+    tokens = dict.fromkeys(["Q", *pieces])
+    tokenizer = Pieces(list(tokens))
+    writer = generator(tokenizer)
+    ids = [tokenizer.token_to_id[piece] for piece in pieces]
+    scripted(writer, monkeypatch, ids)
+    (result,) = writer.generate(["Q"], len(ids), stop_sequences=stops)
+    assert result.text == expected
+    assert result.stopped_by == ("max_new_tokens" if stops == ["absent"] else "stop_sequence")
+    shown = tokenizer.decode(result.ids)
+    assert shown.startswith(expected) and ids[: len(result.ids)] == result.ids
+    if stops != ["absent"]:  # le dernier jeton écrit est celui qui achève l’arrêt
+        assert any(stop in shown for stop in stops)
+        assert not any(stop in tokenizer.decode(result.ids[:-1]) for stop in stops)
+    scripted(writer, monkeypatch, ids)
+    seen = list(writer.stream("Q", len(ids), stop_sequences=stops))
+    assert "".join(seen) == expected
+    scripted(writer, monkeypatch, ids)
+    assert writer.complete("Q", len(ids), stop_sequences=stops) == "Q" + expected
+
+
+def test_stops_given_as_ids_or_special_tokens(bpe, monkeypatch):
+    tokenizer = bpe.tokenizer
+    ids = [*tokenizer.encode("Le chat dort"), tokenizer.eos_id, *tokenizer.encode(" sur le toit")]
+    cases = (
+        ({"stop_sequences": [tokenizer.encode(" dort")]}, "Le chat", "stop_sequence"),
+        ({"stop_sequences": ["<eos>"], "stop_ids": ()}, "Le chat dort", "stop_sequence"),
+        ({}, "Le chat dort", "stop_id"),
+        ({"stop_ids": [tokenizer.bos_id, tokenizer.eos_id]}, "Le chat dort", "stop_id"),
+        ({"stop_ids": ()}, "Le chat dort sur le toit", "max_new_tokens"),
+        ({"stop_ids": (), "stop_sequences": ["dort sur"]}, "Le chat ", "stop_sequence"),
+    )
+    for settings, expected, reason in cases:
+        scripted(bpe, monkeypatch, ids)
+        (result,) = bpe.generate(["Où"], len(ids), **settings)
+        assert (result.text, result.stopped_by) == (expected, reason)
+        scripted(bpe, monkeypatch, ids)
+        assert "".join(bpe.stream("Où", len(ids), **settings)) == expected
+    scripted(bpe, monkeypatch, [tokenizer.eos_id])
+    assert bpe.complete("Où", 5) == "Où"  # la fin d’abord
+    scripted(bpe, monkeypatch, [tokenizer.eos_id])
+    assert list(bpe.stream("Où", 5)) == []
+
+
+@given(
+    st.text("abc<>é", max_size=14), st.lists(st.text("abcé", min_size=1, max_size=4), max_size=3)
+)
+def test_what_is_shown_never_has_to_be_taken_back(text, stops):
+    tokenizer = CharTokenizer.train(["abc<>é"])
+    written, shown = WrittenText(tokenizer, [], stops), ""
+    for token_id in tokenizer.encode(text):
+        written.add(token_id)
+        shown += written.piece()
+        if written.stopped:
+            break
+    written.finish()
+    shown += written.piece()
+    ends = [i for i in range(len(text) + 1) if any(text[:i].endswith(stop) for stop in stops)]
+    expected = text
+    if ends:
+        longest = max(len(stop) for stop in stops if text[: ends[0]].endswith(stop))
+        expected = text[: ends[0] - longest]
+    assert shown == written.text == expected
+    assert written.stopped
+
+
+# ------------------------------------------------------------------ ce qu’on rend
+
+
+def test_the_beginning_is_returned_as_it_was_given():
+    words = generator(WordTokenizer.train(TEXTS))
+    for text in ("Le  chat\n dort", "Le chat ", "Le « zèbre » <eos> dort", "<bos>"):
+        whole = words.complete(text, 6, seed=1)
+        assert whole.startswith(text)
+        assert text + "".join(words.stream(text, 6, seed=1)) == whole
+        assert "  " not in whole.removeprefix(text[:5])[-20:]
+
+
+def test_a_start_that_was_not_learned_is_not_given():
+    writer = generator(CharTokenizer.train(TEXTS))
+    bos_id = writer.tokenizer.bos_id
+    assert writer.encode("Le") == [bos_id, *writer.tokenizer.encode("Le")]
+    writer.tokenizer.declare_no_start()
+    assert writer.encode("Le") == writer.tokenizer.encode("Le")
+    with pytest.raises(ValueError, match="texte est vide et le modèle n’a pas appris"):
+        writer.encode("")
+    writer.tokenizer.set_frame([bos_id, bos_id], [])
+    assert writer.encode("Le")[:2] == [bos_id, bos_id]
+
+
+def test_more_tokens_than_the_context_come(bpe):
+    (result,) = bpe.generate(["Le"], 150, stop_ids=(), seed=4)
+    assert (len(result.ids), result.stopped_by) == (150, "max_new_tokens")
+    kept = generate(bpe.model, [bpe.encode("Le")], 150, seed=4, n_kept=1)
+    assert kept[0].ids == result.ids  # la fenêtre garde <bos>
+    (short,) = bpe.generate(["Le"], 150, stop_ids=(), seed=4, when_full="stop")
+    assert short.stopped_by == "context" and short.ids == result.ids[: len(short.ids)]
+
+
+@pytest.mark.parametrize(
+    "settings, error, message",
+    [
+        ({"stop_sequences": "."}, TypeError, "mettez-le entre crochets"),
+        ({"stop_sequences": [""]}, ValueError, "texte vide"),
+        ({"stop_sequences": [[]]}, ValueError, "suite vide"),
+        ({"stop_sequences": [None]}, TypeError, "None n’est pas une suite d’ids"),
+        ({"stop_sequences": ["\ud800"]}, ValueError, "demi-codet"),
+        ({"stop_sequences": ["\n<eos>"]}, ValueError, "contient le jeton spécial « <eos> »"),
+        ({"stop_ids": None}, TypeError, "stop_ids = None"),
+        ({"temperature": 0.5}, TypeError, r"sampling=SamplingConfig\(temperature=…\)"),
+        ({"generator": None}, TypeError, "Réglage inconnu : generator. Les réglages sont : sampl"),
+        ({"sampling": "froid"}, TypeError, "il faut un SamplingConfig"),
+    ],
+)
+def test_impossible_settings_are_refused_at_once(bpe, settings, error, message):
+    for write in (bpe.complete, bpe.stream):
+        with pytest.raises(error, match=message):
+            write("Le", 5, **settings)
+
+
 def test_refusals(bpe):
     with pytest.raises(ValueError, match="prenez celui avec lequel"):
         TextGenerator(llama(LlamaConfig(20, 61, 18, 1, 3)), bpe.tokenizer)
     with pytest.raises(ValueError, match="n = 0"):
         bpe.next_tokens("Le", n=0)
+    with pytest.raises(TypeError, match="une seule chaîne"):
+        bpe.generate("Le", 5)
+    with pytest.raises(TypeError, match="donnez d’abord le modèle"):
+        TextGenerator(bpe.model, None)
+    with pytest.raises(TypeError, match="il faut un décodeur"):
+        TextGenerator(bpe.tokenizer, bpe.model)
+    with pytest.raises(ValueError, match="demi-codet"):
+        bpe.complete("\ud800")

@@ -175,6 +175,23 @@ def test_the_frame_of_a_tokenizer(tmp_path):
     assert ours.to_json()["post_processor"] is None
 
 
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_a_start_that_was_never_learned_is_written_in_the_file(tmp_path, name):
+    ours = type(TOKENIZERS[name]).from_json(TOKENIZERS[name].to_json())
+    path, bos_id = tmp_path / "t.json", ours.bos_id
+    assert bos_id is not None
+    ours.declare_no_start()
+    ours.save(path)
+    again, theirs = load_tokenizer(path), tokenizers.Tokenizer.from_file(str(path))
+    assert type(again) is type(ours) and again.to_json() == ours.to_json()
+    assert ours.bos_id is again.bos_id is None
+    assert again.encode("<bos>") == [bos_id]  # le jeton reste au vocabulaire
+    assert theirs.encode("la clé d’or").ids == again.encode_sentence("la clé d’or")
+    again.set_frame([bos_id], [])  # un encadrement posé ensuite l’emporte
+    again.save(path)
+    assert load_tokenizer(path).encode_sentence("la")[0] == bos_id
+
+
 def test_roles_may_be_given():
     ours = BPETokenizer.train(CORPUS, 300, special_tokens=["<|fin|>"])
     assert (ours.bos_id, ours.eos_id) == (None, None)

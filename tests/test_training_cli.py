@@ -11,6 +11,7 @@ import sys
 import pytest
 import torch
 
+from course_lib.generation import TextGenerator
 from course_lib.tokenization import load_tokenizer
 from course_lib.training import TokenStream, cli, evaluate_loss, load_weights
 from course_lib.training.arguments import FrenchArgumentParser, translate
@@ -59,6 +60,9 @@ def test_the_command_trains_measures_and_saves(corpus, tmp_path, capsys):
     history = json.loads((output / "history.json").read_text(encoding="utf-8"))
     assert history["records"][-1]["tokens"] == 4096
     assert loss < math.log(len(tokenizer.tokens)) - 0.5  # il a appris
+    assert TextGenerator(model, tokenizer).encode("le chat") == tokenizer.encode("le chat")
+    sample = printed.split("partie réservée :\n\n")[1].split("\n\nTout est")[0]
+    assert len(sample) == 25 and "<" not in sample
 
 
 @pytest.mark.parametrize("kind", ["bpe", "word"])
@@ -166,3 +170,4 @@ def test_the_sample_runs_past_the_context_and_follows_the_model():
         for token in cold:  # presque sans hasard, sans mémoire cache
             assert token == int(model(torch.tensor([ids]))[0, -1].argmax())
             ids.append(token)
+    assert sample_ids(model, prompt, 5, temperature=0, seed=3) == cold

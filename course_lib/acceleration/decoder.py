@@ -153,16 +153,28 @@ class NumbaReader:
 
     def start(self) -> Tensor:
         """Lit les amorces avec PyTorch, puis recopie leurs clés et leurs valeurs."""
+        return self._read(range(len(self.prompts)), self.prompts)
+
+    def _read(self, rows: Sequence[int], texts: Sequence[Sequence[int]]) -> Tensor:
+        """Fait lire par PyTorch un texte par ligne de `rows` ; scores du jeton suivant."""
         # Importé ici : la génération charge ce module à la demande, et non l’inverse.
         from course_lib.generation.readers import CachedReader
 
-        prefill = CachedReader(self.model, self.prompts, max(map(len, self.prompts)))
+        prefill = CachedReader(self.model, texts, max(map(len, texts)))
         logits = prefill.start()
         for i, block in enumerate(prefill.cache.blocks):
             for kind, tensor in enumerate(block.self_attention.read()):  # (B, Hkv, T, Dh)
-                for row, length in enumerate(self.lengths):
-                    self.cache[kind, i, row, :, :length] = tensor[row, :, -length:].float().numpy()
+                for values, row, text in zip(tensor, rows, texts, strict=True):
+                    n = len(text)
+                    self.cache[kind, i, self.slots[row], :, :n] = values[:, -n:].float().numpy()
         return logits.float()
+
+    def restart(self, rows: Sequence[int], texts: Sequence[Sequence[int]]) -> None:
+        """Met `texts`, lus depuis la position 0, à la place de ce que ces lignes avaient lu."""
+        self.lengths[list(rows)] = [len(text) for text in texts]
+        pairs = [(row, text) for row, text in zip(rows, texts, strict=True) if text]
+        if pairs:
+            self._read(*zip(*pairs, strict=True))
 
     def step(self, ids: Sequence[int]) -> Tensor:
         """Lit un jeton de plus par texte, d’un seul appel compilé ; scores (B, V)."""

@@ -47,6 +47,7 @@ def teacher_answers(
                 sampling=SamplingConfig(temperature),
                 stop_ids=(eos_id,),
                 seed=batch_seed,
+                when_full="stop",  # un texte doit tenir dans le contexte : il sera relu d’un coup
             )
             for prompt, text in zip(batch, written, strict=True):
                 if text.stopped_by == "stop_id":

@@ -101,6 +101,7 @@ class OnPolicyBatches:
             sampling=self.sampling,
             stop_ids=(self.eos_id,),
             seed=seed,
+            when_full="stop",  # un texte doit tenir dans le contexte : il sera relu d’un coup
         )
         pairs = [(prompt, text.ids) for prompt, text in zip(prompts, written, strict=True)]
         return next(AnswerExamples(pairs, len(pairs), pad_id=self.pad_id).in_order())

@@ -139,6 +139,7 @@ def write_texts(
             stop_ids=stop_ids,
             seed=row_seeds(writing.seed, batch + 1)[batch],
             backend=BACKEND,
+            when_full="stop",  # un texte doit tenir dans le contexte : il sera relu d’un coup
         )
         for index, prompt, new in zip(indices, prompts, written, strict=True):
             text = tokenizer.decode([*prompt[1:], *new.ids], skip_special_tokens=True)

@@ -2,16 +2,15 @@
 
 from course_lib.generation.beam import Beam, beam_search
 from course_lib.generation.decoding import (
-    Generation,
     Step,
     continuation_log_probs,
     generate,
     next_token_distribution,
-    row_seeds,
     stream,
 )
 from course_lib.generation.sampling import SamplingConfig, next_distribution
 from course_lib.generation.text import TextGenerator
+from course_lib.generation.writer import Generation, row_seeds
 
 __all__ = [
     "Beam",

@@ -7,12 +7,15 @@ débuts les plus probables et les prolonge tous ; à n assez grand, c’est une 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 from torch import Tensor, nn
 
-from course_lib.generation.checks import check_prompts
+from course_lib.generation.checks import check_prompts, check_stops, check_window
 from course_lib.generation.readers import open_reader
+from course_lib.generation.sampling import check_scores, single_precision
+from course_lib.generation.writer import window_start
 
 
 @dataclass(frozen=True)
@@ -35,22 +38,29 @@ def beam_search(
     *,
     length_penalty: float = 1.0,
     stop_ids: Sequence[int] = (),
+    when_full: str = "slide",
+    n_kept: int = 0,
 ) -> list[Beam]:
     """Les suites les mieux notées, de la meilleure à la moins bonne (au plus `n_beams`).
 
     `length_penalty` : 0 compare les probabilités et favorise les textes courts ; 1 compare les
-    moyennes par jeton. Une suite finit sur un jeton d’arrêt, à `max_new_tokens`, ou au bout du
-    contexte. ValueError si un réglage est impossible.
+    moyennes par jeton. Une suite finit sur un jeton d’arrêt ou à `max_new_tokens` ; au bout du
+    contexte, la fenêtre glisse, ou la suite finit (`when_full`, `n_kept` : voir `generate`).
+    ValueError si un réglage est impossible, TypeError s’il n’est pas de la bonne sorte.
     """
     (prompt,) = check_prompts(model, [prompt], max_new_tokens)
     _check_settings(n_beams, length_penalty)
-    n_new = min(max_new_tokens, model.embedding.context_length - len(prompt) + 1)
-    stop_ids = set(stop_ids)
+    check_window(model, when_full, n_kept)
+    stop_ids, _ = check_stops(stop_ids, (), model.embedding.tokens.num_embeddings)
+    context = model.embedding.context_length
+    n_read, n_new = len(prompt), max_new_tokens
+    if when_full == "stop":
+        n_new = min(n_new, context - n_read + 1)
 
     def scored(ids: list[int], log_prob: float) -> Beam:
         return Beam(ids, log_prob, log_prob / len(ids) ** length_penalty)
 
-    reader = open_reader(model, [prompt], len(prompt) + n_new - 1)
+    reader = open_reader(model, [prompt], min(context, n_read + n_new - 1))
     logits, beams, finished = reader.start(), [([], 0.0)], []
     for length in range(1, n_new + 1):
         active = []
@@ -72,7 +82,12 @@ def beam_search(
             break
         reader.keep([row for row, _, _ in active])
         beams = [(ids, log_prob) for _, ids, log_prob in active]
+        if n_read == context:
+            starts = [window_start([*prompt, *ids], context, n_kept) for ids, _ in beams]
+            reader.restart(range(len(beams)), starts)
+            n_read = len(starts[0])
         logits = reader.step([ids[-1] for ids, _ in beams])
+        n_read += 1
     return sorted(finished, key=lambda beam: -beam.score)[:n_beams]
 
 
@@ -83,6 +98,8 @@ def _extensions(
 
     On en garde assez pour que n_beams d’entre eux continuent, même si tous les autres finissent.
     """
+    logits = single_precision(logits)
+    check_scores(logits)
     totals = torch.tensor([log_prob for _, log_prob in beams], dtype=torch.float64)
     totals = totals[:, None] + logits.log_softmax(dim=-1).double().cpu()  # (lignes, V)
     n_candidates = min(n_beams * (1 + max(1, len(stop_ids))), totals.numel())
@@ -97,11 +114,12 @@ def _extensions(
 def _check_settings(n_beams: int, length_penalty: float) -> None:
     if type(n_beams) is not int or n_beams < 1:
         raise ValueError(
-            f"n_beams = {n_beams} : il faut un entier d’au moins 1 ; 1 revient à l’écriture "
+            f"n_beams = {n_beams!r} : il faut un entier d’au moins 1 ; 1 revient à l’écriture "
             "gloutonne."
         )
-    if not math.isfinite(length_penalty):
+    number = isinstance(length_penalty, Real) and not isinstance(length_penalty, bool)
+    if not (number and math.isfinite(length_penalty)):
         raise ValueError(
-            f"length_penalty = {length_penalty} : il faut un nombre fini. 0 compare les "
+            f"length_penalty = {length_penalty!r} : il faut un nombre fini. 0 compare les "
             "probabilités, 1 les moyennes par jeton."
         )

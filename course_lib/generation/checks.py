@@ -3,47 +3,92 @@
 from collections.abc import Iterable, Sequence
 from operator import index
 
-from torch import nn
+from torch import Tensor, nn
 
 
 def check_ids(ids: Iterable[int], vocab_size: int, name: str) -> list[int]:
     """Une liste d’ids du vocabulaire, non vide. TypeError si ce ne sont pas des entiers."""
-    try:
-        checked = [index(token_id) for token_id in ids]
-    except TypeError:
-        raise TypeError(
-            f"{name} : il faut une suite d’entiers, les ids d’un texte ; reçu {ids!r}. Découpez "
-            "d’abord le texte avec tokenizer.encode."
-        ) from None
+    checked = _integers(
+        ids,
+        f"{name} : il faut une suite d’entiers, les ids d’un texte ; reçu {ids!r}. Découpez "
+        "d’abord le texte avec tokenizer.encode.",
+    )
     if not checked:
         raise ValueError(
             f"{name} : aucun jeton, le modèle n’a rien à lire. Donnez-en au moins un, par exemple "
             "celui du début de texte, tokenizer.bos_id."
         )
-    for token_id in (min(checked), max(checked)):
+    _check_known(checked, vocab_size, name)
+    return checked
+
+
+def _integers(ids: Iterable[int], message: str) -> list[int]:
+    """Les entiers d’une suite, booléens exclus ; TypeError(message) si elle a autre chose."""
+    try:
+        values = ids.tolist() if isinstance(ids, Tensor) else list(ids)
+        if any(isinstance(value, bool) for value in values):
+            raise TypeError
+        return [index(value) for value in values]
+    except TypeError:
+        raise TypeError(message) from None
+
+
+def _check_known(ids: Sequence[int], vocab_size: int, name: str) -> None:
+    for token_id in (min(ids), max(ids)):
         if not 0 <= token_id < vocab_size:
             raise ValueError(
                 f"{name} : l’id {token_id} est hors du vocabulaire, qui va de 0 à "
                 f"{vocab_size - 1}. Le texte a-t-il été découpé par le tokenizer du modèle ?"
             )
-    return checked
+
+
+def check_decoder(model: nn.Module) -> None:
+    """TypeError si ce n’est pas un modèle qui écrit."""
+    if not hasattr(model, "new_cache") or not hasattr(model, "hidden"):
+        raise TypeError(
+            f"Un modèle {type(model).__name__} n’écrit pas la suite d’un texte : il faut un "
+            "décodeur, bâti par exemple par llama ou gpt2."
+        )
+
+
+def check_flag(name: str, value: object) -> None:
+    """TypeError si ce n’est pas True ou False : « non » passerait pour vrai."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} = {value!r} : il faut True ou False.")
+
+
+def check_window(model: nn.Module, when_full: str, n_kept: int) -> None:
+    """Que faire quand le contexte est plein. ValueError si ce n’est pas possible."""
+    if when_full not in ("slide", "stop"):
+        raise ValueError(
+            f"when_full = {when_full!r} est inconnu : choisissez « slide », qui relit la fin du "
+            "texte et continue, ou « stop », qui s’arrête."
+        )
+    context = model.embedding.context_length
+    if type(n_kept) is not int or not 0 <= n_kept < context:
+        raise ValueError(
+            f"n_kept = {n_kept!r} : il faut un entier de 0 à {context - 1}, le nombre de jetons du "
+            "début que l’on relit toujours ; le contexte doit garder une place pour la suite."
+        )
 
 
 def check_prompts(
     model: nn.Module, prompts: Sequence[Sequence[int]], max_new_tokens: int
 ) -> list[list[int]]:
     """Les amorces, vérifiées, et le nombre de jetons à écrire."""
-    if not hasattr(model, "new_cache") or not hasattr(model, "hidden"):
-        raise TypeError(
-            f"Un modèle {type(model).__name__} n’écrit pas la suite d’un texte : il faut un "
-            "décodeur, bâti par exemple par llama ou gpt2."
-        )
+    check_decoder(model)
     if type(max_new_tokens) is not int or max_new_tokens < 1:
         raise ValueError(
-            f"max_new_tokens = {max_new_tokens} : il faut un entier d’au moins 1, le nombre de "
+            f"max_new_tokens = {max_new_tokens!r} : il faut un entier d’au moins 1, le nombre de "
             "jetons à écrire."
         )
-    if len(prompts) == 0:
+    if isinstance(prompts, str) or not isinstance(prompts, Iterable):
+        raise TypeError(
+            f"Les amorces : il faut une liste de suites d’ids, par exemple [[1, 2]] ; reçu "
+            f"{prompts!r}. Pour un texte, prenez TextGenerator."
+        )
+    prompts = list(prompts)
+    if not prompts:
         raise ValueError("Aucune amorce : donnez-en au moins une, par exemple [[1]].")
     vocab_size = model.embedding.tokens.num_embeddings
     context = model.embedding.context_length
@@ -61,15 +106,47 @@ def check_prompts(
 
 
 def check_stops(
-    stop_ids: Iterable[int], stop_sequences: Iterable[Sequence[int]]
+    stop_ids: Iterable[int], stop_sequences: Iterable[Sequence[int]], vocab_size: int
 ) -> tuple[set[int], list[list[int]]]:
-    """Les jetons et les suites d’arrêt. ValueError si une suite est vide : elle arrêterait tout."""
-    sequences = [list(sequence) for sequence in stop_sequences]
-    if [] in sequences:
+    """Les jetons et les suites d’arrêt, en ids. ValueError ou TypeError s’ils n’arrêtent rien.
+
+    Une suite vide arrêterait tout ; un id hors du vocabulaire n’arrêterait jamais.
+    """
+    ids = _integers(
+        stop_ids,
+        f"stop_ids = {stop_ids!r} : il faut une liste d’ids, par exemple [tokenizer.eos_id], où "
+        "eos_id n’est pas None. Pour un texte, prenez TextGenerator et stop_sequences.",
+    )
+    if ids:
+        _check_known(ids, vocab_size, "stop_ids")
+    return set(ids), [
+        check_stop_sequence(sequence, vocab_size) for sequence in check_list(stop_sequences)
+    ]
+
+
+def check_list(stop_sequences: Iterable) -> list:
+    """La liste des arrêts. TypeError si c’est un texte seul, ou pas une liste."""
+    if isinstance(stop_sequences, str) or not isinstance(stop_sequences, Iterable):
+        raise TypeError(
+            f"stop_sequences = {stop_sequences!r} : il faut une liste d’arrêts ; mettez-le entre "
+            "crochets."
+        )
+    return list(stop_sequences)
+
+
+def check_stop_sequence(sequence: Sequence[int], vocab_size: int) -> list[int]:
+    """Une suite d’arrêt en ids."""
+    ids = _integers(
+        sequence if not isinstance(sequence, str) else [sequence],
+        f"stop_sequences : {sequence!r} n’est pas une suite d’ids. Un arrêt donné en texte demande "
+        "un tokeniseur : passez par TextGenerator(model, tokenizer), qui l’accepte.",
+    )
+    if not ids:
         raise ValueError(
             "stop_sequences contient une suite vide, qui arrêterait tout de suite : retirez-la."
         )
-    return set(stop_ids), sequences
+    _check_known(ids, vocab_size, "stop_sequences")
+    return ids
 
 
 def check_continuation(

@@ -2,7 +2,8 @@
 
 Un lecteur garde l’état d’un lot de textes. `start()` lit les amorces, `step(ids)` un jeton de plus
 par texte : les deux rendent les scores du suivant, (B, V), en simple précision au moins.
-`keep(rows)` ne garde que ces textes.
+`keep(rows)` ne garde que ces textes. `restart(rows, texts)` oublie ce que ces textes ont lu et leur
+fait lire autre chose : la fenêtre glisse.
 
 Les amorces n’ont pas la même longueur : on les cale à droite, avec du remplissage à gauche.
 
@@ -17,6 +18,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from course_lib.generation.checks import check_flag
 from course_lib.transformer import evaluating
 from course_lib.transformer.precision import widened
 
@@ -81,14 +83,43 @@ class CachedReader:
         rows = torch.tensor(rows, device=self.device)
         with torch.inference_mode():
             self.cache.select(rows)
-            if self.mask is None:
-                return
-            mask = self.mask[rows]
-            # Sans cela, un texte court s’arrêterait quand le plus long a rempli le contexte.
-            useless = int(mask[:, : self.cache.length].int().argmax(dim=1).min())
-            self.cache.drop_first(useless)
-            mask = torch.cat((mask[:, useless:], mask.new_ones(len(mask), useless)), dim=1)
-            self.mask = None if mask.all() else mask
+            if self.mask is not None:
+                self._trim(self.mask[rows])
+
+    def restart(self, rows: Sequence[int], texts: Sequence[Sequence[int]]) -> None:
+        """Met `texts`, lus depuis la position 0, à la place de ce que ces lignes avaient lu.
+
+        Un texte vide ne lit rien : sa ligne attend son premier jeton.
+        """
+        end = self.cache.length
+        pairs = [(row, text) for row, text in zip(rows, texts, strict=True) if text]
+        keys = self.cache.blocks[0].self_attention.keys
+        mask = torch.ones(len(keys), keys.shape[2], dtype=torch.bool, device=self.device)
+        if self.mask is not None:
+            mask = self.mask.clone()
+        mask[list(rows), :end] = False
+        with torch.inference_mode():
+            if pairs:
+                fresh = CachedReader(self.model, [text for _, text in pairs], 0)
+                fresh.start()
+            for i, (row, text) in enumerate(pairs):
+                mask[row, end - len(text) : end] = True
+                blocks = zip(self.cache.blocks, fresh.cache.blocks, strict=True)
+                for ours, theirs in ((a.self_attention, b.self_attention) for a, b in blocks):
+                    ours.keys[row, :, end - len(text) : end] = theirs.keys[i, :, -len(text) :]
+                    ours.values[row, :, end - len(text) : end] = theirs.values[i, :, -len(text) :]
+            self._trim(mask)
+
+    def _trim(self, mask: Tensor) -> None:
+        """Retire les colonnes où plus personne n’a de vrai jeton.
+
+        Sans cela, un texte court s’arrêterait quand le plus long a rempli le contexte.
+        """
+        length = self.cache.length
+        useless = length - int(mask[:, :length].sum(dim=1).max())
+        self.cache.drop_first(useless)
+        mask = torch.cat((mask[:, useless:], mask.new_ones(len(mask), useless)), dim=1)
+        self.mask = None if mask.all() else mask
 
 
 class RereadingReader:
@@ -117,6 +148,11 @@ class RereadingReader:
         """Ne garde que les textes `rows`, dans cet ordre (une ligne peut être répétée)."""
         self.texts = [list(self.texts[row]) for row in rows]
 
+    def restart(self, rows: Sequence[int], texts: Sequence[Sequence[int]]) -> None:
+        """Met `texts` à la place de ce que ces lignes avaient lu ; un texte peut être vide."""
+        for row, text in zip(rows, texts, strict=True):
+            self.texts[row] = list(text)
+
 
 def open_reader(
     model: nn.Module,
@@ -129,6 +165,7 @@ def open_reader(
 
     Sans numba, `backend="numba"` revient à PyTorch et le dit (RuntimeWarning).
     """
+    check_flag("use_cache", use_cache)
     if backend not in ("torch", "numba"):
         raise ValueError(f"backend = {backend!r} est inconnu : choisissez « torch » ou « numba ».")
     if backend == "numba":

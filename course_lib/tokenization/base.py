@@ -15,8 +15,10 @@ import regex
 from course_lib.tokenization.files import (
     AddedToken,
     frame_template,
+    no_frame,
     read_frame,
     read_json,
+    starts_bare,
     write_json,
 )
 from course_lib.tokenization.patterns import special_pattern
@@ -189,11 +191,16 @@ class Tokenizer(ABC):
         names = {i: self._token_by_id[self._check_id(i)] for i in (*before, *after)}
         self._set_post_processor(frame_template(before, after, names))
 
+    def declare_no_start(self) -> None:
+        """Écrit qu'aucun texte appris n'avait de jeton de début : `bos_id` vaut alors None."""
+        self._set_post_processor(no_frame())
+
     def _set_post_processor(self, post_processor: dict | None) -> None:
-        """Garde l'encadrement d'un fichier, pour le réécrire, et en tire `frame`."""
+        """Garde l'encadrement d'un fichier, pour le réécrire, et en tire `frame` (et `bos_id`)."""
         frame = read_frame(post_processor)
         self.frame = tuple([self._check_id(value) for value in side] for side in frame)
         self.post_processor = post_processor
+        self.bos_id = None if starts_bare(post_processor) else self.bos_id
 
     def _remember(self, word: str, ids: list[int]) -> None:
         """Retient les ids d'un mot : dans un texte, les mots reviennent."""

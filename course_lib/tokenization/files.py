@@ -205,6 +205,24 @@ def frame_template(
     }
 
 
+def no_frame() -> dict:
+    """Ce qu’écrit un fichier pour dire qu’un texte ne prend ni début ni fin : « $A », et rien."""
+    first, second = ({"Sequence": {"id": name, "type_id": i}} for i, name in enumerate("AB"))
+    return {
+        "type": "TemplateProcessing",
+        "single": [first],
+        "pair": [first, second],
+        "special_tokens": {},
+    }
+
+
+def starts_bare(post_processor: dict | None) -> bool:
+    """Vrai si un gabarit dit qu’un texte commence sans jeton de début ; faux s’il n’en dit rien."""
+    steps = _post_processing_steps(post_processor)
+    is_template = any(step.get("type") == "TemplateProcessing" for step in steps)
+    return is_template and not read_frame(post_processor)[0]
+
+
 def _post_processing_steps(post_processor: dict | None) -> list:
     if post_processor is None:
         return []

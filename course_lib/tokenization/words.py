@@ -82,9 +82,15 @@ class _PieceTokenizer(Tokenizer):
         room = None if vocab_size is None else vocab_size - len(special)
         return {token: i for i, token in enumerate(special + ranked[:room])}, special
 
+    @classmethod
+    def _read(cls, content: dict, *options: str) -> Self:
+        tokenizer = cls(*vocabulary(content, handled=("post_processor",)), *options)
+        tokenizer._set_post_processor(content.get("post_processor"))
+        return tokenizer
+
     def _layout(self, pre_tokenizer: dict, decoder: dict | None) -> dict:
         model = {"type": "WordLevel", "vocab": self.token_to_id, "unk_token": "<unk>"}
-        return layout(model, pre_tokenizer, decoder, self.added_ids)
+        return layout(model, pre_tokenizer, decoder, self.added_ids, self.post_processor)
 
 
 class WordTokenizer(_PieceTokenizer):
@@ -149,7 +155,7 @@ class WordTokenizer(_PieceTokenizer):
                 content.get("pre_tokenizer") == expected
             ):
                 _check_options(content, None)
-                return cls(*vocabulary(content), split)
+                return cls._read(content, split)
         raise ValueError(
             "Ce fichier n'est pas celui d'un WordTokenizer. Essayez load_tokenizer(path)."
         )
@@ -200,7 +206,7 @@ class CharTokenizer(_PieceTokenizer):
                 "Ce fichier n'est pas celui d'un CharTokenizer. Essayez load_tokenizer(path)."
             )
         _check_options(content, {"type": "Fuse"})
-        return cls(*vocabulary(content))
+        return cls._read(content)
 
 
 def _check_options(content: dict, expected: dict | None) -> None:

@@ -63,7 +63,7 @@ def build_parser() -> FrenchArgumentParser:
     for name, kind, default, what in (
         ("learning-rate", positive_float, 4e-3, "taux d’apprentissage maximal"),
         ("weight-decay", natural_float, 0.1, "décroissance des poids"),
-        ("temperature", positive_float, 0.8, "audace du texte inventé"),
+        ("temperature", natural_float, 0.8, "audace du texte inventé, 0 pour aucun hasard"),
     ):
         help_text = f"{what} (défaut : {format_number(default)})"
         add(f"--{name}", type=kind, default=default, metavar="X", help=help_text)
@@ -210,7 +210,7 @@ def _report(options, text: PreparedText, model, history: History, loss: float, o
     new = sample_ids(model, prompt, options.sample_length, options.temperature, options.seed)
     print(
         "\nSuite inventée à partir des premiers mots de la partie réservée :\n\n"
-        f"{text.tokenizer.decode(new)}\n\nTout est dans {output}."
+        f"{text.tokenizer.decode(new, skip_special_tokens=True)}\n\nTout est dans {output}."
     )
 
 

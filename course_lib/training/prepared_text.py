@@ -42,6 +42,7 @@ def prepare_text(
     kind = kind or ("char" if len(text) <= _LARGE else "bpe")
     cut = round(len(text) * (1 - VALIDATION_SHARE))
     tokenizer = _train_tokenizer(kind, text, cut, vocab_size)
+    tokenizer.declare_no_start()  # le texte appris est d’un seul tenant : aucun <bos> n’y est mis
     training, validation = tokenizer.encode(text[:cut]), tokenizer.encode(text[cut:])
     if len(training) <= context_length:
         raise ValueError(

@@ -101,16 +101,22 @@ def read_text(
 
     La surprise est en bits, à 0,01 près ; les probabilités ont trois chiffres significatifs ; le
     rang part de 1. ValueError si le texte est vide ou dépasse le contexte, si `top` n’est pas entre
-    1 et la taille du vocabulaire, ou si le modèle rend autre chose que des nombres.
+    1 et la taille du vocabulaire, ou si le modèle rend autre chose que des nombres ; TypeError si
+    `start_id` n’est pas un id.
     """
+    if type(start_id) is not int:
+        raise TypeError(
+            f"start_id = {start_id!r} : il faut l’id du jeton lu avant le texte, par exemple "
+            "tokenizer.bos_id, ou tokenizer.eos_id quand le modèle n’a pas appris de début."
+        )
     ids = tokenizer.encode(text)
     if not ids:
         raise ValueError("Un des textes est vide : il n’y a rien à lire. Retirez-le.")
     with reading(model):
         scores = model(torch.tensor([[start_id, *ids[:-1]]]))[0].float()  # (T, V)
     log_probs = scores.log_softmax(dim=-1)  # (T, V)
-    if not 1 <= top <= scores.shape[-1]:
-        raise ValueError(f"top = {top} : il faut de 1 à {scores.shape[-1]} suites.")
+    if type(top) is not int or not 1 <= top <= scores.shape[-1]:
+        raise ValueError(f"top = {top!r} : il faut de 1 à {scores.shape[-1]} suites.")
     surprises = -log_probs[torch.arange(len(ids)), torch.tensor(ids)] / math.log(2)  # (T,)
     if not (torch.isfinite(log_probs.amax()) and torch.isfinite(surprises).all()):
         raise ValueError(
