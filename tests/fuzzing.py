@@ -2,8 +2,9 @@
 
     python tests/fuzzing.py --files 20000        (une vingtaine de secondes par lecteur)
 
-Un fichier abîmé doit être lu, ou refusé par ValueError : ni autre exception, ni lenteur, ni mémoire
-prise sur la foi d’une longueur annoncée. La commande finit en erreur sinon.
+Un fichier abîmé doit être lu, ou refusé par ValueError (FileNotFoundError s’il nomme un fichier qui
+n’est pas là) : ni autre exception, ni lenteur, ni mémoire prise sur la foi d’une longueur annoncée,
+ni fichier écrit. La commande finit en erreur sinon.
 """
 
 import argparse
@@ -73,18 +74,22 @@ def fuzz(
 ) -> Counter:
     """Lit `n_files` fichiers abîmés ; compte « lu », « refusé », et le reste."""
     draw, outcomes, before = random.Random(seed), Counter(), peak_memory()
+    files = sorted(place.parent.rglob("*"))
     for _ in tqdm(range(n_files), disable=not progress, desc="Fichiers abîmés"):
         place.write_bytes(mutate(draw.choice(seeds), draw))
         start = time.perf_counter()
         try:
             read(place)
             outcomes["lu"] += 1
-        except ValueError:
+        except (ValueError, FileNotFoundError):
             outcomes["refusé"] += 1
         except Exception as error:
             outcomes[f"{type(error).__name__} : {error}"] += 1
         if time.perf_counter() - start > MAX_SECONDS:
             outcomes["trop lent"] += 1
+    place.unlink(missing_ok=True)
+    if sorted(set(place.parent.rglob("*")) - {place}) != sorted(set(files) - {place}):
+        outcomes["fichiers écrits"] += 1
     if peak_memory() - before > MAX_MEMORY:
         outcomes["trop de mémoire"] += 1
     return outcomes
@@ -154,24 +159,40 @@ def save_small_model(folder: Path) -> None:
     save_folder(model, tokenizer, folder)
 
 
-def folder_reader(folder: Path) -> Callable[[Path], None]:
-    """Lit un dossier dont le fichier de poids est celui qu’on lui donne."""
+def sharded_folder(folder: Path) -> Path:
+    """Le même dossier, ses tenseurs dans deux fichiers et un index."""
+    from safetensors.torch import load_file, save_file
+
+    save_small_model(folder)
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    names, index = sorted(tensors), {}
+    for rank, part in enumerate((names[::2], names[1::2])):
+        file_name = f"model-{rank}.safetensors"
+        save_file({name: tensors[name] for name in part}, folder / file_name)
+        index |= dict.fromkeys(part, file_name)
+    content = json.dumps({"metadata": {"total_size": 1}, "weight_map": index}, indent=1)
+    (folder / "model.safetensors.index.json").write_text(content)
+    return folder
+
+
+def folder_reader(folder: Path, name: str, same: bool = False) -> Callable[[Path], None]:
+    """Lit un dossier dont le fichier `name` est celui qu’on lui donne.
+
+    `same` : s’il est lu, ce doit être avec les mêmes tenseurs qu’avant (un index ne fait que dire
+    où ils sont).
+    """
+    import torch
+
     from course_lib.pretrained.loading import load_pretrained
 
-    def read(path: Path) -> None:
-        path.replace(folder / "model.safetensors")
-        load_pretrained(folder)
-
-    return read
-
-
-def config_reader(folder: Path) -> Callable[[Path], None]:
-    """Lit un dossier dont le config.json est celui qu’on lui donne."""
-    from course_lib.pretrained.loading import load_pretrained
+    expected = load_pretrained(folder).model.state_dict() if same else {}
 
     def read(path: Path) -> None:
-        path.replace(folder / "config.json")
-        load_pretrained(folder)
+        path.replace(folder / name)
+        found = load_pretrained(folder).model.state_dict()
+        if not all(torch.equal(found[one], expected[one]) for one in expected):
+            raise AssertionError("lu avec d’autres tenseurs")
 
     return read
 
@@ -184,23 +205,20 @@ def main() -> int:
     failed = False
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model = folder / "modele"
-        save_small_model(model)
-        config = (model / "config.json").read_bytes()
-        cases = {
-            "GGUF": (read_gguf, gguf_seeds(folder), options.files),
-            "dossier, poids": (folder_reader(model), safetensors_seeds(folder), options.files),
-        }
-        for title, (read, seeds, n_files) in cases.items():
-            outcomes = fuzz(read, seeds, n_files, folder / "abime", options.seed, progress=True)
-            print(title, json.dumps(dict(outcomes), ensure_ascii=False))
+        readers = {"GGUF": (read_gguf, gguf_seeds(folder))}
+        weights, index = "model.safetensors", "model.safetensors.index.json"
+        save_small_model(folder / "poids")
+        save_small_model(folder / "reglages")
+        sharded_folder(folder / "index")
+        cases = {"poids": weights, "reglages": "config.json", "index": index}
+        for title, name in cases.items():
+            content = (folder / title / name).read_bytes()
+            readers[title] = (folder_reader(folder / title, name, title == "index"), [content])
+        for title, (read, seeds) in readers.items():
+            place = folder / "abime"
+            outcomes = fuzz(read, seeds, options.files, place, options.seed, progress=True)
+            print(title, json.dumps(dict(outcomes), ensure_ascii=False), flush=True)
             failed = failed or bool(surprises(outcomes))
-        save_small_model_again = folder / "modele2"
-        save_small_model(save_small_model_again)
-        reader = config_reader(save_small_model_again)
-        outcomes = fuzz(reader, [config], options.files // 10, folder / "abime", options.seed)
-        print("dossier, réglages", json.dumps(dict(outcomes), ensure_ascii=False))
-        failed = failed or bool(surprises(outcomes))
     return int(failed)
 
 

@@ -16,6 +16,7 @@ from course_lib.generation import SamplingConfig, generate
 from course_lib.pretrained import saving
 from course_lib.pretrained.gguf_reader import GGUFFile
 from course_lib.pretrained.loading import load_pretrained
+from course_lib.pretrained.replacing import FILES
 from course_lib.pretrained.saving import save_folder, save_gguf
 from course_lib.tokenization import BPETokenizer, CharTokenizer, WordTokenizer
 from course_lib.transformer import BertConfig, GPT2Config, LlamaConfig, bert, gpt2, llama
@@ -74,7 +75,7 @@ def quiet(caplog):
 def test_transformers_reads_our_folder(name, tmp_path, quiet):
     model, folder = random_model(name), tmp_path / "modele"
     save_folder(model, TOKENIZER, folder, chat_template=TEMPLATE)
-    assert sorted(path.name for path in folder.iterdir()) == sorted(saving.FILES)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
     theirs, info = transformers.AutoModelForCausalLM.from_pretrained(
         folder, output_loading_info=True
     )
@@ -172,7 +173,7 @@ def test_a_folder_of_someone_else_is_kept(stranger, tmp_path):
         save_folder(random_model("llama"), TOKENIZER, folder)
     assert content_of(folder) == before
     save_folder(random_model("llama"), TOKENIZER, folder, overwrite=True)
-    assert sorted(content_of(folder)) == sorted(saving.FILES)
+    assert sorted(content_of(folder)) == sorted(FILES)
 
 
 def test_a_file_added_to_our_folder_protects_it(tmp_path):
@@ -193,7 +194,7 @@ def test_files_and_links_are_never_replaced(tmp_path):
         save_folder(random_model("llama"), TOKENIZER, tmp_path / "absent" / "modele")
 
 
-@pytest.mark.parametrize("step", ["save_file", "_move_into_place", "second rename"])
+@pytest.mark.parametrize("step", ["save_file", "move_into_place", "second rename"])
 def test_a_failure_leaves_the_old_folder(step, tmp_path, monkeypatch):
     folder = tmp_path / "modele"
     save_folder(random_model("llama"), TOKENIZER, folder)

@@ -19,7 +19,7 @@ from jinja2.ext import Extension
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from course_lib.pretrained.tokenizers import read_settings
+from course_lib.pretrained.fields import read_settings
 
 CHAT_ROLES = ("system", "user", "assistant", "tool")
 MAX_LENGTH = 1 << 20  # un gabarit hostile pourrait écrire sans fin

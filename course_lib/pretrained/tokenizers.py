@@ -8,10 +8,10 @@ bibliothèque `tokenizers`, derrière la même interface : `SharedTokenizer`.
 un début devant tout texte ; `encode_sentence` encadre comme le fichier le demande.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from course_lib.pretrained.fields import read_settings
 from course_lib.tokenization import BPETokenizer, Tokenizer, WordPieceTokenizer, load_tokenizer
 from course_lib.tokenization.files import AddedToken
 from course_lib.tokenization.shared import SharedTokenizer, sentencepiece
@@ -55,19 +55,6 @@ def tokenizer_from_folder(folder: str | Path) -> Tokenizer | SharedTokenizer:
     if not isinstance(tokenizer, WordPieceTokenizer):  # les rôles de BERT sont fixes
         _assign_roles_of(folder, tokenizer)
     return tokenizer
-
-
-def read_settings(path: Path) -> dict:
-    """Un fichier de réglages en JSON ; {} s’il manque, ValueError s’il est illisible."""
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_bytes().decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"« {path.name} » n’est pas un JSON en UTF-8 : {error}.") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"« {path.name} » ne contient pas un objet JSON.")
-    return content
 
 
 def _assign_roles_of(folder: Path, tokenizer: Tokenizer | SharedTokenizer) -> None:
