@@ -176,23 +176,38 @@ def sharded_folder(folder: Path) -> Path:
     return folder
 
 
-def folder_reader(folder: Path, name: str, same: bool = False) -> Callable[[Path], None]:
-    """Lit un dossier dont le fichier `name` est celui qu’on lui donne.
+def weights_reader(folder: Path, name: str, same: bool = False) -> Callable[[Path], None]:
+    """Lit tous les tenseurs d’un dossier dont le fichier `name` est celui qu’on lui donne.
 
-    `same` : s’il est lu, ce doit être avec les mêmes tenseurs qu’avant (un index ne fait que dire
-    où ils sont).
+    `same` : s’ils sont lus, ce doit être les mêmes qu’avant (un index ne fait que dire où ils
+    sont ; il peut en oublier, que `load_pretrained` réclame ensuite).
     """
     import torch
 
-    from course_lib.pretrained.loading import load_pretrained
+    from course_lib.pretrained.folders import FolderWeights
 
-    expected = load_pretrained(folder).model.state_dict() if same else {}
+    def read_all() -> dict[str, torch.Tensor]:
+        with FolderWeights(folder) as weights:
+            return {one: weights.tensor(one) for one in weights.shapes}
+
+    expected = read_all() if same else {}
 
     def read(path: Path) -> None:
         path.replace(folder / name)
-        found = load_pretrained(folder).model.state_dict()
-        if not all(torch.equal(found[one], expected[one]) for one in expected):
+        found = read_all()
+        if same and not all(torch.equal(found[one], expected[one]) for one in found):
             raise AssertionError("lu avec d’autres tenseurs")
+
+    return read
+
+
+def folder_reader(folder: Path, name: str) -> Callable[[Path], None]:
+    """Charge un dossier dont le fichier `name` est celui qu’on lui donne."""
+    from course_lib.pretrained.loading import load_pretrained
+
+    def read(path: Path) -> None:
+        path.replace(folder / name)
+        load_pretrained(folder)
 
     return read
 
@@ -210,10 +225,13 @@ def main() -> int:
         save_small_model(folder / "poids")
         save_small_model(folder / "reglages")
         sharded_folder(folder / "index")
-        cases = {"poids": weights, "reglages": "config.json", "index": index}
-        for title, name in cases.items():
-            content = (folder / title / name).read_bytes()
-            readers[title] = (folder_reader(folder / title, name, title == "index"), [content])
+        makers = {
+            ("poids", weights): weights_reader(folder / "poids", weights),
+            ("index", index): weights_reader(folder / "index", index, same=True),
+            ("reglages", "config.json"): folder_reader(folder / "reglages", "config.json"),
+        }
+        for (title, name), read in makers.items():
+            readers[title] = (read, [(folder / title / name).read_bytes()])
         for title, (read, seeds) in readers.items():
             place = folder / "abime"
             outcomes = fuzz(read, seeds, options.files, place, options.seed, progress=True)

@@ -7,7 +7,14 @@ import struct
 
 import pytest
 import torch
-from fuzzing import folder_reader, fuzz, save_small_model, sharded_folder, surprises
+from fuzzing import (
+    folder_reader,
+    fuzz,
+    save_small_model,
+    sharded_folder,
+    surprises,
+    weights_reader,
+)
 from safetensors.torch import save, save_file
 
 from course_lib.pretrained.folders import INDEX, WEIGHTS, FolderWeights
@@ -231,6 +238,6 @@ def test_damaged_folders_are_read_or_refused(name, small_model, tmp_path):
 def test_a_damaged_index_never_moves_a_tensor(tmp_path):
     folder = sharded_folder(tmp_path / "modele")
     seeds = [(folder / INDEX).read_bytes()]
-    outcomes = fuzz(folder_reader(folder, INDEX, same=True), seeds, 200, tmp_path / "abime")
+    outcomes = fuzz(weights_reader(folder, INDEX, same=True), seeds, 300, tmp_path / "abime")
     assert surprises(outcomes) == {}
     assert outcomes["refusé"] > 60
