@@ -89,9 +89,9 @@ def test_a_sliding_window_limits_the_context(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "config, generation, expected", [(5, None, (5,)), (5, [7, 2], (7, 2)), (None, None, ())]
+    "config, generation, expected", [(5, None, (5, 2)), (5, [7, 2], (7, 2, 5)), (None, None, (2,))]
 )
-def test_end_tokens(config, generation, expected, tmp_path):
+def test_end_tokens_of_all_files_count(config, generation, expected, tmp_path):
     folder = save_reference(reference("llama"), "llama", tmp_path)
     (folder / "generation_config.json").unlink()
     rewrite_json(folder / "config.json", eos_token_id=config)

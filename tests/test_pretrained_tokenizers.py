@@ -3,6 +3,7 @@
 import functools
 import itertools
 import json
+from pathlib import Path
 
 import pytest
 import tokenizers
@@ -30,6 +31,7 @@ from course_lib.pretrained.tokenizers import (
     tokenizer_from_gguf,
 )
 from course_lib.tokenization import BPETokenizer, WordPieceTokenizer, load_tokenizer
+from course_lib.tokenization.sentencepiece import SentencePieceTokenizer
 from course_lib.tokenization.splits import LLAMA3, LLAMA_CPP_DEFAULT, Split
 from course_lib.tokenization.splits import QWEN2 as OUR_QWEN2
 
@@ -457,10 +459,9 @@ SPM = sentencepiece_metadata()
 SPM_IDS = {token: i for i, token in enumerate(SPM["tokenizer.ggml.tokens"])}
 
 
-def by_scores(text):
-    """L’algorithme de llama.cpp : fusionner les voisins dont la réunion a le meilleur score."""
+def by_scores(text, scores):
+    """L’algorithme de llama.cpp : le meilleur score d’abord et, à égalité, le plus à gauche."""
     pieces = list("▁" + text.replace(" ", "▁"))
-    scores = SPM["tokenizer.ggml.scores"]
     while True:
         found = [
             (scores[SPM_IDS[a + b]], -i)
@@ -479,21 +480,106 @@ def by_scores(text):
 
 
 WORDS = st.one_of(st.sampled_from(CORPUS[0].split(" ")), st.text(max_size=4))
+SCORES = {
+    "rangs": SPM["tokenizer.ggml.scores"],
+    "égaux": [-1000.0] * len(SPM_IDS),  # ceux d’EuroLLM et de Lucie, convertis sans leur modèle
+    "souvent égaux": [-float(i // 7) for i in range(len(SPM_IDS))],
+}
 
 
-@settings(max_examples=200, deadline=None)
+@pytest.mark.parametrize("scores", SCORES.values(), ids=SCORES)
+@settings(max_examples=100, deadline=None)
 @given(text=st.lists(WORDS).map(" ".join))
-def test_sentencepiece_follows_the_scores(text):
-    ours = tokenizer_from_gguf(SPM)
+def test_sentencepiece_follows_the_scores(scores, text):
+    ours = scored(tuple(scores))
     if not text or any(token in text for token in ("<unk>", "<s>", "</s>", "[INST]")):
         return
-    assert ours.encode(text) == by_scores(text)
-    assert ours.decode(ours.encode(text)) == text.replace("▁", " ")  # SentencePiece les confond
+    ids, spans = ours.encode_with_spans(text)
+    assert ids == ours.encode(text) == by_scores(text, scores)
+    assert all(0 <= a < b <= len(text) for a, b in spans)
+    assert ours.decode(ids) == text.replace("▁", " ")  # SentencePiece les confond
+
+
+@functools.cache
+def scored(scores):
+    return tokenizer_from_gguf(SPM | {"tokenizer.ggml.scores": list(scores)})
+
+
+def reference_metadata(reference, scores=None):
+    """Le GGUF d’un vrai modèle de SentencePiece : trois jetons, 256 octets, des rangs."""
+    start = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    n_pieces = len(reference["jetons"])
+    ranks = [0.0] * len(start) + [-float(rank) for rank in range(n_pieces)]
+    return {
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.tokens": [*start, *reference["jetons"]],
+        "tokenizer.ggml.scores": scores or ranks,
+        "tokenizer.ggml.token_type": [2, 3, 3, *[6] * 256, *[1] * n_pieces],
+    }
+
+
+def test_sentencepiece_equals_the_real_one(tmp_path):
+    """Des ids écrits par la bibliothèque `sentencepiece`, et relus après une sauvegarde."""
+    path = Path(__file__).with_name("sentencepiece_reference.json")
+    reference = json.loads(path.read_text("utf-8"))
+    ours = tokenizer_from_gguf(reference_metadata(reference))
+    ours.save(tmp_path / "tokenizer.json")
+    again = SharedTokenizer.load(tmp_path / "tokenizer.json")
+    for text, ids in reference["textes"].items():
+        assert ours.encode(text) == ids == again.encode(text)
+        assert ours.encode_with_spans(text) == again.encode_with_spans(text)
+        assert ours.decode(ids) == text.replace("▁", " ")
+
+
+def test_equal_scores_are_not_written_as_merges(tmp_path):
+    with pytest.raises(ValueError, match=r"ont le même score \(-1000\).*Gardez le fichier GGUF"):
+        scored(tuple(SCORES["égaux"])).save(tmp_path / "tokenizer.json")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"tokenizer.ggml.scores": [-0.5] * len(SPM_IDS)}, "a le score -0.5 .*« Unigram »"),
+        ({"tokenizer.ggml.scores": [float("nan")] * len(SPM_IDS)}, "a le score nan"),
+        ({"tokenizer.ggml.precompiled_charsmap": [1, 2]}, "récrit le texte avant de le découper"),
+        ({"tokenizer.ggml.remove_extra_whitespaces": True}, "remove_extra_whitespaces"),
+    ],
+)
+def test_other_sentencepieces_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        tokenizer_from_gguf(SPM | change)
+
+
+def small_sentencepiece(kinds, *pieces, scores=None):
+    """Un vocabulaire de quelques morceaux, sans octets."""
+    tokens = ["<unk>", *pieces]
+    scores = scores or [-float(i) for i in range(len(tokens))]
+    return SentencePieceTokenizer(tokens, scores, [2, *kinds], 0)
+
+
+def test_sentencepiece_without_bytes_and_with_unused_tokens():
+    pieces = ("▁ab", "▁a", "ab", "a", "b", "▁")
+    ours = small_sentencepiece([1] * 6, *pieces)
+    assert ours.encode("ab?!ab") == [1, 0, 3]  # les inconnus qui se suivent ne font qu’un jeton
+    assert ours.encode_with_spans("ab?!ab")[1] == [(0, 2), (2, 4), (4, 6)]
+    # « ▁ab », inutilisé (sorte 5), se rouvre en ce dont il est fait.
+    assert small_sentencepiece([5, 1, 1, 1, 1, 1], *pieces).encode("ab") == [2, 5]
+    with pytest.raises(ValueError, match="ni jeton inconnu ni les 256 octets"):
+        SentencePieceTokenizer(["a"], [0.0], [1], None)
+
+
+def test_spaces_inside_the_tokens_of_sentencepiece():
+    ours = small_sentencepiece([4, 1, 1, 1, 1], "▁▁", "a▁b", "a", "b", "▁")
+    assert ours.encode("a b") == [5, 3, 5, 4]  # ▁ a ▁ b : rien ne mène à « a▁b »
+    assert ours.encode("a  b") == [5, 3, 1, 5, 4]  # deux espaces, ou « ▁▁ » : le même jeton
+    joined = small_sentencepiece([1] * 5, "▁b", "a▁b", "a", "b", "▁")
+    assert joined.encode("a b") == [5, 2]
 
 
 def test_sentencepiece_by_hand():
     ours = tokenizer_from_gguf(SPM)
-    assert isinstance(ours, SharedTokenizer)
+    assert isinstance(ours, SentencePieceTokenizer)
     assert (ours.bos_id, ours.eos_id, ours.unk_id, ours.pad_id) == (1, 2, 0, None)
     assert ours.encode("<s>[INST]") == [1, SPM_IDS["[INST]"]]
     assert ours.special_tokens == ["<unk>", "<s>", "</s>"]

@@ -20,8 +20,12 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from course_lib.pretrained.fields import read_settings
+from course_lib.pretrained.special_tokens import STANDARD, named_tokens, tokenizer_settings
 
 CHAT_ROLES = ("system", "user", "assistant", "tool")
+_GGUF_ROLES = dict(
+    zip(STANDARD[2:], ("unknown", "seperator", "padding", "cls", "mask"), strict=True)
+)
 MAX_LENGTH = 1 << 20  # un gabarit hostile pourrait écrire sans fin
 _FAILURES = (  # ce que peut lever un calcul du gabarit
     TemplateError,
@@ -40,11 +44,19 @@ class ChatTemplate:
 
     Celui de SmolLM2 ajoute de lui-même un message système (« You are a helpful AI assistant… ») si
     le premier n’en est pas un. Le texte contient des jetons spéciaux, que `encode` reconnaît, comme
-    il reconnaît ceux qu’un utilisateur aurait glissés dans son message.
+    il reconnaît ceux qu’un utilisateur aurait glissés dans son message. `other_tokens` : les autres
+    jetons spéciaux dont le gabarit peut se servir, par leur nom (« pad_token »…).
     """
 
-    def __init__(self, source: str, bos_token: str = "", eos_token: str = ""):
+    def __init__(
+        self,
+        source: str,
+        bos_token: str = "",
+        eos_token: str = "",
+        other_tokens: Mapping[str, str] | None = None,
+    ):
         self.source, self.bos_token, self.eos_token = source, bos_token, eos_token
+        self.other_tokens = dict(other_tokens or {})
         try:
             self._template = _environment().from_string(source)
         except (TemplateError, RecursionError) as error:
@@ -70,8 +82,7 @@ class ChatTemplate:
                 tools=None,
                 documents=None,
                 add_generation_prompt=add_generation_prompt,
-                bos_token=self.bos_token,
-                eos_token=self.eos_token,
+                **self.other_tokens | {"bos_token": self.bos_token, "eos_token": self.eos_token},
             ):
                 parts.append(part)
                 length += len(part)
@@ -100,7 +111,8 @@ class ChatTemplate:
             known = isinstance(tokens, list) and type(rank) is int and 0 <= rank < len(tokens)
             return tokens[rank] if known else ""
 
-        return cls(source, token("bos"), token("eos"))
+        named = {f"{role}_token": token(name) for role, name in _GGUF_ROLES.items() if token(name)}
+        return cls(source, token("bos"), token("eos"), named)
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> "ChatTemplate | None":
@@ -123,7 +135,8 @@ class ChatTemplate:
                 raise ValueError(f"« {path.name} » n’est pas en UTF-8 : {error}.") from None
         if not isinstance(source, str):
             return None
-        return cls(source, *(_token(settings, role) for role in ("bos", "eos")))
+        named = named_tokens(tokenizer_settings(folder))
+        return cls(source, named.pop("bos_token", ""), named.pop("eos_token", ""), named)
 
 
 class _TooLong(Exception):
@@ -172,11 +185,6 @@ def _to_json(value, ensure_ascii=False, indent=None, separators=None, sort_keys=
 def _now(form: str) -> str:
     """La date du jour : certains gabarits la disent au modèle."""
     return datetime.now().strftime(form)
-
-
-def _token(settings: dict, role: str) -> str:
-    token = settings.get(f"{role}_token") or ""
-    return token.get("content", "") if isinstance(token, dict) else str(token)
 
 
 def _refuse(message: str) -> None:

@@ -22,7 +22,7 @@ _TOKENIZER_KEYS = (  # ce que nos tokeniseurs ne portent pas et qui ne change pa
     "truncation_side",
     "model_max_length",
 )
-_END_KEYS = ("eos", "eot")  # ceux des GGUF que load_pretrained et llama.cpp lisent
+_END_KEYS = ("eos", "eot", "eom")  # ceux que load_pretrained et llama.cpp lisent d’un GGUF
 
 
 def kept_settings(content: Mapping[str, object], origin: Origin | None) -> dict[str, object]:

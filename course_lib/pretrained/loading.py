@@ -5,7 +5,7 @@ celles du fichier, puis chaque tenseur est lu, converti en simple précision et 
 (`filling`). La mémoire n’en contient donc jamais deux copies.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from course_lib.pretrained.locating import find_model
 from course_lib.pretrained.origin import Origin
 from course_lib.pretrained.places import gguf_place, published_place
 from course_lib.pretrained.sentence_settings import sentence_files
+from course_lib.pretrained.special_tokens import end_of_turn_ids, tokenizer_settings
 from course_lib.pretrained.tokenizers import (
     SharedTokenizer,
     tokenizer_from_folder,
@@ -34,6 +35,7 @@ from course_lib.transformer import BertConfig, Decoder, Encoder, LlamaConfig
 from course_lib.transformer.llama import llama_positions
 
 DEFAULT_CONTEXT = 8192
+_GGUF_ENDS = ("eot", "eom", "eog")
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,10 @@ def _load_folder(folder: Path, context_length: int | None) -> Pretrained:
     settings = read_settings(folder / "config.json")
     generation = read_settings(folder / "generation_config.json")
     family, config = read_config(settings)
-    eos_ids = _eos_ids(settings | generation)
+    ends = [*_eos_ids(generation), *_eos_ids(settings)]
     tokenizer = _matching(tokenizer_from_folder(folder), config)
     template = ChatTemplate.from_folder(folder)
+    eos_ids = () if isinstance(config, BertConfig) else _all_ends(ends, tokenizer, template)
     with FolderWeights(folder) as weights:
         names = {family.canonical(name): name for name in weights.shapes}
         if len(names) < len(weights.shapes):
@@ -99,7 +102,7 @@ def _load_folder(folder: Path, context_length: int | None) -> Pretrained:
         fill(model, places, source)
     model.origin = Origin(
         *(family.name, config.context_length, tokenizer, eos_ids, template),
-        *(settings, generation, read_settings(folder / "tokenizer_config.json")),
+        *(settings, generation, tokenizer_settings(folder)),
     )
     model, config = _place(model, config, context_length)
     sentences = sentence_files(folder) if family.name == "bert" else {}
@@ -121,8 +124,8 @@ def _load_gguf(path: Path, context_length: int | None) -> Pretrained:
         heads = (config.n_heads, config.n_kv_heads)
         places = {ours: gguf_place(ours, family, *heads) for ours, _ in model.named_parameters()}
         fill(model, places, Source(shapes, read, {}, lambda name: name == ROPE_FACTORS))
-    ends = (tokenizer.eos_id, file.metadata.get("tokenizer.ggml.eot_token_id"))
-    eos_ids = tuple(dict.fromkeys(end for end in ends if type(end) is int))
+    named = (file.metadata.get(f"tokenizer.ggml.{name}_token_id") for name in _GGUF_ENDS)
+    eos_ids = _all_ends([tokenizer.eos_id, *named], tokenizer, template)
     model.origin = Origin(family, config.context_length, tokenizer, eos_ids, template)
     model, config = _place(model, config, context_length)
     return Pretrained(model, tokenizer, config, family, template, eos_ids)
@@ -148,6 +151,18 @@ def _eos_ids(settings: Mapping[str, object]) -> tuple[int, ...]:
             f"eos_token_id = {found!r} : il faut un identifiant de jeton, ou une liste."
         )
     return tuple(ids)
+
+
+def _all_ends(
+    ends: Iterable[object], tokenizer: Tokenizer | SharedTokenizer, template: ChatTemplate | None
+) -> tuple[int, ...]:
+    """Tout ce qui finit une réponse, sans choisir entre des fichiers qui se contredisent.
+
+    S’arrêter trop tôt se voit ; ne pas s’arrêter fait écrire le tour de parole suivant.
+    """
+    turns = end_of_turn_ids(tokenizer, None if template is None else template.source)
+    found = [*ends, tokenizer.eos_id, *turns]
+    return tuple(dict.fromkeys(end for end in found if type(end) is int))
 
 
 def _place(

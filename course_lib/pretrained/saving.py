@@ -128,7 +128,7 @@ def save_gguf(
     `kind` : « F32 », « F16 » ou « Q8_0 ». Comme le fait llama.cpp, les normes et les biais restent
     en F32, et une matrice dont la largeur n’est pas un multiple de 32, que Q8_0 ne sait pas
     découper, passe en F16. `name` : le nom du modèle, par défaut celui du fichier. D’un modèle
-    chargé restent le nombre de positions, le gabarit et deux jetons de fin (eos, eot) : un GGUF
+    chargé restent le nombre de positions, le gabarit et trois jetons de fin (eos, eot, eom) : un GGUF
     n’en dit pas plus, et l’on avertit de ceux qui manquent. Les réglages de génération n’y vont
     pas. ValueError si le modèle n’est pas de type Llama, si `kind` est inconnu, si le tokeniseur
     n’est pas un BPETokenizer ou a plus de jetons que le modèle, si un poids est indéfini ou trop

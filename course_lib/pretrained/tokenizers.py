@@ -12,12 +12,29 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from course_lib.pretrained.fields import read_settings
-from course_lib.tokenization import BPETokenizer, Tokenizer, WordPieceTokenizer, load_tokenizer
-from course_lib.tokenization.files import AddedToken
-from course_lib.tokenization.shared import SharedTokenizer, sentencepiece
+from course_lib.pretrained.special_tokens import (
+    completed,
+    named_tokens,
+    tokenizer_settings,
+)
+from course_lib.pretrained.text_settings import obeying
+from course_lib.tokenization import (
+    BPETokenizer,
+    Tokenizer,
+    WordPieceTokenizer,
+    tokenizer_from_content,
+)
+from course_lib.tokenization.files import AddedToken, read_json
+from course_lib.tokenization.sentencepiece import (
+    CONTROL,
+    NORMAL,
+    UNKNOWN,
+    USER_DEFINED,
+    SentencePieceTokenizer,
+)
+from course_lib.tokenization.shared import SharedTokenizer
 from course_lib.tokenization.splits import GPT2, LLAMA3, LLAMA_CPP_DEFAULT, QWEN2, SMOLLM, Split
 
-NORMAL, UNKNOWN, CONTROL, USER_DEFINED = 1, 2, 3, 4  # types de jetons de GGUF
 ROLES = ("bos", "eos", "pad", "unk")
 _GGUF_ROLES = {"bos": "bos", "eos": "eos", "pad": "padding", "unk": "unknown"}
 # Noms que llama.cpp donne aux découpages ; le premier de chaque sorte est celui qu’on écrit.
@@ -48,10 +65,11 @@ def tokenizer_from_folder(folder: str | Path) -> Tokenizer | SharedTokenizer:
             f"« {folder.name} » n’a pas de « tokenizer.json ». Prenez la version du modèle qui en "
             "a un, ou enregistrez-le avec transformers (tokenizer.save_pretrained)."
         )
+    content = obeying(completed(read_json(path), folder), folder)
     try:
-        tokenizer = load_tokenizer(path)
+        tokenizer = tokenizer_from_content(content)
     except ValueError:
-        tokenizer = SharedTokenizer.load(path)
+        tokenizer = SharedTokenizer.from_json(content)
     if not isinstance(tokenizer, WordPieceTokenizer):  # les rôles de BERT sont fixes
         _assign_roles_of(folder, tokenizer)
     return tokenizer
@@ -60,24 +78,19 @@ def tokenizer_from_folder(folder: str | Path) -> Tokenizer | SharedTokenizer:
 def _assign_roles_of(folder: Path, tokenizer: Tokenizer | SharedTokenizer) -> None:
     """Les rôles que disent les réglages du dossier.
 
-    Comme dans transformers, l’encadrement de `tokenizer.json` l’emporte sur `add_bos_token`.
+    Comme dans transformers, l’encadrement de `tokenizer.json` l’emporte sur `add_bos_token`. Un
+    jeton absent du vocabulaire ne compte pas : l’autre fichier, s’il en donne un, a la parole.
     """
-    settings = {
-        key: value
-        for name in ("special_tokens_map.json", "tokenizer_config.json")
-        for key, value in read_settings(folder / name).items()
-    }
-    ids = {role: _token_id(tokenizer, settings.get(f"{role}_token")) for role in ROLES}
-    if settings.get("add_bos_token") is False:
+    newer = tokenizer_settings(folder)
+    known = tokenizer.token_to_id.get
+    ids: dict[str, int | None] = dict.fromkeys(ROLES)
+    for settings in (read_settings(folder / "tokenizer_config.json"), newer):
+        names = named_tokens(settings)
+        for role in ROLES:
+            ids[role] = known(names.get(f"{role}_token"), ids[role])
+    if newer.get("add_bos_token") is False:
         tokenizer.bos_id = None
     _give_roles(tokenizer, ids)
-
-
-def _token_id(tokenizer: Tokenizer | SharedTokenizer, token: object) -> int | None:
-    """L’id d’un jeton tel qu’un réglage le nomme, None s’il est inconnu."""
-    if isinstance(token, dict):
-        token = token.get("content")
-    return tokenizer.token_to_id.get(token) if isinstance(token, str) else None
 
 
 def _give_roles(tokenizer: Tokenizer | SharedTokenizer, ids: Mapping[str, int | None]) -> None:
@@ -89,12 +102,12 @@ def _give_roles(tokenizer: Tokenizer | SharedTokenizer, ids: Mapping[str, int | 
             setattr(tokenizer, f"{role}_id", ids[role])
 
 
-def tokenizer_from_gguf(metadata: Mapping[str, object]) -> BPETokenizer | SharedTokenizer:
+def tokenizer_from_gguf(metadata: Mapping[str, object]) -> BPETokenizer | SentencePieceTokenizer:
     """Le tokeniseur décrit par les réglages d’un GGUF.
 
-    « gpt2 » (BPE sur les octets) donne un BPETokenizer ; « llama » (SentencePiece), un
-    SharedTokenizer. Sans découpage écrit (`tokenizer.ggml.pre`), c’est celui que llama.cpp prend
-    par défaut. ValueError, avec le remède, si sa sorte n’est pas prise en charge ou s’il est abîmé.
+    « gpt2 » (BPE sur les octets) donne un BPETokenizer ; « llama », un SentencePieceTokenizer. Sans
+    découpage écrit (`tokenizer.ggml.pre`), c’est celui que llama.cpp prend par défaut. ValueError,
+    avec le remède, si sa sorte n’est pas prise en charge ou s’il est abîmé.
     """
     kind, split = metadata.get("tokenizer.ggml.model"), metadata.get("tokenizer.ggml.pre")
     split = "default" if split is None else split
@@ -120,9 +133,7 @@ def tokenizer_from_gguf(metadata: Mapping[str, object]) -> BPETokenizer | Shared
     ids = {role: _role_id(metadata, name, len(tokens)) for role, name in _GGUF_ROLES.items()}
     whole = kind == "gpt2" and split in _WHOLE_WORDS
     if kind == "llama":
-        scores, unknown = _list_of(metadata, "scores", float), tokens[ids["unk"] or 0]
-        spaced = bool(metadata.get("tokenizer.ggml.add_space_prefix", True))
-        tokenizer = sentencepiece(tokens, scores, added, unknown, spaced)
+        tokenizer = _sentencepiece(metadata, tokens, types, ids["unk"])
     else:
         token_to_id, merges = {token: i for i, token in enumerate(tokens)}, _merges(metadata)
         tokenizer = BPETokenizer(token_to_id, merges, added, _SPLITS[split], whole)
@@ -134,6 +145,22 @@ def tokenizer_from_gguf(metadata: Mapping[str, object]) -> BPETokenizer | Shared
     tokenizer.bos_id = None
     _give_roles(tokenizer, ids)
     return tokenizer
+
+
+def _sentencepiece(
+    metadata: Mapping[str, object], tokens: list[str], types: list[int], unknown: int | None
+) -> SentencePieceTokenizer:
+    for name in ("precompiled_charsmap", "remove_extra_whitespaces"):
+        if metadata.get(f"tokenizer.ggml.{name}"):
+            raise ValueError(
+                f"Ce GGUF récrit le texte avant de le découper (tokenizer.ggml.{name}) : on ne "
+                "sait pas le refaire. Chargez plutôt le dossier Hugging Face du modèle."
+            )
+    if unknown is None and UNKNOWN in types:
+        unknown = types.index(UNKNOWN)
+    scores = _list_of(metadata, "scores", float)
+    spaced = metadata.get("tokenizer.ggml.add_space_prefix", True)
+    return SentencePieceTokenizer(tokens, scores, types, unknown, spaced is not False)
 
 
 def _role_id(metadata: Mapping[str, object], name: str, n_tokens: int) -> int | None:

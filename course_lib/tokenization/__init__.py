@@ -15,6 +15,7 @@ __all__ = [
     "WordPieceTokenizer",
     "WordTokenizer",
     "load_tokenizer",
+    "tokenizer_from_content",
 ]
 
 
@@ -23,7 +24,14 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
 
     FileNotFoundError si le fichier manque, ValueError si son contenu ne convient pas.
     """
-    content = read_json(path)
+    try:
+        return tokenizer_from_content(read_json(path))
+    except ValueError as error:
+        raise ValueError(f"« {path} » : {error}") from None
+
+
+def tokenizer_from_content(content: dict) -> Tokenizer:
+    """Le tokeniseur que décrit un contenu lu par `read_json`. ValueError s’il ne convient pas."""
     kind = content["model"].get("type")
     if kind == "BPE":
         return BPETokenizer.from_json(content)
@@ -31,7 +39,7 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
         return WordPieceTokenizer.from_json(content)
     if kind != "WordLevel":
         raise ValueError(
-            f"« {path} » : modèle de tokeniseur {kind!r} non pris en charge "
+            f"modèle de tokeniseur {kind!r} non pris en charge "
             "(attendu « BPE », « WordPiece » ou « WordLevel »)."
         )
     try:

@@ -20,11 +20,12 @@ from course_lib.tokenization.files import (
     write_json,
 )
 from course_lib.tokenization.patterns import special_pattern
+from course_lib.tokenization.streaming import Stream
 
 SPECIAL_TOKENS = ("<pad>", "<bos>", "<eos>", "<unk>")
 Span = tuple[int, int]
 Segment = tuple[int, int, int | None]
-_CACHE_LIMIT = 1 << 16  # mots
+CACHE_LIMIT = 1 << 16  # mots
 
 
 class Tokenizer(ABC):
@@ -56,6 +57,7 @@ class Tokenizer(ABC):
                     f"Le jeton spécial « {token.content} » n'est pas au vocabulaire : ajoutez-le."
                 )
         self._token_by_id = sorted(self.token_to_id, key=self.token_to_id.__getitem__)
+        self.special_ids = frozenset(self.token_to_id[token] for token in self.special_tokens)
         passes = (
             [token.content for token in self.added_tokens if token.normalized == second]
             for second in (False, True)
@@ -89,8 +91,13 @@ class Tokenizer(ABC):
         """Renvoie les ids et, pour chacun, l'intervalle (début, fin) des caractères couverts."""
 
     @abstractmethod
+    def _stream(self) -> Stream:
+        """Un flux neuf, qui décode des ids vérifiés l'un après l'autre."""
+
     def _decode_ids(self, ids: list[int]) -> str:
         """Décode des ids déjà vérifiés."""
+        stream = self._stream()
+        return "".join([*map(stream.feed, ids), stream.finish()])
 
     @abstractmethod
     def to_json(self) -> dict:
@@ -140,8 +147,7 @@ class Tokenizer(ABC):
         """
         checked = [self._check_id(value) for value in ids]
         if skip_special_tokens:
-            special = {self.token_to_id[token] for token in self.special_tokens}
-            checked = [value for value in checked if value not in special]
+            checked = [value for value in checked if value not in self.special_ids]
         return self._decode_ids(checked)
 
     def save(self, path: str | Path) -> None:
@@ -191,7 +197,7 @@ class Tokenizer(ABC):
 
     def _remember(self, word: str, ids: list[int]) -> None:
         """Retient les ids d'un mot : dans un texte, les mots reviennent."""
-        if len(self._cache) >= _CACHE_LIMIT:
+        if len(self._cache) >= CACHE_LIMIT:
             self._cache.clear()
         if len(word) <= 64:
             self._cache[word] = ids

@@ -20,6 +20,7 @@ from course_lib.tokenization.bytes_alphabet import BYTE_TO_CHAR, CHAR_TO_BYTE
 from course_lib.tokenization.files import AddedToken, layout, vocabulary
 from course_lib.tokenization.merges import apply_merges, learn_merges
 from course_lib.tokenization.splits import GPT2, SMOLLM, Split, byte_level
+from course_lib.tokenization.streaming import ByteStream
 
 BPE_SPECIAL_TOKENS = ("<pad>", "<bos>", "<eos>")
 _REFUSED = ("dropout", "continuing_subword_prefix", "end_of_word_suffix")
@@ -156,7 +157,7 @@ class BPETokenizer(Tokenizer):
             whole = self.token_to_id.get("".join(BYTE_TO_CHAR[byte] for byte in content))
         byte_ids = [self._byte_ids[byte] for byte in content]
         known_ids = [byte_id for byte_id in byte_ids if byte_id is not None]
-        ids = apply_merges(known_ids, self._ranks) if whole is None else [whole]
+        ids = apply_merges(known_ids, self._ranks.get) if whole is None else [whole]
         self._remember(word, ids)
         return ids
 
@@ -175,6 +176,9 @@ class BPETokenizer(Tokenizer):
     def _decode_ids(self, ids: list[int]) -> str:
         # Une suite d'ids quelconque peut couper un caractère en deux : « � » le signale.
         return b"".join(self._token_bytes[token_id] for token_id in ids).decode("utf-8", "replace")
+
+    def _stream(self) -> ByteStream:
+        return ByteStream(self._token_bytes.__getitem__)
 
     def to_json(self) -> dict:
         """Le contenu du fichier, au format de la bibliothèque `tokenizers`."""

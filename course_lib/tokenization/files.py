@@ -59,7 +59,20 @@ def read_json(path: str | Path) -> dict:
             f"« {path} » n'est pas le fichier d'un tokeniseur : la clé « model » manque. "
             "Attendu : un fichier écrit par save() ou par la bibliothèque tokenizers."
         )
+    if "type" not in content["model"]:  # un fichier ancien : gpt2, bert-base-uncased
+        content["model"] = {"type": _model_type(content["model"]), **content["model"]}
     return content
+
+
+def _model_type(model: dict) -> str | None:
+    """La sorte d'un modèle qui ne la dit pas, devinée comme le fait `tokenizers`."""
+    if isinstance(model.get("vocab"), list):
+        return "Unigram"
+    if "merges" in model:
+        return "BPE"
+    if {"continuing_subword_prefix", "max_input_chars_per_word", "unk_token"} <= model.keys():
+        return "WordPiece"
+    return "WordLevel" if "unk_token" in model else None
 
 
 def layout(

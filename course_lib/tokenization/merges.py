@@ -9,11 +9,13 @@ les mots qui contiennent la paire fusionnée, et un tas garde la plus fréquente
 import heapq
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from tqdm import tqdm
 
 Pair = tuple[int, int]
+Symbol = int | str  # l'id d'un jeton, ou son texte
+Find = Callable[[tuple[Symbol, Symbol]], tuple[float, Symbol] | None]
 
 
 def learn_merges(
@@ -114,29 +116,31 @@ def _merge_pair(word: list[int], pair: Pair, new_id: int) -> list[int]:
     return merged
 
 
-def apply_merges(word: list[int], ranks: Mapping[Pair, tuple[int, int]]) -> list[int]:
-    """Applique les fusions à un mot, la plus ancienne d'abord, puis la plus à gauche.
+def apply_merges(word: list[Symbol], find: Find) -> list[Symbol]:
+    """Applique les fusions à un mot, celle de plus petit rang d'abord, puis la plus à gauche.
 
-    `ranks` associe à une paire (rang de la fusion, id du résultat). Un tas et une liste chaînée
-    rendent le coût presque linéaire, même pour un « mot » de cent mille caractères.
+    `find` rend d'une paire (rang de la fusion, résultat), ou None si elle ne fusionne pas. Un tas
+    et une liste chaînée rendent le coût presque linéaire, même pour un « mot » de cent mille
+    caractères.
     """
-    ids = list(word)
+    ids: list[Symbol | None] = list(word)
     following = list(range(1, len(ids) + 1))
     preceding = list(range(-1, len(ids) - 1))
-    heap = [(*ranks[pair], i) for i, pair in enumerate(itertools.pairwise(ids)) if pair in ranks]
+    found = map(find, itertools.pairwise(ids))
+    heap = [(one[0], i, one[1]) for i, one in enumerate(found) if one is not None]
     heapq.heapify(heap)
     while heap:
-        rank, new_id, i = heapq.heappop(heap)
+        rank, i, new = heapq.heappop(heap)
         j = following[i]
-        if j >= len(ids) or ranks.get((ids[i], ids[j])) != (rank, new_id):
+        if ids[i] is None or j >= len(ids) or find((ids[i], ids[j])) != (rank, new):
             continue  # l'un des deux jetons a été fusionné entre-temps
-        ids[i], ids[j] = new_id, -1
+        ids[i], ids[j] = new, None
         following[i] = following[j]
         if following[j] < len(ids):
             preceding[following[j]] = i
         for k in (preceding[i], i):
             if k >= 0 and following[k] < len(ids):
-                entry = ranks.get((ids[k], ids[following[k]]))
+                entry = find((ids[k], ids[following[k]]))
                 if entry is not None:
-                    heapq.heappush(heap, (*entry, k))
-    return [token_id for token_id in ids if token_id >= 0]
+                    heapq.heappush(heap, (entry[0], k, entry[1]))
+    return [symbol for symbol in ids if symbol is not None]

@@ -4,13 +4,15 @@ La bibliothèque n’est importée que si l’on s’en sert : nos classes suffi
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from course_lib.tokenization.base import Span, Tokenizer, check_text
-from course_lib.tokenization.files import AddedToken, frame_template, read_frame
+from course_lib.tokenization.bytes_alphabet import CHAR_TO_BYTE
+from course_lib.tokenization.files import frame_template, read_frame, read_json
+from course_lib.tokenization.streaming import ByteStream, PieceStream, Stream, WindowStream
 
-_SPACE = "▁"  # SentencePiece écrit ainsi l’espace
+SPACE = "▁"  # SentencePiece écrit ainsi l’espace
 
 
 class SharedTokenizer:
@@ -24,9 +26,10 @@ class SharedTokenizer:
         backend.no_truncation()
         backend.no_padding()
         self.token_to_id: dict[str, int] = backend.get_vocab()
-        self.special_tokens = [
-            token.content for token in backend.get_added_tokens_decoder().values() if token.special
-        ]
+        self._size = max(self.token_to_id.values(), default=-1) + 1
+        added = backend.get_added_tokens_decoder()
+        self.special_ids = frozenset(i for i, token in added.items() if token.special)
+        self.special_tokens = [added[i].content for i in sorted(self.special_ids)]
         self.bos_id = self.eos_id = self.pad_id = self.unk_id = None
         framing = backend.post_processor
         self.frame = read_frame(None if framing is None else json.loads(framing.__getstate__()))
@@ -34,13 +37,18 @@ class SharedTokenizer:
     @classmethod
     def load(cls, path: str | Path) -> "SharedTokenizer":
         """Relit un fichier de `tokenizers`. ValueError s’il est illisible."""
+        return cls.from_json(read_json(path))
+
+    @classmethod
+    def from_json(cls, content: dict) -> "SharedTokenizer":
+        """Le tokeniseur que décrit le contenu d’un fichier. ValueError s’il est illisible."""
         from tokenizers import Tokenizer as Backend
 
         try:
-            return cls(Backend.from_file(str(path)))
+            return cls(Backend.from_str(json.dumps(content)))
         except Exception as error:  # la bibliothèque n’en lève pas de plus précise
             raise ValueError(
-                f"« {path} » n’est pas le fichier d’un tokeniseur : {error}."
+                f"« tokenizer.json » n’est pas le fichier d’un tokeniseur : {error}."
             ) from None
 
     assign_roles = Tokenizer.assign_roles
@@ -50,7 +58,7 @@ class SharedTokenizer:
     @property
     def vocab_size(self) -> int:
         """Le plus grand identifiant, plus un."""
-        return max(self.token_to_id.values()) + 1
+        return self._size
 
     @property
     def tokens(self) -> list[str]:
@@ -82,48 +90,31 @@ class SharedTokenizer:
         """Le texte des ids. ValueError ou TypeError si l’un d’eux n’est pas un identifiant."""
         return self.backend.decode([self._check_id(one) for one in ids], skip_special_tokens)
 
+    def _stream(self) -> Stream:
+        decoder = self.backend.decoder
+        content = None if decoder is None else json.loads(decoder.__getstate__())
+        if content is None:
+            return PieceStream(self._spaced)
+        if content["type"] == "ByteLevel":
+            return ByteStream(self._token_bytes)
+        steps = content["decoders"] if content["type"] == "Sequence" else [content]
+        return WindowStream(self._decode_all, self.backend.id_to_token, steps)
+
+    def _decode_all(self, ids: list[int]) -> str:
+        return self.backend.decode(ids, skip_special_tokens=False)
+
+    def _spaced(self, before: str | None, token_id: int) -> str:
+        """Sans décodeur, la bibliothèque met une espace entre les jetons."""
+        token = self.backend.id_to_token(token_id)
+        return token if before is None else " " + token
+
+    def _token_bytes(self, token_id: int) -> bytes:
+        """Les octets d’un jeton écrit dans l’alphabet de GPT-2, ou son texte s’il n’en est pas."""
+        token = self.backend.id_to_token(token_id) or ""
+        if CHAR_TO_BYTE.keys() >= set(token):
+            return bytes(map(CHAR_TO_BYTE.__getitem__, token))
+        return token.encode()
+
     def save(self, path: str | Path) -> None:
         """Écrit le fichier de `tokenizers`, inchangé."""
         self.backend.save(str(path))
-
-
-def sentencepiece(
-    tokens: Sequence[str],
-    scores: Sequence[float],
-    added: Iterable[AddedToken],
-    unknown: str | None,
-    space_prefix: bool = True,
-) -> SharedTokenizer:
-    """Un BPE de SentencePiece : des caractères, des octets pour ceux qu’il ignore, des scores.
-
-    Une fusion produit un jeton ; la plus urgente est celle du jeton au meilleur score. C’est
-    l’ordre de llama.cpp, sauf entre deux façons de produire un même jeton au même endroit.
-    `space_prefix` : une espace est ajoutée devant le texte, pour que le premier mot soit un mot.
-    ValueError s’il n’y a pas un score par jeton.
-    """
-    from tokenizers import AddedToken as SharedToken
-    from tokenizers import Tokenizer as Backend
-    from tokenizers import decoders, models, normalizers
-
-    if len(scores) != len(tokens):
-        raise ValueError(
-            f"Il faut un score par jeton ; reçu {len(tokens)} jetons et {len(scores)} scores."
-        )
-    ids = {token: i for i, token in enumerate(tokens)}
-    merges = [
-        (token[:i], token[i:])
-        for token in tokens
-        for i in range(1, len(token))
-        if token[:i] in ids and token[i:] in ids
-    ]
-    merges.sort(key=lambda pair: (-scores[ids[pair[0] + pair[1]]], -ids[pair[0]], -ids[pair[1]]))
-    backend = Backend(models.BPE(ids, merges, unk_token=unknown, fuse_unk=True, byte_fallback=True))
-    before = [normalizers.Replace(" ", _SPACE)]
-    after = [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
-    if space_prefix:
-        before, after = [normalizers.Prepend(_SPACE), *before], [*after, decoders.Strip(" ", 1, 0)]
-    backend.normalizer, backend.decoder = normalizers.Sequence(before), decoders.Sequence(after)
-    for token in added:
-        shared = SharedToken(token.content, special=token.special, normalized=False)
-        (backend.add_special_tokens if token.special else backend.add_tokens)([shared])
-    return SharedTokenizer(backend)

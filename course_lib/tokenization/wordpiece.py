@@ -22,6 +22,7 @@ from course_lib.tokenization.base import (
 from course_lib.tokenization.files import AddedToken, layout, vocabulary
 from course_lib.tokenization.merges import learn_merges
 from course_lib.tokenization.normalization import BertPreparation
+from course_lib.tokenization.streaming import PieceStream
 
 WORDPIECE_SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 PREFIX = "##"
@@ -150,18 +151,17 @@ class WordPieceTokenizer(Tokenizer):
             start = end
         return pieces
 
-    def _decode_ids(self, ids: list[int]) -> str:
-        text = []
-        for rank, token_id in enumerate(ids):
-            piece = self._token_by_id[token_id]
-            if rank and piece.startswith(PREFIX):
-                piece = piece[len(PREFIX) :]
-            elif rank:
-                piece = " " + piece
-            for spaced, tight in _CLEANUPS:
-                piece = piece.replace(spaced, tight)
-            text.append(piece)
-        return "".join(text)
+    def _stream(self) -> PieceStream:
+        return PieceStream(self._piece)
+
+    def _piece(self, before: str | None, token_id: int) -> str:
+        """Le texte d’un morceau : collé au précédent s’il continue un mot."""
+        piece = self._token_by_id[token_id]
+        if before is not None:
+            piece = piece[len(PREFIX) :] if piece.startswith(PREFIX) else " " + piece
+        for spaced, tight in _CLEANUPS:
+            piece = piece.replace(spaced, tight)
+        return piece
 
     def to_json(self) -> dict:
         """Le contenu du fichier, au format de la bibliothèque `tokenizers`."""

@@ -22,6 +22,7 @@ from course_lib.tokenization.patterns import (
     PUNCTUATION_PATTERN_SHARED,
     WHITESPACE_PATTERN,
 )
+from course_lib.tokenization.streaming import PieceStream
 
 # Une espace précède un mot sauf au début, après une ouvrante ou une élision, et avant ces signes.
 _NO_SPACE_BEFORE = frozenset(".,)]}…%’'-–/")
@@ -119,16 +120,17 @@ class WordTokenizer(_PieceTokenizer):
         pattern = _word_pattern(split)
         return cls(*cls._learn(texts, pattern, vocab_size, special_tokens), split)
 
-    def _decode_ids(self, ids: list[int]) -> str:
-        words = [self._token_by_id[token_id] for token_id in ids]
+    def _stream(self) -> PieceStream:
+        return PieceStream(self._piece)
+
+    def _piece(self, before: str | None, token_id: int) -> str:
+        """Le texte d'un mot, précédé d'une espace s'il en faut une."""
+        word = self._token_by_id[token_id]
         if self.split == "whitespace":
-            return " ".join(words)
-        text = ""
-        for word in words:
-            glued = not text or word in _NO_SPACE_BEFORE or text[-1] in _NO_SPACE_AFTER
-            elided = len(text) > 1 and text[-1] in "'’" and text[-2].isalpha()
-            text += word if glued or elided else " " + word
-        return text
+            return word if before is None else " " + word
+        glued = not before or word in _NO_SPACE_BEFORE or before[-1] in _NO_SPACE_AFTER
+        elided = not glued and len(before) > 1 and before[-1] in "'’" and before[-2].isalpha()
+        return word if glued or elided else " " + word
 
     def to_json(self) -> dict:
         """Le contenu du fichier, au format de la bibliothèque `tokenizers`."""
@@ -180,8 +182,8 @@ class CharTokenizer(_PieceTokenizer):
                 return self.encode_with_spans(text)[0]
         return ids
 
-    def _decode_ids(self, ids: list[int]) -> str:
-        return "".join(self._token_by_id[token_id] for token_id in ids)
+    def _stream(self) -> PieceStream:
+        return PieceStream(lambda before, token_id: self._token_by_id[token_id])
 
     def to_json(self) -> dict:
         """Le contenu du fichier, au format de la bibliothèque `tokenizers`."""
