@@ -137,6 +137,8 @@ def test_a_pickle_behind_the_index_is_refused(sharded):
         "..\\dehors.safetensors",
         "C:dehors.safetensors",
         "nul\0.safetensors",
+        "x" * 244 + ".safetensors",
+        "\ud800.safetensors",
         3,
         None,
         ["a.safetensors"],

@@ -21,6 +21,7 @@ from course_lib.pretrained.locating import check_not_pickle, check_not_pointer, 
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+_LONGEST = 255  # octets d’un nom de fichier, pour tous les systèmes
 DTYPES = ("F32", "F16", "BF16")
 
 
@@ -117,7 +118,8 @@ def _read_index(folder: Path) -> dict[str, str]:
         raise ValueError(f"« {INDEX} » n’a pas de « weight_map » (nom de tenseur → fichier).")
     for tensor, name in weight_map.items():
         # Un simple nom : ni « .. », ni dossier, ni racine, ni disque ne mènent hors d’ici.
-        if not isinstance(name, str) or set(name) & set("/\\:\0"):
+        plain = isinstance(name, str) and name.isprintable() and len(name.encode()) <= _LONGEST
+        if not plain or set(name) & set("/\\:"):
             raise ValueError(
                 f"« {INDEX} » range le tenseur « {tensor} » dans {name!r} : il faut le nom d’un "
                 "fichier du même dossier."

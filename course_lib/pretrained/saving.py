@@ -128,11 +128,11 @@ def save_gguf(
     `kind` : « F32 », « F16 » ou « Q8_0 ». Comme le fait llama.cpp, les normes et les biais restent
     en F32, et une matrice dont la largeur n’est pas un multiple de 32, que Q8_0 ne sait pas
     découper, passe en F16. `name` : le nom du modèle, par défaut celui du fichier. D’un modèle
-    chargé restent le nombre de positions, le gabarit et trois jetons de fin (eos, eot, eom) : un GGUF
-    n’en dit pas plus, et l’on avertit de ceux qui manquent. Les réglages de génération n’y vont
-    pas. ValueError si le modèle n’est pas de type Llama, si `kind` est inconnu, si le tokeniseur
-    n’est pas un BPETokenizer ou a plus de jetons que le modèle, si un poids est indéfini ou trop
-    grand ; FileExistsError si le chemin est pris par autre chose qu’un GGUF.
+    chargé restent le nombre de positions, le gabarit et trois jetons de fin (eos, eot, eom) : un
+    GGUF n’en dit pas plus, et l’on avertit de ceux qui manquent. Les réglages de génération n’y
+    vont pas. ValueError si le modèle n’est pas de type Llama, si `kind` est inconnu, si le
+    tokeniseur n’est pas un BPETokenizer ou a plus de jetons que le modèle, si un poids est indéfini
+    ou trop grand ; FileExistsError si le chemin est pris par autre chose qu’un GGUF.
     """
     path = Path(path).expanduser()
     check_replaceable(path)
@@ -219,8 +219,9 @@ def _end_ids(
     config: Config,
     origin: Origin | None,
 ) -> tuple[int, ...]:
-    if eos_ids is None and origin is not None and origin.eos_ids:
-        eos_ids = origin.eos_ids
+    if eos_ids is None and origin is not None:
+        # Un config.json en annonce parfois qui ne sont pas du vocabulaire : ils ne sortent jamais.
+        eos_ids = [end for end in origin.eos_ids if 0 <= end < config.vocab_size] or None
     if eos_ids is None:
         eos_ids = [] if tokenizer.eos_id is None else [tokenizer.eos_id]
     for token_id in eos_ids:
