@@ -474,7 +474,7 @@ def test_every_other_setting_of_llama_cpp_is_refused():
     settings, shapes = gguf_content(EXPECTED["llama"], "llama")
     tables = [table for table in vars(gguf.Keys).values() if isinstance(table, type)]
     names = {key for table in tables for key in vars(table).values() if isinstance(key, str)}
-    names = {key.format(arch="llama") for key in names if key.startswith("{arch}.")}
+    names = {key.replace("{arch}", "llama") for key in names if key.startswith("{arch}.")}
     assert {"llama.attention.sliding_window", "llama.logit_scale", "llama.rope.scaling.factor"} <= (
         names
     )
