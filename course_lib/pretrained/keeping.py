@@ -86,7 +86,7 @@ def kept_gguf_settings(
         warnings.warn(
             f"Ce modèle a {len(ends)} jetons de fin, et un GGUF n’en dit que {len(_END_KEYS)} : "
             f"{ends[len(_END_KEYS) :]} n’y sont pas. Donnez-les en l’employant (stop_ids).",
-            stacklevel=3,
+            stacklevel=4,
         )
     return kept
 

@@ -145,20 +145,8 @@ def save_gguf(
             "save_folder."
         )
     architecture = "qwen2" if config.attention_bias else "llama"
-    metadata = {
-        "general.architecture": architecture,
-        "general.type": "model",
-        "general.name": name or path.stem,
-        "general.file_type": FILE_TYPES[kind],
-        "general.quantization_version": 2,
-        **gguf_settings(config, architecture),
-        **_padded(gguf_tokenizer_metadata(tokenizer), config.vocab_size),
-    }
-    origin = origin_of(model, tokenizer)
-    metadata |= kept_gguf_settings(metadata, architecture, origin_of(model), origin)
-    chat_template = _template(chat_template, origin)
-    if chat_template is not None:
-        metadata["tokenizer.chat_template"] = _template_source(chat_template)
+    metadata = _gguf_metadata(model, tokenizer, config, architecture, chat_template)
+    metadata |= {"general.name": name or path.stem, "general.file_type": FILE_TYPES[kind]}
     weights = _named_weights(model)
     heads = (config.n_heads, config.n_kv_heads)
     places = {ours: gguf_place(ours, architecture, *heads) for ours in weights}
@@ -169,6 +157,29 @@ def save_gguf(
     tensors = [(name, array, _kind_of(array, kind)) for name, array in arrays.items()]
     with explained(path):
         write_gguf(path, metadata, tensors)
+
+
+def _gguf_metadata(
+    model: Decoder,
+    tokenizer: Tokenizer,
+    config: LlamaConfig,
+    architecture: str,
+    chat_template: ChatTemplate | str | None,
+) -> dict[str, object]:
+    """Les réglages du fichier, sans le nom du modèle ni le format des poids."""
+    metadata = {
+        "general.architecture": architecture,
+        "general.type": "model",
+        "general.quantization_version": 2,
+        **gguf_settings(config, architecture),
+        **_padded(gguf_tokenizer_metadata(tokenizer), config.vocab_size),
+    }
+    origin = origin_of(model, tokenizer)
+    metadata |= kept_gguf_settings(metadata, architecture, origin_of(model), origin)
+    chat_template = _template(chat_template, origin)
+    if chat_template is not None:
+        metadata["tokenizer.chat_template"] = _template_source(chat_template)
+    return metadata
 
 
 def _kind_of(array: np.ndarray, kind: str) -> str:
