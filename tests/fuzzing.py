@@ -2,8 +2,9 @@
 
     python tests/fuzzing.py --files 20000        (une vingtaine de secondes par lecteur)
 
-Un fichier abîmé doit être lu, ou refusé par ValueError : ni autre exception, ni lenteur, ni mémoire
-prise sur la foi d’une longueur annoncée. La commande finit en erreur sinon.
+Un fichier abîmé doit être lu, ou refusé par ValueError (FileNotFoundError s’il nomme un fichier qui
+n’est pas là) : ni autre exception, ni lenteur, ni mémoire prise sur la foi d’une longueur annoncée,
+ni fichier écrit. La commande finit en erreur sinon.
 """
 
 import argparse
@@ -77,18 +78,22 @@ def fuzz(
     `damage` abîme une semence : ses octets (`mutate`), ou son contenu.
     """
     draw, outcomes, before = random.Random(seed), Counter(), peak_memory()
+    files = sorted(place.parent.rglob("*"))
     for _ in tqdm(range(n_files), disable=not progress, desc="Fichiers abîmés"):
         place.write_bytes(damage(draw.choice(seeds), draw))
         start = time.perf_counter()
         try:
             read(place)
             outcomes["lu"] += 1
-        except ValueError:
+        except (ValueError, FileNotFoundError):
             outcomes["refusé"] += 1
         except Exception as error:
             outcomes[f"{type(error).__name__} : {error}"] += 1
         if time.perf_counter() - start > MAX_SECONDS:
             outcomes["trop lent"] += 1
+    place.unlink(missing_ok=True)
+    if sorted(set(place.parent.rglob("*")) - {place}) != sorted(set(files) - {place}):
+        outcomes["fichiers écrits"] += 1
     if peak_memory() - before > MAX_MEMORY:
         outcomes["trop de mémoire"] += 1
     return outcomes
@@ -158,23 +163,54 @@ def save_small_model(folder: Path) -> None:
     save_folder(model, tokenizer, folder)
 
 
-def folder_reader(folder: Path) -> Callable[[Path], None]:
-    """Lit un dossier dont le fichier de poids est celui qu’on lui donne."""
-    from course_lib.pretrained.loading import load_pretrained
+def sharded_folder(folder: Path) -> Path:
+    """Le même dossier, ses tenseurs dans deux fichiers et un index."""
+    from safetensors.torch import load_file, save_file
+
+    save_small_model(folder)
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    names, index = sorted(tensors), {}
+    for rank, part in enumerate((names[::2], names[1::2])):
+        file_name = f"model-{rank}.safetensors"
+        save_file({name: tensors[name] for name in part}, folder / file_name)
+        index |= dict.fromkeys(part, file_name)
+    content = json.dumps({"metadata": {"total_size": 1}, "weight_map": index}, indent=1)
+    (folder / "model.safetensors.index.json").write_text(content)
+    return folder
+
+
+def weights_reader(folder: Path, name: str, same: bool = False) -> Callable[[Path], None]:
+    """Lit tous les tenseurs d’un dossier dont le fichier `name` est celui qu’on lui donne.
+
+    `same` : s’ils sont lus, ce doit être les mêmes qu’avant (un index ne fait que dire où ils
+    sont ; il peut en oublier, que `load_pretrained` réclame ensuite).
+    """
+    import torch
+
+    from course_lib.pretrained.folders import FolderWeights
+
+    def read_all() -> dict[str, torch.Tensor]:
+        with FolderWeights(folder) as weights:
+            return {one: weights.tensor(one) for one in weights.shapes}
+
+    expected = read_all() if same else {}
 
     def read(path: Path) -> None:
-        path.replace(folder / "model.safetensors")
-        load_pretrained(folder)
+        path.replace(folder / name)
+        found = read_all()
+        if same and not all(torch.equal(found[one], expected[one]) for one in found):
+            raise AssertionError("lu avec d’autres tenseurs")
 
     return read
 
 
-def config_reader(folder: Path) -> Callable[[Path], None]:
-    """Lit un dossier dont le config.json est celui qu’on lui donne."""
+def folder_reader(folder: Path, name: str) -> Callable[[Path], None]:
+    """Charge un dossier dont le fichier `name` est celui qu’on lui donne."""
     from course_lib.pretrained.loading import load_pretrained
 
     def read(path: Path) -> None:
-        path.replace(folder / "config.json")
+        path.replace(folder / name)
         load_pretrained(folder)
 
     return read
@@ -236,23 +272,23 @@ def main() -> int:
     failed = False
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model = folder / "modele"
-        save_small_model(model)
-        config = (model / "config.json").read_bytes()
-        cases = {
-            "GGUF": (read_gguf, gguf_seeds(folder), options.files),
-            "dossier, poids": (folder_reader(model), safetensors_seeds(folder), options.files),
+        readers = {"GGUF": (read_gguf, gguf_seeds(folder))}
+        weights, index = "model.safetensors", "model.safetensors.index.json"
+        save_small_model(folder / "poids")
+        save_small_model(folder / "reglages")
+        sharded_folder(folder / "index")
+        makers = {
+            ("poids", weights): weights_reader(folder / "poids", weights),
+            ("index", index): weights_reader(folder / "index", index, same=True),
+            ("reglages", "config.json"): folder_reader(folder / "reglages", "config.json"),
         }
-        for title, (read, seeds, n_files) in cases.items():
-            outcomes = fuzz(read, seeds, n_files, folder / "abime", options.seed, progress=True)
-            print(title, json.dumps(dict(outcomes), ensure_ascii=False))
+        for (title, name), read in makers.items():
+            readers[title] = (read, [(folder / title / name).read_bytes()])
+        for title, (read, seeds) in readers.items():
+            place = folder / "abime"
+            outcomes = fuzz(read, seeds, options.files, place, options.seed, progress=True)
+            print(title, json.dumps(dict(outcomes), ensure_ascii=False), flush=True)
             failed = failed or bool(surprises(outcomes))
-        save_small_model_again = folder / "modele2"
-        save_small_model(save_small_model_again)
-        reader = config_reader(save_small_model_again)
-        outcomes = fuzz(reader, [config], options.files // 10, folder / "abime", options.seed)
-        print("dossier, réglages", json.dumps(dict(outcomes), ensure_ascii=False))
-        failed = failed or bool(surprises(outcomes))
         adapter = folder / "adaptateur"
         base = save_small_adapter(adapter)
         for name in ("adapter_config.json", "adapter_model.safetensors"):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import gguf
 import pytest
@@ -461,6 +462,32 @@ def test_gguf_settings_that_change_the_computation_are_refused(change, message):
     content = gguf_content(EXPECTED["llama"], "llama", **change)
     with pytest.raises(ValueError, match=message):
         config_from_gguf(*content)
+
+
+ACCEPTED = {"context_length", "vocab_size", "tensor_data_layout", "rope.scaling.finetuned"} | {
+    "rope.scaling.original_context_length"
+}
+
+
+def test_every_other_setting_of_llama_cpp_is_refused():
+    """Tous les réglages d’architecture que connaît le paquet `gguf`, nos propres mis à part."""
+    settings, shapes = gguf_content(EXPECTED["llama"], "llama")
+    tables = [table for table in vars(gguf.Keys).values() if isinstance(table, type)]
+    names = {key for table in tables for key in vars(table).values() if isinstance(key, str)}
+    names = {key.replace("{arch}", "llama") for key in names if key.startswith("{arch}.")}
+    assert {"llama.attention.sliding_window", "llama.logit_scale", "llama.rope.scaling.factor"} <= (
+        names
+    )
+    for name in sorted(names - settings.keys() - {f"llama.{one}" for one in ACCEPTED}):
+        with pytest.raises(ValueError, match=re.escape(name.removeprefix("llama."))):
+            config_from_gguf(settings | {name: 3}, shapes)
+
+
+@pytest.mark.parametrize("kind", ["adapter", "mmproj", "imatrix"])
+def test_a_gguf_that_is_not_a_model_is_refused(kind):
+    settings, shapes = gguf_content(EXPECTED["llama"], "llama")
+    with pytest.raises(ValueError, match=f"general.type = '{kind}' .* n’est pas un modèle entier"):
+        config_from_gguf(settings | {"general.type": kind}, shapes)
 
 
 def test_other_gguf_are_refused():

@@ -7,10 +7,18 @@ import struct
 
 import pytest
 import torch
-from fuzzing import config_reader, folder_reader, fuzz, save_small_model, surprises
+from fuzzing import (
+    folder_reader,
+    fuzz,
+    save_small_model,
+    sharded_folder,
+    surprises,
+    weights_reader,
+)
 from safetensors.torch import save, save_file
 
-from course_lib.pretrained.folders import INDEX, WEIGHTS, FolderWeights, check_not_pickle
+from course_lib.pretrained.folders import INDEX, WEIGHTS, FolderWeights
+from course_lib.pretrained.locating import check_not_pickle
 
 TENSORS = {
     "a.weight": torch.arange(15.0).reshape(3, 5),
@@ -129,6 +137,8 @@ def test_a_pickle_behind_the_index_is_refused(sharded):
         "..\\dehors.safetensors",
         "C:dehors.safetensors",
         "nul\0.safetensors",
+        "x" * 244 + ".safetensors",
+        "\ud800.safetensors",
         3,
         None,
         ["a.safetensors"],
@@ -218,15 +228,18 @@ def small_model(tmp_path):
     return tmp_path / "modele"
 
 
-def test_hundreds_of_damaged_weights_are_read_or_refused(small_model, tmp_path):
-    seeds = [(small_model / WEIGHTS).read_bytes()]
-    outcomes = fuzz(folder_reader(small_model), seeds, 300, tmp_path / "abime")
+@pytest.mark.parametrize("name", [WEIGHTS, "config.json"])
+def test_damaged_folders_are_read_or_refused(name, small_model, tmp_path):
+    """`python tests/fuzzing.py` en essaie vingt mille de chaque sorte."""
+    seeds = [(small_model / name).read_bytes()]
+    outcomes = fuzz(folder_reader(small_model, name), seeds, 200, tmp_path / "abime")
     assert surprises(outcomes) == {}
-    assert outcomes["refusé"] > 100
+    assert outcomes["refusé"] > 60
 
 
-def test_hundreds_of_damaged_settings_are_read_or_refused(small_model, tmp_path):
-    seeds = [(small_model / "config.json").read_bytes()]
-    outcomes = fuzz(config_reader(small_model), seeds, 300, tmp_path / "abime")
+def test_a_damaged_index_never_moves_a_tensor(tmp_path):
+    folder = sharded_folder(tmp_path / "modele")
+    seeds = [(folder / INDEX).read_bytes()]
+    outcomes = fuzz(weights_reader(folder, INDEX, same=True), seeds, 300, tmp_path / "abime")
     assert surprises(outcomes) == {}
-    assert outcomes["refusé"] > 100
+    assert outcomes["refusé"] > 60

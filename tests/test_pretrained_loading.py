@@ -244,7 +244,7 @@ def test_paths_that_are_not_models(tmp_path):
         load_pretrained(tmp_path)
     with pytest.raises(FileNotFoundError, match="Aucun fichier GGUF"):
         load_pretrained(tmp_path / "absent.gguf")
-    with pytest.raises(ValueError, match=r"« modele\.pt » est un pickle : l’ouvrir exécute"):
+    with pytest.raises(ValueError, match=r"/modele\.pt » est un pickle : l’ouvrir exécute"):
         load_pretrained(tmp_path / "modele.pt")
     with pytest.raises(ValueError, match="donnez le dossier"):
         load_pretrained(tmp_path / "model.safetensors")

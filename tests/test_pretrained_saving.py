@@ -6,9 +6,12 @@ import os
 from dataclasses import replace
 
 import gguf
+import numpy as np
 import pytest
 import torch
 import transformers
+from pretrained_references import reference, rewrite_json, save_reference
+from safetensors import SafetensorError
 from torch.testing import assert_close
 
 from course_lib.experiments.base_model import load_base_model
@@ -22,9 +25,10 @@ from course_lib.finetuning import (
     merge_adapter,
 )
 from course_lib.generation import SamplingConfig, generate
-from course_lib.pretrained import new_folders, saving
+from course_lib.pretrained import gguf_writer, new_folders, saving
 from course_lib.pretrained.gguf_reader import GGUFFile
 from course_lib.pretrained.loading import load_pretrained
+from course_lib.pretrained.replacing import FILES
 from course_lib.pretrained.saving import save_folder, save_gguf
 from course_lib.tokenization import BPETokenizer, CharTokenizer, WordTokenizer
 from course_lib.transformer import BertConfig, GPT2Config, LlamaConfig, bert, gpt2, llama
@@ -83,7 +87,7 @@ def quiet(caplog):
 def test_transformers_reads_our_folder(name, tmp_path, quiet):
     model, folder = random_model(name), tmp_path / "modele"
     save_folder(model, TOKENIZER, folder, chat_template=TEMPLATE)
-    assert sorted(path.name for path in folder.iterdir()) == sorted(saving.FILES)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
     theirs, info = transformers.AutoModelForCausalLM.from_pretrained(
         folder, output_loading_info=True
     )
@@ -181,7 +185,7 @@ def test_a_folder_of_someone_else_is_kept(stranger, tmp_path):
         save_folder(random_model("llama"), TOKENIZER, folder)
     assert content_of(folder) == before
     save_folder(random_model("llama"), TOKENIZER, folder, overwrite=True)
-    assert sorted(content_of(folder)) == sorted(saving.FILES)
+    assert sorted(content_of(folder)) == sorted(FILES)
 
 
 def test_a_file_added_to_our_folder_protects_it(tmp_path):
@@ -465,3 +469,188 @@ def test_settings_are_plain_json(tmp_path):
     settings = json.loads((tmp_path / "m" / "config.json").read_text("utf-8"))
     assert settings["saved_by"] == "course_lib"
     assert (settings["bos_token_id"], settings["eos_token_id"]) == (1, 2)
+
+
+# ------------------------------------------------------------------ charger, puis enregistrer
+
+
+def published(name, folder, **changes):
+    """Un dossier comme ceux du dépôt, aux réglages que nous ne chargeons pas."""
+    save_reference(reference(name), name, folder)
+    rewrite_json(folder / "config.json", **changes)
+    generation = {"temperature": 0.6, "top_p": 0.9, "do_sample": True, "eos_token_id": [5, 2, 7, 9]}
+    (folder / "generation_config.json").write_text(json.dumps(generation))
+    tokens = {"eos_token": "<eos>", "chat_template": TEMPLATE, "padding_side": "left"}
+    settings = tokens | {"model_max_length": 131_072, "additional_special_tokens": ["<bos>"]}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["llama", "llama3", "qwen2", "mistral", "gpt2"])
+def test_loading_then_saving_keeps_everything(name, tmp_path):
+    long = {} if name == "gpt2" else {"max_position_embeddings": 131_072}
+    folder = published(name, tmp_path / "avant", **long)
+    ours, again = load_pretrained(folder), tmp_path / "apres"
+    save_folder(ours.model, ours.tokenizer, again)
+    before, after = (transformers.AutoConfig.from_pretrained(f).to_dict() for f in (folder, again))
+    written = {
+        "_name_or_path",
+        "dtype",
+        "architectures",
+        "head_dim",
+        "saved_by",
+        "eos_token_id",
+        "bos_token_id",
+    }
+    written |= {"pad_token_id", "layer_types", "max_window_layers", "sliding_window"}
+    assert {key: before[key] for key in before.keys() - written} == {
+        key: after[key] for key in before.keys() - written
+    }
+    assert after.get("sliding_window") == before.get("sliding_window")
+    models = [transformers.AutoModelForCausalLM.from_pretrained(f).eval() for f in (folder, again)]
+    with torch.no_grad():
+        close(*(model(random_ids(270)).logits for model in models))
+    theirs = [transformers.GenerationConfig.from_pretrained(f) for f in (folder, again)]
+    for field in ("temperature", "top_p", "do_sample", "eos_token_id"):
+        assert getattr(theirs[0], field) == getattr(theirs[1], field)
+    settings = json.loads((again / "tokenizer_config.json").read_text("utf-8"))
+    assert settings["chat_template"] == TEMPLATE
+    assert settings["padding_side"] == "left"
+    assert settings["additional_special_tokens"] == ["<bos>"]
+    assert load_pretrained(again).config == ours.config
+
+
+def test_another_tokenizer_takes_neither_ends_nor_template(tmp_path):
+    ours = load_pretrained(published("llama", tmp_path / "avant"))
+    save_folder(ours.model, BPETokenizer.train(TEXTS[:1]), tmp_path / "apres")
+    again = load_pretrained(tmp_path / "apres")
+    assert (again.eos_ids, again.chat_template) == ((2,), None)
+    save_folder(ours.model, ours.tokenizer, tmp_path / "sans", chat_template="", eos_ids=[3])
+    again = load_pretrained(tmp_path / "sans")
+    assert (again.eos_ids, again.chat_template) == ((3, 2), None)  # 2 : la fin du tokeniseur
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen2", "mistral"])
+def test_loading_then_saving_a_gguf_keeps_what_it_can(name, tmp_path):
+    long = {"max_position_embeddings": 131_072}
+    ours = load_pretrained(published(name, tmp_path / "avant", **long))
+    path = tmp_path / "apres.gguf"
+    with pytest.warns(UserWarning, match=r"4 jetons de fin, et un GGUF n’en dit que 3 : \[9\]"):
+        save_gguf(ours.model, ours.tokenizer, path, "F32")
+    with GGUFFile(path) as file:
+        # Hors de sa fenêtre, Mistral ferait un autre calcul, et ce format ne la dit pas.
+        length = 23 if name == "mistral" else 131_072
+        architecture = file.metadata["general.architecture"]
+        assert file.metadata[f"{architecture}.context_length"] == length
+    again = load_pretrained(path)
+    assert (again.eos_ids, again.chat_template.source) == ((2, 5, 7), TEMPLATE)
+    with torch.no_grad():
+        close(again.model(random_ids(270)), ours.model(random_ids(270)))
+    save_gguf(again.model, again.tokenizer, tmp_path / "second.gguf", "F32", name="apres")
+    with GGUFFile(path) as first, GGUFFile(tmp_path / "second.gguf") as second:
+        # Les lignes sans emploi sont pour notre tokeniseur des jetons comme les autres.
+        kinds = "tokenizer.ggml.token_type"
+        assert first.metadata | {kinds: 0} == second.metadata | {kinds: 0}
+        assert all(np.array_equal(first.tensor(n), second.tensor(n)) for n in first.tensors)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_is_written_when_asked(dtype, tmp_path):
+    model = random_model("llama")
+    save_folder(model, TOKENIZER, tmp_path / "m", dtype=dtype)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "m")
+    assert str(theirs.dtype) == f"torch.{dtype}"
+    ours = load_pretrained(tmp_path / "m").model
+    assert {p.dtype for p in ours.parameters()} == {torch.float32}  # comme toujours
+    for name, weight in model.named_parameters():
+        rounded = weight.detach().to(theirs.dtype).float()
+        assert torch.equal(dict(ours.named_parameters())[name], rounded)
+    with torch.no_grad():
+        model.norm.weight[3] = 70_000.0
+    if dtype == "float16":
+        with pytest.raises(
+            ValueError, match=r"« norm\.weight » a une valeur de 70000, trop grande"
+        ):
+            save_folder(model, TOKENIZER, tmp_path / "n", dtype=dtype)
+        assert [one.name for one in tmp_path.iterdir()] == ["m"]
+    with pytest.raises(ValueError, match="dtype = 'int8' : choisissez parmi float32, float16"):
+        save_folder(model, TOKENIZER, tmp_path / "n", dtype="int8")
+
+
+# ------------------------------------------------------------------ disque plein, chemins pris
+
+
+@pytest.mark.parametrize("code, message", [(28, "disque est plein"), (30, "en lecture seule")])
+def test_a_full_disk_is_said_in_french_and_loses_nothing(code, message, tmp_path, monkeypatch):
+    folder, path = tmp_path / "modele", tmp_path / "m.gguf"
+    save_folder(random_model("llama"), TOKENIZER, folder)
+    save_gguf(random_model("llama"), TOKENIZER, path)
+    before = content_of(folder), path.read_bytes()
+
+    def fail(*arguments, **options):
+        raise OSError(code, os.strerror(code))
+
+    def fail_as_safetensors(*arguments, **options):
+        raise SafetensorError(f"I/O error: {os.strerror(code)} (os error {code})")
+
+    monkeypatch.setattr(gguf_writer, "_content", fail)
+    for failure in (fail, fail_as_safetensors):
+        monkeypatch.setattr(saving, "save_file", failure)
+        with pytest.raises(OSError, match=f"« {folder} » : .*{message}"):
+            save_folder(random_model("qwen2"), TOKENIZER, folder)
+    with pytest.raises(OSError, match=f"« {path} » : .*{message}"):
+        save_gguf(random_model("qwen2"), TOKENIZER, path)
+    assert (content_of(folder), path.read_bytes()) == before
+    assert sorted(tmp_path.iterdir()) == [path, folder]
+
+
+def test_a_gguf_replaces_only_a_gguf(tmp_path):
+    (tmp_path / "x.gguf").mkdir()
+    (tmp_path / "notes.txt").write_text("à garder")
+    (tmp_path / "vide").touch()
+    with pytest.raises(FileExistsError, match=r"x\.gguf » est un dossier"):
+        save_gguf(random_model("llama"), TOKENIZER, tmp_path / "x.gguf")
+    with pytest.raises(FileExistsError, match=r"notes\.txt » existe et n’est pas un GGUF"):
+        save_gguf(random_model("llama"), TOKENIZER, tmp_path / "notes.txt")
+    assert (tmp_path / "notes.txt").read_text() == "à garder"
+    save_gguf(random_model("llama"), TOKENIZER, tmp_path / "vide")
+
+
+# ------------------------------------------------------------------ GGUF en morceaux
+
+
+@pytest.fixture
+def parts(tmp_path):
+    """Un GGUF coupé en trois, comme par gguf-split, et le modèle."""
+    model = random_model("llama")
+    save_gguf(model, TOKENIZER, tmp_path / "entier.gguf", "F32")
+    with GGUFFile(tmp_path / "entier.gguf") as file:
+        names, paths = list(file.tensors), []
+        for rank in range(3):
+            split = {"split.no": rank, "split.count": 3, "split.tensors.count": len(names)}
+            tensors = [(name, file.tensor(name), "F32") for name in names[rank::3]]
+            paths.append(tmp_path / f"m-{rank + 1:05d}-of-00003.gguf")
+            gguf_writer.write_gguf(paths[-1], split | (file.metadata if rank == 0 else {}), tensors)
+    return model, paths
+
+
+def test_all_the_parts_of_a_gguf_are_read(parts):
+    model, paths = parts
+    for path in paths:
+        with torch.no_grad():
+            close(load_pretrained(path).model(random_ids()), model(random_ids()))
+
+
+def test_parts_that_do_not_fit_are_named(parts):
+    _, (first, second, third) = parts
+    content = second.read_bytes()
+    second.write_bytes(third.read_bytes())
+    with pytest.raises(ValueError, match=r"est dans « m-00002-of-.* et dans « m-00003-of-"):
+        load_pretrained(first)
+    second.unlink()
+    with pytest.raises(FileNotFoundError, match=r"Il manque le morceau « m-00002-of-00003\.gguf »"):
+        load_pretrained(first)
+    second.write_bytes(content)
+    second.rename(first.with_name("milieu.gguf"))
+    with pytest.raises(ValueError, match=r"« milieu\.gguf » se dit le morceau 1 .* sur 3"):
+        load_pretrained(first.with_name("milieu.gguf"))

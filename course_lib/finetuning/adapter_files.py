@@ -41,8 +41,8 @@ from course_lib.finetuning.lora import (
     place_adapters,
 )
 from course_lib.finetuning.lora_weights import LoRAConfig, check_matrix
+from course_lib.pretrained.fields import read_settings
 from course_lib.pretrained.new_folders import new_folder
-from course_lib.pretrained.special_tokens import read_settings
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PICKLE = "adapter_model.bin"

@@ -19,12 +19,8 @@ from jinja2.ext import Extension
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from course_lib.pretrained.special_tokens import (
-    STANDARD,
-    named_tokens,
-    read_settings,
-    tokenizer_settings,
-)
+from course_lib.pretrained.fields import read_settings
+from course_lib.pretrained.special_tokens import STANDARD, named_tokens, tokenizer_settings
 
 CHAT_ROLES = ("system", "user", "assistant", "tool")
 _GGUF_ROLES = dict(

@@ -13,12 +13,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from course_lib.pretrained.fields import Fields
+from course_lib.pretrained.foreign import check_aliases, check_foreign, check_layer_types
+from course_lib.pretrained.rope_settings import read_rope
 from course_lib.transformer import BertConfig, GPT2Config, LlamaConfig
-from course_lib.transformer.positions import Llama3Scaling
 
 Config = LlamaConfig | GPT2Config | BertConfig
 _FIXED = "Nos modèles n’ont pas ce réglage."
-_DEFAULT_THETA = 10000.0
+_GPT2_ALIASES = {
+    "hidden_size": "n_embd",
+    "max_position_embeddings": "n_positions",
+    "num_attention_heads": "n_head",
+    "num_hidden_layers": "n_layer",
+}
 _MISTRAL_WINDOW = 4096  # valeur d’un config.json qui n’en dit rien
 
 
@@ -58,14 +64,20 @@ def read_config(content: Mapping[str, object], where: str = "config.json") -> tu
     n’est pas du bon type, ou demande un calcul que nos modèles ne font pas.
     """
     fields = Fields(content, where)
-    family = FAMILIES.get(str(content.get("model_type")))
+    name = content.get("model_type")
+    family = FAMILIES.get(name) if isinstance(name, str) else None
     if family is None:
+        known = ", ".join(FAMILIES)
+        if name is None:
+            raise ValueError(
+                f"{where} : le champ « model_type » manque, qui dit la famille du modèle ; on sait "
+                f"charger {known}. Est-ce bien le config.json d’un modèle publié ?"
+            )
         raise ValueError(
-            f"{where} : model_type = {content.get('model_type')!r} ; on sait charger "
-            f"{', '.join(FAMILIES)}."
+            f"{where} : model_type = {name!r} ; on sait charger {known}. Un modèle d’une autre "
+            "famille ne fait pas le même calcul."
         )
-    reason = "Cherchez une version du modèle aux poids ordinaires (bf16, f16 ou f32)."
-    fields.demand("quantization_config", [None], None, reason)
+    check_foreign(fields, family.name, causal=family.name != "bert")
     return family, family.read_config(fields)
 
 
@@ -140,6 +152,7 @@ def _read_llama(fields: Fields) -> LlamaConfig:
     reason = "Nos biais (attention_bias de LlamaConfig) ne vont pas jusqu’à la sortie."
     fields.demand("attention_bias", [False], False, reason)
     fields.demand("mlp_bias", [False], False, _FIXED)
+    check_layer_types(fields, ["full_attention"])
     return _read_llama_like(fields, fields.integer("num_key_value_heads", None))
 
 
@@ -147,19 +160,15 @@ def _read_mistral(fields: Fields) -> LlamaConfig:
     window = None
     if fields.content.get("sliding_window", _MISTRAL_WINDOW) is not None:
         window = fields.integer("sliding_window", _MISTRAL_WINDOW)
+    # Dans la fenêtre, un étage qui glisse et un étage qui lit tout font le même calcul.
+    sliding = [] if window is None else ["sliding_attention"]
+    check_layer_types(fields, ["full_attention", *sliding])
     return _read_llama_like(fields, fields.integer("num_key_value_heads"), window=window)
 
 
 def _read_qwen2(fields: Fields) -> LlamaConfig:
     fields.demand("use_sliding_window", [False], False, "Notre attention lit tout le contexte.")
-    layers = fields.content.get("layer_types")
-    if layers is not None and (
-        not isinstance(layers, list) or set(map(str, layers)) - {"full_attention"}
-    ):
-        raise ValueError(
-            f"{fields.where} : layer_types = {layers!r} n’est pas pris en charge : notre attention "
-            "lit tout le contexte, à chaque étage."
-        )
+    check_layer_types(fields, ["full_attention"])
     return _read_llama_like(fields, fields.integer("num_key_value_heads"), attention_bias=True)
 
 
@@ -170,7 +179,7 @@ def _read_llama_like(
     attention_bias: bool = False,
 ) -> LlamaConfig:
     fields.demand("hidden_act", ["silu", "swish"], "silu", "Notre réseau à porte est SwiGLU.")
-    theta, scaling = _read_rope(fields)
+    theta, scaling = read_rope(fields)
     context_length = fields.integer("max_position_embeddings")
     return LlamaConfig(
         vocab_size=fields.integer("vocab_size"),
@@ -190,29 +199,8 @@ def _read_llama_like(
     )
 
 
-def _read_rope(fields: Fields) -> tuple[float, Llama3Scaling | None]:
-    """Base et étirement, dans `rope_parameters` (transformers 5) ou `rope_scaling` (avant)."""
-    content = fields.content.get("rope_parameters") or fields.content.get("rope_scaling") or {}
-    if not isinstance(content, dict):
-        raise ValueError(f"{fields.where} : rope_scaling = {content!r} ; il faut un dictionnaire.")
-    rope = Fields(content, f"{fields.where}, positions rotatives")
-    kind = "rope_type" if "rope_type" in content else "type"  # « type » : écriture ancienne
-    reason = "Les autres étirements des positions donneraient un modèle faux."
-    rope.demand(kind, ["default", "llama3"], "default", reason)
-    rope.demand("partial_rotary_factor", [None, 1, 1.0], None, "Nos têtes tournent en entier.")
-    fields.demand("partial_rotary_factor", [None, 1, 1.0], None, "Nos têtes tournent en entier.")
-    theta = rope.number("rope_theta", fields.number("rope_theta", _DEFAULT_THETA))
-    if content.get(kind) != "llama3":
-        return theta, None
-    return theta, Llama3Scaling(
-        rope.number("factor"),
-        rope.number("low_freq_factor"),
-        rope.number("high_freq_factor"),
-        rope.integer("original_max_position_embeddings"),
-    )
-
-
 def _read_gpt2(fields: Fields) -> GPT2Config:
+    check_aliases(fields, _GPT2_ALIASES)
     accepted = ["gelu_new", "gelu_pytorch_tanh"]  # deux noms de la même forme approchée
     fields.demand("activation_function", accepted, "gelu_new", _FIXED)
     fields.demand("scale_attn_weights", [True], True, _FIXED)

@@ -1,9 +1,12 @@
 """Lire un à un les réglages d’un modèle publié : présents, du bon type, et pris en charge."""
 
+import json
 import math
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 REQUIRED = object()
+MAX_SETTINGS = 1 << 26  # octets : les plus longs index publiés n’ont pas 10 Mo
 MAX_SIZE = 1 << 24  # aucun modèle n’a 16 millions de mots, d’étages ou de positions
 
 
@@ -60,3 +63,34 @@ class Fields:
         if not isinstance(value, kind) or is_boolean != (kind is bool):
             raise ValueError(f"{self.where} : {name} = {value!r} ; il faut {what}.")
         return value
+
+
+def read_settings(path: Path) -> dict:
+    """Un fichier de réglages en JSON ; {} s’il manque, ValueError s’il est illisible.
+
+    La marque d’ordre des octets (BOM) que met le Bloc-notes est permise. Un réglage écrit deux
+    fois, avec deux valeurs, est refusé.
+    """
+    if not path.is_file():
+        return {}
+    if path.stat().st_size > MAX_SETTINGS:
+        raise ValueError(
+            f"« {path.name} » a {path.stat().st_size} octets : aucun fichier de réglages n’en a "
+            f"plus de {MAX_SETTINGS}. Téléchargez-le à nouveau."
+        )
+    try:
+        content = json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"« {path.name} » n’est pas un JSON en UTF-8 : {error}.") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"« {path.name} » ne contient pas un objet JSON.")
+    return content
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    content: dict[str, object] = {}
+    for name, value in pairs:
+        if name in content and content[name] != value:
+            raise ValueError(f"« {name} » y est deux fois, avec deux valeurs")
+        content[name] = value
+    return content

@@ -10,6 +10,7 @@ from course_lib.pretrained.places import Place
 from course_lib.scaling.parameters import build_on_meta
 
 _SHOWN = 5
+_PACKED = (".qweight", ".qzeros", ".weight_packed", ".absmax", ".SCB", ".weight_scale", ".scales")
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,11 @@ def fill(model: nn.Module, places: Mapping[str, Place], source: Source) -> None:
     weights = {ours: torch.empty(p.shape, device="cpu") for ours, p in parameters.items()}
     for ours, weight in weights.items():
         weight.copy_(places[ours].read(source.read(places[ours].name)))
+        if not bool(weight.isfinite().all()):
+            raise ValueError(
+                f"Le tenseur « {places[ours].name} » contient une valeur qui n’est pas un nombre "
+                "fini : le fichier est abîmé. Téléchargez-le à nouveau."
+            )
         parameter = nn.Parameter(weight)
         for module, name in owners[id(parameters[ours])]:
             setattr(module, name, parameter)
@@ -64,7 +70,9 @@ def _check(parameters: Mapping[str, Tensor], places: Mapping[str, Place], source
     used = {place.name for place in places.values()}
     missing = used - source.shapes.keys()
     if missing:
-        raise ValueError(f"Il manque {_listed(missing, 'tenseur')} : le fichier est incomplet.")
+        packed = next((name for name in source.shapes if name.endswith(_PACKED)), None)
+        why = "le fichier est incomplet." if packed is None else _quantized(packed)
+        raise ValueError(f"Il manque {_listed(missing, 'tenseur')} : {why}")
     for ours, parameter in parameters.items():
         expected = places[ours].file_shape(tuple(parameter.shape))
         found = tuple(source.shapes[places[ours].name])
@@ -75,6 +83,9 @@ def _check(parameters: Mapping[str, Tensor], places: Mapping[str, Place], source
             )
     extra = source.shapes.keys() - used - source.copies.keys()
     extra = {name for name in extra if not source.is_useless(name)}
+    packed = next((name for name in sorted(extra) if name.endswith(_PACKED)), None)
+    if packed is not None:
+        raise ValueError(f"Le fichier a {_listed(extra, 'tenseur')} de trop : {_quantized(packed)}")
     if extra:
         raise ValueError(
             f"Le fichier a {_listed(extra, 'tenseur')} de trop : nos modèles n’en ont pas "
@@ -87,6 +98,13 @@ def _check(parameters: Mapping[str, Tensor], places: Mapping[str, Place], source
             raise ValueError(
                 f"Le tenseur « {copy} » devrait répéter « {original} » (poids liés) et en diffère."
             )
+
+
+def _quantized(name: str) -> str:
+    return (
+        f"« {name} » montre des poids quantifiés (GPTQ, AWQ, bitsandbytes…), que l’on ne lit pas. "
+        "Cherchez une version du modèle aux poids ordinaires (bf16, f16 ou f32), ou en GGUF."
+    )
 
 
 def _listed(names: Iterable[str], what: str) -> str:

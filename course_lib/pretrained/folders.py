@@ -16,12 +16,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from course_lib.pretrained.special_tokens import read_settings
+from course_lib.pretrained.fields import read_settings
+from course_lib.pretrained.locating import check_not_pickle, check_not_pointer, no_weights
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+_LONGEST = 255  # octets d’un nom de fichier, pour tous les systèmes
 DTYPES = ("F32", "F16", "BF16")
-PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 class FolderWeights:
@@ -87,25 +88,16 @@ def _readable(path: Path) -> Iterator[None]:
     """Dit en français ce que safetensors reproche à un fichier."""
     if not path.is_file():
         raise FileNotFoundError(
-            f"Il manque le fichier de poids « {path.name} » dans « {path.parent} »."
+            f"Il manque le fichier de poids « {path.name} » dans « {path.parent} ». Téléchargez-le "
+            "à nouveau : « hf download » reprend un dossier là où il s’est arrêté."
         )
+    check_not_pointer(path)
     try:
         yield
     except SafetensorError as error:
         raise ValueError(
             f"« {path.name} » est abîmé ou tronqué ({error}). Téléchargez-le à nouveau."
         ) from None
-
-
-def check_not_pickle(path: Path) -> None:
-    """ValueError, avec la raison et le remède, si le nom du fichier est celui d’un pickle."""
-    if path.suffix.lower() in PICKLES:
-        raise ValueError(
-            f"« {path.name} » est un pickle : l’ouvrir exécute le code qu’il contient, quel qu’il "
-            "soit. On ne lit que safetensors et GGUF, qui ne contiennent que des nombres. Cherchez "
-            "une version du modèle dans l’un de ces formats, ou convertissez celle-ci là où vous "
-            "acceptez ce risque."
-        )
 
 
 def _has_index(folder: Path) -> bool:
@@ -116,9 +108,7 @@ def _has_index(folder: Path) -> bool:
         return True
     if not folder.is_dir():
         raise FileNotFoundError(f"Aucun dossier à l’adresse « {folder} ».")
-    for path in sorted(folder.iterdir()):
-        check_not_pickle(path)
-    raise FileNotFoundError(f"Ni « {WEIGHTS} » ni « {INDEX} » dans le dossier « {folder} ».")
+    raise no_weights(folder)
 
 
 def _read_index(folder: Path) -> dict[str, str]:
@@ -128,12 +118,13 @@ def _read_index(folder: Path) -> dict[str, str]:
         raise ValueError(f"« {INDEX} » n’a pas de « weight_map » (nom de tenseur → fichier).")
     for tensor, name in weight_map.items():
         # Un simple nom : ni « .. », ni dossier, ni racine, ni disque ne mènent hors d’ici.
-        if not isinstance(name, str) or set(name) & set("/\\:\0"):
+        plain = isinstance(name, str) and name.isprintable() and len(name.encode()) <= _LONGEST
+        if not plain or set(name) & set("/\\:"):
             raise ValueError(
                 f"« {INDEX} » range le tenseur « {tensor} » dans {name!r} : il faut le nom d’un "
                 "fichier du même dossier."
             )
-        check_not_pickle(Path(name))
+        check_not_pickle(folder / name)
         if not name.endswith(".safetensors"):
             raise ValueError(
                 f"« {INDEX} » range le tenseur « {tensor} » dans {name!r}, qui n’est pas un "

@@ -47,6 +47,7 @@ def config_from_gguf(
     ValueError, avec le nom du réglage et sa valeur, si l’architecture n’est pas prise en charge, si
     un réglage manque, n’est pas du bon type, ou demande un calcul que nos modèles ne font pas.
     """
+    _check_is_model(metadata)
     architecture = metadata.get("general.architecture")
     if architecture not in ARCHITECTURES:
         raise ValueError(
@@ -74,6 +75,16 @@ def config_from_gguf(
         attention_bias=architecture == "qwen2",
         rope_scaling=_read_scaling(rope_factors, sizes["head_dim"], theta),
     )
+
+
+def _check_is_model(metadata: Mapping[str, object]) -> None:
+    """Un GGUF peut n’être qu’un adaptateur, un projecteur d’images, une matrice d’importance."""
+    kind = metadata.get("general.type", "model")
+    if kind != "model":
+        raise ValueError(
+            f"general.type = {kind!r} : ce GGUF n’est pas un modèle entier mais ce qui en complète "
+            "un autre. Donnez le GGUF du modèle."
+        )
 
 
 def _read_sizes(fields: Fields) -> dict[str, int | float]:

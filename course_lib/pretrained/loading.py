@@ -6,20 +6,25 @@ celles du fichier, puis chaque tenseur est lu, converti en simple précision et 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from course_lib.pretrained.chat import ChatTemplate
+from course_lib.pretrained.disk import explained
 from course_lib.pretrained.families import Config, read_config
+from course_lib.pretrained.fields import read_settings
 from course_lib.pretrained.filling import Source, build_empty, fill
-from course_lib.pretrained.folders import FolderWeights, check_not_pickle
+from course_lib.pretrained.folders import FolderWeights
 from course_lib.pretrained.gguf_models import ROPE_FACTORS, config_from_gguf
-from course_lib.pretrained.gguf_reader import GGUFFile
+from course_lib.pretrained.gguf_parts import GGUFParts
+from course_lib.pretrained.locating import find_model
+from course_lib.pretrained.origin import Origin
 from course_lib.pretrained.places import gguf_place, published_place
-from course_lib.pretrained.special_tokens import end_of_turn_ids, read_settings
+from course_lib.pretrained.sentence_settings import sentence_files
+from course_lib.pretrained.special_tokens import end_of_turn_ids, tokenizer_settings
 from course_lib.pretrained.tokenizers import (
     SharedTokenizer,
     tokenizer_from_folder,
@@ -37,7 +42,8 @@ _GGUF_ENDS = ("eot", "eom", "eog")
 class Pretrained:
     """Un modèle chargé, prêt à servir. `eos_ids` : les jetons qui finissent une réponse.
 
-    `family` : « llama », « mistral », « qwen2 », « gpt2 » ou « bert ».
+    `family` : « llama », « mistral », « qwen2 », « gpt2 » ou « bert ». `sentence_files` : ce que
+    dit de lui-même un encodeur de phrases (`sentence_settings`).
     """
 
     model: Decoder | Encoder
@@ -46,6 +52,7 @@ class Pretrained:
     family: str
     chat_template: ChatTemplate | None
     eos_ids: tuple[int, ...]
+    sentence_files: Mapping[str, object] = field(default_factory=dict)
 
 
 def load_pretrained(path: str | Path, context_length: int | None = None) -> Pretrained:
@@ -54,27 +61,23 @@ def load_pretrained(path: str | Path, context_length: int | None = None) -> Pret
     `context_length` : nombre de positions, celui du modèle au plus. Par défaut, celui du modèle ou
     8 192, le plus petit des deux : les tables de positions et la mémoire cache lui sont
     proportionnelles, et les modèles récents annoncent des contextes qu’aucun portable ne remplit.
-    FileNotFoundError si un fichier manque ; ValueError, qui nomme le champ ou le tenseur, si le
-    modèle n’est pas pris en charge ou si un fichier est abîmé.
+    `model.origin` garde ce que l’on n’en charge pas, pour `save_folder` et `save_gguf`. « ~ » et
+    la racine d’un cache de Hugging Face sont suivis ; rien n’est téléchargé. Dans un dossier qui a
+    aussi un GGUF, ce sont les poids safetensors qui sont lus.
+    FileNotFoundError si un fichier manque ; PermissionError s’il est interdit ; ValueError, qui
+    nomme le champ ou le tenseur, si le modèle n’est pas pris en charge ou si un fichier est abîmé.
     """
-    path = Path(path)
-    if path.is_dir():
-        return _load_folder(path, context_length)
-    check_not_pickle(path)
-    if path.suffix == ".safetensors":
-        raise ValueError(
-            f"« {path.name} » n’a que les poids : donnez le dossier, où sont aussi config.json et "
-            "tokenizer.json."
-        )
-    return _load_gguf(path, context_length)
+    with explained(Path(str(path).replace("\0", "?"))):
+        found = find_model(path)
+        load = _load_folder if found.is_dir() else _load_gguf
+        return load(found, context_length)
 
 
 def _load_folder(folder: Path, context_length: int | None) -> Pretrained:
-    if not (folder / "config.json").is_file():
-        raise FileNotFoundError(f"« {folder} » n’a pas de « config.json » : est-ce un modèle ?")
     settings = read_settings(folder / "config.json")
+    generation = read_settings(folder / "generation_config.json")
     family, config = read_config(settings)
-    ends = [*_eos_ids(read_settings(folder / "generation_config.json")), *_eos_ids(settings)]
+    ends = [*_eos_ids(generation), *_eos_ids(settings)]
     tokenizer = _matching(tokenizer_from_folder(folder), config)
     template = ChatTemplate.from_folder(folder)
     eos_ids = () if isinstance(config, BertConfig) else _all_ends(ends, tokenizer, template)
@@ -97,12 +100,17 @@ def _load_folder(folder: Path, context_length: int | None) -> Pretrained:
             for ours, place in places.items()
         }
         fill(model, places, source)
+    model.origin = Origin(
+        *(family.name, config.context_length, tokenizer, eos_ids, template),
+        *(settings, generation, tokenizer_settings(folder)),
+    )
     model, config = _place(model, config, context_length)
-    return Pretrained(model, tokenizer, config, family.name, template, eos_ids)
+    sentences = sentence_files(folder) if family.name == "bert" else {}
+    return Pretrained(model, tokenizer, config, family.name, template, eos_ids, sentences)
 
 
 def _load_gguf(path: Path, context_length: int | None) -> Pretrained:
-    with GGUFFile(path) as file:
+    with GGUFParts(path) as file:
 
         def read(name: str) -> Tensor:
             return torch.from_numpy(file.tensor(name))
@@ -116,14 +124,10 @@ def _load_gguf(path: Path, context_length: int | None) -> Pretrained:
         heads = (config.n_heads, config.n_kv_heads)
         places = {ours: gguf_place(ours, family, *heads) for ours, _ in model.named_parameters()}
         fill(model, places, Source(shapes, read, {}, lambda name: name == ROPE_FACTORS))
+    named = (file.metadata.get(f"tokenizer.ggml.{name}_token_id") for name in _GGUF_ENDS)
+    eos_ids = _all_ends([tokenizer.eos_id, *named], tokenizer, template)
+    model.origin = Origin(family, config.context_length, tokenizer, eos_ids, template)
     model, config = _place(model, config, context_length)
-    ends = [
-        *(
-            tokenizer.eos_id,
-            *(file.metadata.get(f"tokenizer.ggml.{n}_token_id") for n in _GGUF_ENDS),
-        )
-    ]
-    eos_ids = _all_ends(ends, tokenizer, template)
     return Pretrained(model, tokenizer, config, family, template, eos_ids)
 
 

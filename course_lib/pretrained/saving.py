@@ -16,27 +16,33 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from course_lib.pretrained.chat import ChatTemplate
+from course_lib.pretrained.disk import explained
 from course_lib.pretrained.families import Config, write_config
 from course_lib.pretrained.gguf_blocks import BLOCKS
 from course_lib.pretrained.gguf_models import ROPE_FACTORS, gguf_settings, rope_factors
 from course_lib.pretrained.gguf_writer import write_gguf
+from course_lib.pretrained.keeping import (
+    as_dtype,
+    kept_generation,
+    kept_gguf_settings,
+    kept_settings,
+    kept_tokenizer_settings,
+)
 from course_lib.pretrained.new_folders import new_folder
+from course_lib.pretrained.origin import Origin, origin_of
 from course_lib.pretrained.places import gguf_place, pack, published_place
+from course_lib.pretrained.replacing import (
+    AUTHOR,
+    MARK,
+    check_free,
+    check_replaceable,
+)
 from course_lib.pretrained.tokenizers import ROLES, SharedTokenizer, gguf_tokenizer_metadata
 from course_lib.tokenization import Tokenizer
 from course_lib.transformer import Decoder, LlamaConfig
 from course_lib.transformer.plain import plain_model
 from course_lib.transformer.recognition import config_of
 
-FILES = (
-    "config.json",
-    "generation_config.json",
-    "model.safetensors",
-    "tokenizer.json",
-    "tokenizer_config.json",
-)
-MARK = "saved_by"  # dans config.json : ce dossier est de nous, on peut l’écraser
-AUTHOR = "course_lib"
 FILE_TYPES = {"F32": 0, "F16": 1, "Q8_0": 7}
 UNUSED = 5  # type de jeton GGUF : une ligne de la matrice que le tokeniseur n’emploie pas
 
@@ -48,37 +54,49 @@ def save_folder(
     *,
     chat_template: ChatTemplate | str | None = None,
     eos_ids: Sequence[int] | None = None,
+    dtype: str = "float32",
     overwrite: bool = False,
 ) -> None:
     """Écrit un dossier que lisent AutoModelForCausalLM et AutoTokenizer, hors ligne.
 
-    Modèles de type Llama (« llama », ou « qwen2 » s’il a des biais) et GPT-2 ; poids en F32.
-    Un adaptateur LoRA qui sert est fondu dans les poids écrits ; le modèle, lui, ne change pas.
-    `eos_ids` : les jetons où s’arrête une génération ; par défaut, le jeton de fin du tokeniseur.
+    Modèles de type Llama (« llama », ou « qwen2 » s’il a des biais) et GPT-2. `dtype` :
+    « float32 », « float16 » ou « bfloat16 ». Un adaptateur LoRA qui sert est fondu dans les poids
+    écrits ; le modèle, lui, ne change pas. `eos_ids` : les jetons où s’arrête une génération ;
+    par défaut, comme `chat_template`, ceux du fichier dont vient le modèle s’il garde son
+    tokeniseur, sinon le jeton de fin de celui-ci. D’un modèle chargé restent aussi le nombre de
+    positions, la fenêtre de Mistral, les réglages de génération et ceux du tokeniseur ; une table
+    de positions apprises, raccourcie au chargement, le reste.
     `overwrite` : remplace, avec tout son contenu, un dossier qui n’est pas de nous. ValueError si
     le modèle est d’un autre type, ou porte un goulot, un préfixe ou une amorce ; si le tokeniseur
-    a plus de jetons que lui, si un poids n’est pas un nombre. FileExistsError si le dossier est
-    pris ; FileNotFoundError si son parent manque.
+    a plus de jetons que lui, si un poids n’est pas un nombre ou déborde de `dtype` ;
+    FileExistsError si le dossier est pris ; FileNotFoundError si son parent manque ; OSError si le
+    disque refuse : l’ancien dossier reste alors entier.
     """
-    folder = Path(folder)
-    _check_free(folder, overwrite)
+    folder = Path(folder).expanduser()
+    check_free(folder, overwrite)
     model = plain_model(model)
     config = _check_pair(model, tokenizer)
-    content = write_config(config)
-    weights = _named_weights(model)
+    origin = origin_of(model, tokenizer)
+    content = kept_settings(write_config(config), origin_of(model))
+    weights = as_dtype(_named_weights(model), dtype)
     places = {ours: published_place(content["model_type"], ours) for ours in weights}
-    eos_ids = _end_ids(tokenizer, eos_ids, config)
+    eos_ids = _end_ids(tokenizer, eos_ids, config, origin)
+    chat_template = _template(chat_template, origin)
     ids = {f"{role}_token_id": getattr(tokenizer, f"{role}_id") for role in ("bos", "pad")}
     ids["eos_token_id"] = eos_ids[0] if len(eos_ids) == 1 else list(eos_ids) or None
-    with new_folder(folder) as temporary:
-        _write_json(temporary / "config.json", content | ids | {"dtype": "float32", MARK: AUTHOR})
-        known = {name: value for name, value in ids.items() if value is not None}
-        _write_json(temporary / "generation_config.json", known)
-        metadata = {"format": "pt"}
-        save_file(pack(places, weights), temporary / "model.safetensors", metadata)
+    files = {
+        "config.json": content | ids | {"dtype": dtype, MARK: AUTHOR},
+        "generation_config.json": kept_generation(origin)
+        | {name: value for name, value in ids.items() if value is not None},
+        "tokenizer_config.json": kept_tokenizer_settings(origin)
+        | _tokenizer_settings(tokenizer, config, chat_template),
+    }
+    with explained(folder), new_folder(folder) as temporary:
+        for name, content in files.items():
+            _write_json(temporary / name, content)
+        tensors = pack(places, weights)
+        save_file(tensors, temporary / "model.safetensors", {"format": "pt"})
         tokenizer.save(temporary / "tokenizer.json")
-        settings = _tokenizer_settings(tokenizer, config, chat_template)
-        _write_json(temporary / "tokenizer_config.json", settings)
 
 
 def save_gguf(
@@ -95,12 +113,16 @@ def save_gguf(
     `kind` : « F32 », « F16 » ou « Q8_0 ». Comme le fait llama.cpp, les normes et les biais restent
     en F32, et une matrice dont la largeur n’est pas un multiple de 32, que Q8_0 ne sait pas
     découper, passe en F16. Un adaptateur LoRA qui sert est fondu dans les poids écrits ; le modèle,
-    lui, ne change pas. `name` : le nom du modèle, par défaut celui du fichier. ValueError si
-    le modèle n’est pas de type Llama ou porte un goulot, un préfixe ou une amorce, si `kind` est
-    inconnu, si le tokeniseur n’est pas un BPETokenizer ou a plus de jetons que le modèle, si un
-    poids est indéfini ou trop grand.
+    lui, ne change pas. `name` : le nom du modèle, par défaut celui du fichier. D’un modèle
+    chargé restent le nombre de positions, le gabarit et trois jetons de fin (eos, eot, eom) : un
+    GGUF n’en dit pas plus, et l’on avertit de ceux qui manquent. Les réglages de génération n’y
+    vont pas. ValueError si le modèle n’est pas de type Llama, ou porte un goulot, un préfixe ou une
+    amorce ; si `kind` est inconnu, si le tokeniseur n’est pas un BPETokenizer ou a plus de jetons
+    que le modèle, si un poids est indéfini ou trop grand ; FileExistsError si le chemin est pris
+    par autre chose qu’un GGUF.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
+    check_replaceable(path)
     if kind not in FILE_TYPES:
         raise ValueError(f"kind = {kind!r} : choisissez parmi {', '.join(FILE_TYPES)}.")
     model = plain_model(model)
@@ -111,17 +133,8 @@ def save_gguf(
             "save_folder."
         )
     architecture = "qwen2" if config.attention_bias else "llama"
-    metadata = {
-        "general.architecture": architecture,
-        "general.type": "model",
-        "general.name": name or path.stem,
-        "general.file_type": FILE_TYPES[kind],
-        "general.quantization_version": 2,
-        **gguf_settings(config, architecture),
-        **_padded(gguf_tokenizer_metadata(tokenizer), config.vocab_size),
-    }
-    if chat_template is not None:
-        metadata["tokenizer.chat_template"] = _template_source(chat_template)
+    metadata = _gguf_metadata(model, tokenizer, config, architecture, chat_template)
+    metadata |= {"general.name": name or path.stem, "general.file_type": FILE_TYPES[kind]}
     weights = _named_weights(model)
     heads = (config.n_heads, config.n_kv_heads)
     places = {ours: gguf_place(ours, architecture, *heads) for ours in weights}
@@ -130,7 +143,31 @@ def save_gguf(
         factors = rope_factors(config.rope_scaling, config.head_dim, config.rope_theta)
         arrays[ROPE_FACTORS] = factors.numpy()
     tensors = [(name, array, _kind_of(array, kind)) for name, array in arrays.items()]
-    write_gguf(path, metadata, tensors)
+    with explained(path):
+        write_gguf(path, metadata, tensors)
+
+
+def _gguf_metadata(
+    model: Decoder,
+    tokenizer: Tokenizer,
+    config: LlamaConfig,
+    architecture: str,
+    chat_template: ChatTemplate | str | None,
+) -> dict[str, object]:
+    """Les réglages du fichier, sans le nom du modèle ni le format des poids."""
+    metadata = {
+        "general.architecture": architecture,
+        "general.type": "model",
+        "general.quantization_version": 2,
+        **gguf_settings(config, architecture),
+        **_padded(gguf_tokenizer_metadata(tokenizer), config.vocab_size),
+    }
+    origin = origin_of(model, tokenizer)
+    metadata |= kept_gguf_settings(metadata, architecture, origin_of(model), origin)
+    chat_template = _template(chat_template, origin)
+    if chat_template is not None:
+        metadata["tokenizer.chat_template"] = _template_source(chat_template)
+    return metadata
 
 
 def _kind_of(array: np.ndarray, kind: str) -> str:
@@ -193,8 +230,14 @@ def _named_weights(model: Decoder) -> dict[str, Tensor]:
 
 
 def _end_ids(
-    tokenizer: Tokenizer | SharedTokenizer, eos_ids: Sequence[int] | None, config: Config
+    tokenizer: Tokenizer | SharedTokenizer,
+    eos_ids: Sequence[int] | None,
+    config: Config,
+    origin: Origin | None,
 ) -> tuple[int, ...]:
+    if eos_ids is None and origin is not None:
+        # Un config.json en annonce parfois qui ne sont pas du vocabulaire : ils ne sortent jamais.
+        eos_ids = [end for end in origin.eos_ids if 0 <= end < config.vocab_size] or None
     if eos_ids is None:
         eos_ids = [] if tokenizer.eos_id is None else [tokenizer.eos_id]
     for token_id in eos_ids:
@@ -229,6 +272,13 @@ def _token_named(tokenizer: Tokenizer | SharedTokenizer, token_id: int) -> str:
     return next(token for token, i in tokenizer.token_to_id.items() if i == token_id)
 
 
+def _template(template: ChatTemplate | str | None, origin: Origin | None) -> object:
+    """Le gabarit donné, ou celui du fichier dont vient le modèle ; « "" » n’en met aucun."""
+    if template is None and origin is not None:
+        return origin.chat_template
+    return template or None
+
+
 def _template_source(template: ChatTemplate | str) -> str:
     return template if isinstance(template, str) else template.source
 
@@ -236,31 +286,3 @@ def _template_source(template: ChatTemplate | str) -> str:
 def _write_json(path: Path, content: dict) -> None:
     text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
     path.write_text(text, encoding="utf-8", newline="\n")
-
-
-def _check_free(folder: Path, overwrite: bool) -> None:
-    """Refuse d’écraser ce qui n’est pas de nous."""
-    if not folder.parent.is_dir():
-        raise FileNotFoundError(f"Le dossier « {folder.parent} » n’existe pas : créez-le d’abord.")
-    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise FileExistsError(
-            f"« {folder} » existe et n’est pas un dossier : choisissez un autre nom."
-        )
-    if folder.is_dir() and not overwrite and not _is_ours(folder):
-        raise FileExistsError(
-            f"« {folder} » existe et contient autre chose qu’un modèle enregistré ici : choisissez "
-            "un autre nom, ou overwrite=True pour le remplacer avec tout son contenu."
-        )
-
-
-def _is_ours(folder: Path) -> bool:
-    """Un dossier vide, ou qui n’a que nos fichiers et notre marque."""
-    names = {path.name for path in folder.iterdir()}
-    if not names:
-        return True
-    if not names <= set(FILES):
-        return False
-    try:
-        return json.loads((folder / "config.json").read_text("utf-8")).get(MARK) == AUTHOR
-    except (OSError, ValueError, AttributeError):
-        return False

@@ -9,9 +9,10 @@ On les réunit dans l’ordre de transformers : si `added_tokens_decoder` est l�
 anciens ne comptent pas ; sinon, `special_tokens_map.json` l’emporte sur `tokenizer_config.json`.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from course_lib.pretrained.fields import read_settings
 
 STANDARD = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 # Ce qui, dans le vocabulaire d’un modèle de conversation, finit un tour de parole.
@@ -22,19 +23,6 @@ TURN_ENDS = (
 )
 _LISTS = ("extra_special_tokens", "additional_special_tokens")
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
-
-
-def read_settings(path: Path) -> dict:
-    """Un fichier de réglages en JSON ; {} s’il manque, ValueError s’il est illisible."""
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_bytes().decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"« {path.name} » n’est pas un JSON en UTF-8 : {error}.") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"« {path.name} » ne contient pas un objet JSON.")
-    return content
 
 
 def tokenizer_settings(folder: str | Path) -> dict:

@@ -9,7 +9,7 @@ fichiers se trompe. Un réglage absent, ou null, ne contredit rien.
 import json
 from pathlib import Path
 
-from course_lib.pretrained.special_tokens import read_settings
+from course_lib.pretrained.fields import read_settings
 
 _BERT = ("BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer", "MobileBertTokenizer")
 _GPT2 = ("GPT2Tokenizer",)

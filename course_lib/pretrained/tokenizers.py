@@ -11,10 +11,10 @@ un début devant tout texte ; `encode_sentence` encadre comme le fichier le dema
 from collections.abc import Mapping
 from pathlib import Path
 
+from course_lib.pretrained.fields import read_settings
 from course_lib.pretrained.special_tokens import (
     completed,
     named_tokens,
-    read_settings,
     tokenizer_settings,
 )
 from course_lib.pretrained.text_settings import obeying
