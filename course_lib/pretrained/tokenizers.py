@@ -1,8 +1,9 @@
 """Les tokeniseurs des modèles publiés : dans nos classes quand elles suffisent.
 
 Nos classes savent lire le BPE sur les octets (GPT-2, SmolLM2, Qwen2, Llama 3) et le WordPiece de
-BERT. Les autres (SentencePiece de Llama 2 ou de CroissantLLM, Unigram…) sont confiés à la
-bibliothèque `tokenizers`, derrière la même interface : `SharedTokenizer`.
+BERT, et le BPE de SentencePiece d’un GGUF (Llama 2). Les autres (`tokenizer.json` de Llama 2 ou de
+CroissantLLM, Unigram…) sont confiés à la bibliothèque `tokenizers`, derrière la même interface :
+`SharedTokenizer`.
 
 `encode` n’ajoute jamais de jeton de début ni de fin. `bos_id` n’est donné que si le modèle attend
 un début devant tout texte ; `encode_sentence` encadre comme le fichier le demande.

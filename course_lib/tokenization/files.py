@@ -150,8 +150,9 @@ def vocabulary(
         added_ids.append(token_id)
         if vocab.setdefault(token, following) != token_id:
             raise ValueError(
-                f"Le jeton ajouté « {token} » a l'identifiant {token_id} : le vocabulaire, ou la "
-                f"place suivante, lui donne {vocab[token]}. Téléchargez le fichier à nouveau."
+                f"Le jeton « {token} » a deux identifiants : {vocab[token]} et {token_id}. Le "
+                "premier est du vocabulaire, ou la place suivante ; le second, d'« added_tokens ». "
+                "Téléchargez le fichier à nouveau."
             )
         special, normalized = added.get("special", True), added.get("normalized", False)
         tokens.append(AddedToken(token, bool(special), bool(normalized)))
