@@ -60,7 +60,7 @@ def read_user_text(path: str | Path, min_length: int = 1, encoding: str | None =
     """
     path = user_path(path)
     read = _read_folder(path, encoding) if path.is_dir() else _read_file(path, encoding)
-    if not read.text.strip():
+    if not read.text or read.text.isspace():
         raise ValueError(f"Le fichier « {path} » est vide. Donnez un fichier non vide.")
     if len(read.text) < min_length:
         raise ValueError(

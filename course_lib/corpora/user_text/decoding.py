@@ -166,8 +166,8 @@ def _decode_damaged(source: Source) -> Decoded:
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
-        first = error
-    window = data[max(0, first.start - 2**19) : first.start + 2**19]
+        first = error.start
+    window = data[max(0, first - 2**19) : first + 2**19]
     sequences = _MULTIBYTE.findall(window)
     n_high = len(window) - len(window.translate(None, bytes(range(128, 256))))
     n_invalid = n_high - sum(map(len, sequences))

@@ -87,8 +87,8 @@ def _count_contexts(source: Source) -> tuple[Counter, int, bytes]:
     """Les octets non ASCII et leurs voisins, le nombre de lettres ASCII, et un échantillon."""
     contexts, n_letters, previous, sample = Counter(), 0, b" ", b""
     for chunk in source.chunks():
-        if len(sample) < 2**20:
-            sample += chunk
+        if len(sample) < 2**18:
+            sample += chunk[: 2**18]
         data = np.frombuffer(previous + chunk, np.uint8)
         contexts.update(_triples(data))
         letters = (data | 32) - ord("a") < 26

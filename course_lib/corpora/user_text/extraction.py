@@ -37,7 +37,7 @@ def extract(text: str, source: Source) -> tuple[str, list[str]]:
         raise _unknown_markup(source)
     if suffix in ("csv", "tsv", "tab"):
         return _checked(csv_text(text, suffix, source.path), source)
-    if text.lstrip()[:1] in ("{", "[") and (read := json_text(text, source.path)):
+    if start.lstrip()[:1] in ("{", "[") and (read := json_text(text, source.path)):
         return _checked(read, source)
     if text.startswith("{\\rtf"):
         raise ValueError(
@@ -59,7 +59,7 @@ def _is_markup(text: str) -> bool:
 def _checked(read: tuple[str, str], source: Source) -> tuple[str, list[str]]:
     """Refuse un texte tiré vide ou qui porte des demi-codets, que JSON sait écrire."""
     text, notice = read
-    if not text.strip():
+    if not text or text.isspace():
         raise ValueError(f"Le fichier « {source.path} » est vide de texte : {notice}")
     if lone := re.search("[\x00-\x08\x0e-\x1f\ud800-\udfff]", text):
         raise ValueError(

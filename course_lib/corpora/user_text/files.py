@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from course_lib.corpora.user_text.signatures import refuse_known_format
 
-CHUNK = 2**22
+CHUNK = 2**20
 _OPENERS = (
     (rb"\x1f\x8b\x08", gzip.open),
     (rb"BZh[1-9]1AY&SY", bz2.open),
@@ -106,7 +106,7 @@ class Source:
         refuse_known_format(head, path)
 
     def chunks(self) -> Iterator[bytes]:
-        """Les octets du texte, par morceaux de quatre mébioctets au plus."""
+        """Les octets du texte, par morceaux d’un mébioctet au plus."""
         total = 0
         try:
             with self._stream() as stream:

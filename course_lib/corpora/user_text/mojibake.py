@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from itertools import islice
+
+import numpy as np
 
 # Ce que de l’UTF-8 mal lu peut rendre : les lettres de l’Europe de l’Ouest et la typographie.
 _MEANT = "àâäæçéèêëîïôöùûüÿœñáíóúãõåøßìòÀÂÄÆÇÉÈÊËÎÏÔÖÙÛÜŸŒÑÁÍÓÚ«»“”‘’…–—€°§·¿¡\u00a0\u202f\u2009"
@@ -32,9 +33,7 @@ def _misread(sign: str, encoding: str) -> str | None:
 def _marks() -> tuple[re.Pattern, dict[str, str]]:
     meant = {_misread(sign, e): sign for e in reversed(_WRONG_READINGS) for sign in _MEANT}
     by_length = sorted(meant, key=len, reverse=True)
-    leads = "".join(sorted({re.escape(mark[0]) for mark in meant}))
-    pattern = f"(?=[{leads}]{_HIGH})(?:{'|'.join(map(re.escape, by_length))})"
-    return re.compile(pattern), meant
+    return re.compile("|".join(map(re.escape, by_length))), meant
 
 
 # D’autres langues : des signes qui se suivent et redonnent plusieurs lettres, « Ð¿Ñ€ » pour « пр »,
@@ -46,10 +45,30 @@ _MAX_RUNS = 2000  # dans chaque morceau du texte : du grec est une suite de tell
 
 def find_mojibake(text: str) -> int | None:
     """Position des premiers accents lus de travers ; None pour un texte sain."""
-    if text.isascii():
-        return None
-    found = [match.start() for match in (_marks()[0].search(text), _other_letters(text)) if match]
-    return min(found, default=None)
+    return next((place for place in _candidates(text) if _is_mojibake(text, place)), None)
+
+
+def _candidates(text: str) -> list[int]:
+    """Où chercher : un signe de tête suivi d’un signe non ASCII, ou quatre signes de suite."""
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    high = codes > 127
+    pairs = np.flatnonzero(high[:-1] & high[1:])
+    leads = pairs[np.isin(codes[pairs], [ord(char) for char in _leads()])]
+    runs = np.flatnonzero(high[:-3] & high[1:-2] & high[2:-1] & high[3:])
+    runs = runs[(runs == 0) | ~high[runs - 1]][:_MAX_RUNS]
+    return np.union1d(leads, runs).tolist()
+
+
+@cache
+def _leads() -> frozenset[str]:
+    return frozenset(mark[0] for mark in _marks()[1]) | frozenset("ÄÅƒ≈")
+
+
+def _is_mojibake(text: str, place: int) -> bool:
+    if _marks()[0].match(text, place):
+        return True
+    match = _RUN.match(text, place) or _STRAY.match(text, place)
+    return bool(match and _read_again(match[0]))
 
 
 def restored(text: str, index: int) -> tuple[str, str]:
@@ -59,14 +78,6 @@ def restored(text: str, index: int) -> tuple[str, str]:
         return match[0], meant[match[0]]
     match = _RUN.match(text, index) or _STRAY.match(text, index)
     return match[0], _read_again(match[0])
-
-
-def _other_letters(text: str) -> re.Match | None:
-    for pattern in (_RUN, _STRAY):
-        for match in islice(pattern.finditer(text), _MAX_RUNS):
-            if _read_again(match[0]):
-                return match
-    return None
 
 
 def _read_again(run: str) -> str | None:

@@ -30,7 +30,8 @@ def _markup(text: str) -> str | None:
     example = (tags or entities)[0]
     return (
         f"Ce texte porte des balises ({len(tags)}, dont « {example[:30]} ») : elles seront "
-        "apprises comme du texte. Si c’est une page, donnez-lui un nom en .html : seul le texte en sera lu."
+        "apprises comme du texte. Si c’est une page, donnez-lui un nom en .html : seul le texte en "
+        "sera lu."
     )
 
 
