@@ -13,7 +13,7 @@ from pathlib import Path
 
 from course_lib.corpora.user_text.decoding import decode
 from course_lib.corpora.user_text.extraction import extract
-from course_lib.corpora.user_text.files import Source, user_path
+from course_lib.corpora.user_text.files import Source, cannot_open, user_path
 from course_lib.corpora.user_text.suspicions import suspicions
 
 # Les lettres accentuées et signes qu’un texte français emploie.
@@ -80,23 +80,21 @@ def _read_file(path: Path, encoding: str | None) -> UserText:
 
 def _read_folder(path: Path, encoding: str | None) -> UserText:
     """Tous les .txt d’un dossier, dans l’ordre de leurs noms (« 2 » avant « 10 »)."""
-    entries = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
-    files = sorted((e for e in entries if e.suffix.lower() == ".txt"), key=_natural_order)
+    try:
+        entries = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
+    except OSError as error:
+        raise cannot_open(path, error) from error
+    texts = (entry for entry in entries if entry.suffix.lower() == ".txt" and entry.is_file())
+    files = sorted(texts, key=_natural_order)
     if not files:
         raise IsADirectoryError(
             f"« {path} » est un dossier sans fichier .txt. Donnez le chemin d’un fichier texte, ou "
             "d’un dossier de fichiers .txt."
         )
-    text, notices = (
-        "",
-        [
-            f"{len(files)} fichiers .txt lus, de « {files[0].name} » à "
-            f"« {files[-1].name} », dans l’ordre des noms"
-        ],
-    )
-    if len(entries) > len(files):
-        notices[0] += f" ; {len(entries) - len(files)} autres entrées du dossier laissées de côté"
-    notices[0] += "."
+    order = f"de « {files[0].name} » à « {files[-1].name} », dans l’ordre des noms"
+    left_out = len(entries) - len(files)
+    others = f" Laissés de côté dans ce dossier : {left_out}." if left_out else ""
+    text, notices = "", [f"Fichiers .txt lus : {len(files)}, {order}.{others}"]
     encodings = set()
     for file in files:
         read = _read_file(file, encoding)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+import shlex
 import unicodedata
 from collections.abc import Iterable, Iterator
 
@@ -37,12 +38,12 @@ def assemble(
         text += unicodedata.normalize("NFC", piece.replace("\ufeff", ""))
     notices = []
     if n_marks:
-        notices.append(f"{n_marks} marques d’ordre ôtées du milieu du texte.")
+        notices.append(f"Marques d’ordre ôtées du milieu du texte : {n_marks}.")
     if n_lost:
         where = character_place(text, text.index("\ufffd"))
         notices.append(
-            f"{n_lost} caractères « \ufffd » : des lettres perdues avant ce fichier (la première : "
-            f"{where}). Repartez de l’original si vous l’avez."
+            f"Lettres perdues avant ce fichier, « \ufffd » : {n_lost} (la première : {where}). "
+            "Repartez de l’original si vous l’avez."
         )
     return text, notices
 
@@ -62,11 +63,16 @@ def _whole_pieces(decoded: Iterable[str]) -> Iterator[str]:
 def _control_error(text: str, index: int, source: Source, encoding: str) -> ValueError:
     code, where = ord(text[index]), character_place(text, index)
     if 0x80 <= code < 0xA0:
+        remedy = "Essayez encoding='cp1252' (--encoding cp1252)."
+        if encoding.startswith("utf"):
+            name = shlex.quote(str(source.path))
+            remedy = (
+                f"Réparez-le : iconv -f {encoding.removesuffix('-sig')} -t ISO-8859-1 {name} | "
+                "iconv -f CP1252 -t UTF-8 > texte.txt."
+            )
         return ValueError(
             f"Le fichier « {source.path} », lu en {encoding}, contient le caractère de commande "
-            f"U+{code:04X} ({where}) : sans doute du cp1252 pris pour de l’ISO-8859-1. Essayez "
-            "encoding='cp1252' (--encoding cp1252), ou iconv -f UTF-8 -t ISO-8859-1 suivi de "
-            "iconv -f CP1252 -t UTF-8."
+            f"U+{code:04X} ({where}) : du cp1252 pris pour de l’ISO-8859-1. {remedy}"
         )
     return ValueError(
         f"Le fichier « {source.path} » est binaire (il contient des caractères de commande) : "
@@ -79,6 +85,6 @@ def _mojibake_error(text: str, index: int, source: Source) -> ValueError:
     return ValueError(
         f"Le fichier « {source.path} » contient des accents lus de travers : « {seen} » pour "
         f"« {meant} » ({character_place(text, index)}). S’il l’est d’un bout à l’autre, "
-        f"réparez-le : iconv -f UTF-8 -t CP1252 {source.path.name} > texte.txt. Si ces signes sont "
+        f"réparez-le : iconv -f UTF-8 -t CP1252 {shlex.quote(str(source.path))} > texte.txt. Si ces signes sont "
         "voulus, donnez l’encodage : encoding='utf-8' (--encoding utf-8)."
     )

@@ -114,21 +114,22 @@ def _decode_strictly(source: Source, encoding: str, announced: bool) -> Decoded:
         text, notices = assemble(pieces, source, encoding, forced=not announced)
         return Decoded(text, encoding, notices)
     except UnicodeError:
-        data = source.read()
-        try:
-            data.decode(encoding)
-            start, reason = len(data), "fin inattendue"
-        except UnicodeDecodeError as error:
-            start, reason = error.start, "octet illisible"
-        claim = (
-            f"s’annonce en {encoding} mais n’en est pas"
-            if announced
-            else f"n’est pas en {encoding}, l’encodage demandé"
-        )
-        raise ValueError(
-            f"Le fichier « {source.path} » {claim} : {reason}, {Place.of(data, start)}. "
-            f"{'Réenregistrez-le en UTF-8.' if announced else 'Donnez-en un autre, ou aucun.'}"
-        ) from None
+        pass
+    data, name = source.read(), encoding.removesuffix("-sig")
+    try:
+        data.decode(encoding)
+        start = len(data)
+    except UnicodeDecodeError as error:
+        start = error.start
+    except UnicodeError:
+        start = 0
+    claim, remedy = f"n’est pas en {name}, l’encodage demandé", "Donnez-en un autre, ou aucun."
+    if announced:
+        claim, remedy = f"s’annonce en {encoding} mais n’en est pas", "Réenregistrez-le en UTF-8."
+    raise ValueError(
+        f"Le fichier « {source.path} » {claim} : {Place.of(data, start, encoding)} illisible. "
+        f"{remedy}"
+    )
 
 
 def _decode_unmarked(source: Source, offset: int) -> Decoded:
@@ -188,10 +189,10 @@ def _decode_damaged(source: Source) -> Decoded:
             f"iconv -c -f UTF-8 -t UTF-8 {shlex.quote(str(source.path))} > texte.txt."
         ) from None
     text, notices = assemble(_decoded([data[start:end]], "utf-8"), source, "utf-8")
-    cut = [f"{start} octets en tête"] * (start > 0) + [f"{len(data) - end} en fin"] * (
-        end < len(data)
+    notice = (
+        "Le fichier commence ou finit au milieu d’un caractère ; octets ôtés : "
+        f"{start} en tête, {len(data) - end} en fin."
     )
-    notice = f"Le fichier commence ou finit au milieu d’un caractère : {' et '.join(cut)} ôtés."
     return Decoded(text, "utf-8", [notice, *notices])
 
 

@@ -39,10 +39,10 @@ def extract(text: str, source: Source) -> tuple[str, list[str]]:
         return _checked(csv_text(text, suffix, source.path), source)
     if start.lstrip()[:1] in ("{", "[") and (read := json_text(text, source.path)):
         return _checked(read, source)
-    if text.startswith("{\\rtf"):
+    if suffix in ("json", "jsonl", "ndjson", "ipynb"):
         raise ValueError(
-            f"Le fichier « {source.path} » est un document RTF. Tirez-en le texte : pandoc "
-            f"{shlex.quote(str(source.path))} -f rtf -t plain -o texte.txt."
+            f"Le fichier « {source.path} » porte un nom de JSON mais n’en est pas, ou n’a pas de "
+            "texte. Corrigez-le (jq . en montre la faute), ou renommez-le en .txt si c’est un texte."
         )
     if suffix in ("eml", "mbox", "mht", "mhtml") and _MAIL.match(start):
         raise ValueError(

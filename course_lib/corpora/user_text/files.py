@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import lzma
 import os
@@ -38,6 +39,8 @@ def user_path(path: str | os.PathLike) -> Path:
     """Le chemin, « ~ » développé ; TypeError, ou FileNotFoundError s’il manque."""
     if not isinstance(path, (str, os.PathLike)) or isinstance(os.fspath(path), bytes):
         raise TypeError(f"path = {path!r} : donnez le chemin d’un fichier, une chaîne ou un Path.")
+    if not str(path).strip():
+        raise ValueError("Chemin vide : donnez le chemin d’un fichier texte.")
     if str(path).startswith(("http://", "https://")):
         raise FileNotFoundError(
             f"« {path} » est une adresse du web. Téléchargez le fichier (curl -LO {path}), puis "
@@ -51,18 +54,19 @@ def user_path(path: str | os.PathLike) -> Path:
             f"Fichier introuvable : « {path} ». Vérifiez le chemin et le nom."
         ) from None
     except (ValueError, RuntimeError, OSError) as error:
-        raise _cannot_open(path, error) from error
+        raise cannot_open(path, error) from error
     return path
 
 
-def _cannot_open(path: Path, error: Exception) -> Exception:
+def cannot_open(path: Path, error: Exception) -> Exception:
     if isinstance(error, PermissionError):
         return PermissionError(
             f"Lecture interdite : « {path} ». Donnez-vous le droit de le lire (chmod u+r), ou "
             "copiez-le dans un de vos dossiers."
         )
     if isinstance(error, OSError):
-        return OSError(f"« {path} » ne s’ouvre pas ({os.strerror(error.errno or 5)}).")
+        code = errno.errorcode.get(error.errno, error.errno)
+        return OSError(f"« {str(path)[:200]} » ne s’ouvre pas : erreur {code} du système.")
     return ValueError(f"Chemin inutilisable : {str(path)!r}. Vérifiez le chemin et le nom.")
 
 
@@ -94,7 +98,7 @@ class Source:
             with path.open("rb") as stream:
                 head = stream.read(CHUNK)
         except OSError as error:
-            raise _cannot_open(path, error) from error
+            raise cannot_open(path, error) from error
         self.name = path.name
         self._open = next((o for magic, o in _OPENERS if re.match(magic, head)), None)
         if head.startswith(b"PK\x03\x04") and refuse_known_format(head, path, zipped=True):
@@ -118,7 +122,7 @@ class Source:
             if isinstance(error, ValueError) and str(self.path) in str(error):
                 raise  # une limite dépassée, déjà dite en français
             if not (self._open or self._member):
-                raise _cannot_open(self.path, error) from error
+                raise cannot_open(self.path, error) from error
             raise ValueError(
                 f"Le fichier compressé « {self.path} » est abîmé ou incomplet. Téléchargez-le de "
                 "nouveau, ou décompressez-le vous-même."

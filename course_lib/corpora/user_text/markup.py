@@ -82,6 +82,11 @@ def tei_text(text: str) -> tuple[str, str]:
 
 def _parsed(text: str, blocks: frozenset[str], skipped: frozenset[str]) -> _TextParser:
     parser = _TextParser(blocks, skipped)
-    parser.feed(text)
-    parser.close()
+    try:
+        parser.feed(text)
+        parser.close()
+    except AssertionError as error:  # une déclaration que html.parser ne connaît pas
+        raise ValueError(
+            "Page mal formée : une de ses déclarations « <! » est illisible."
+        ) from error
     return parser

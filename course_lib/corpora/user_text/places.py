@@ -15,12 +15,12 @@ class Place:
     column: int
 
     @classmethod
-    def of(cls, data: bytes, offset: int) -> Place:
-        """La place d’un octet ; la colonne compte les caractères, en UTF-8 s’il se peut."""
-        start = data.rfind(b"\n", 0, offset) + 1
-        column = len(data[start:offset].decode("utf-8", "replace")) + 1
+    def of(cls, data: bytes, offset: int, encoding: str = "utf-8") -> Place:
+        """La place d’un octet ; la ligne et la colonne comptent les caractères déjà lus."""
+        before = data[:offset].decode(encoding, "replace")
         byte = data[offset] if offset < len(data) else None
-        return cls(byte, offset, data.count(b"\n", 0, offset) + 1, column)
+        column = len(before) - before.rfind("\n")
+        return cls(byte, offset, before.count("\n") + 1, column)
 
     def __str__(self) -> str:
         what = "fin du fichier" if self.byte is None else f"octet 0x{self.byte:02X}"

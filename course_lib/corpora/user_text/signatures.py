@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import shlex
 from pathlib import Path
@@ -74,13 +75,14 @@ def refuse_known_format(head: bytes, path: Path, zipped: bool = False) -> bool:
     `zipped` : l’archive zip peut être ouverte ; seuls les documents de bureau sont refusés.
     """
     if head.startswith(b"PK\x03\x04"):
-        names = re.findall(rb"PK\x03\x04.{26}([\x20-\x7e]{1,100})", head, re.DOTALL)
+        names = re.findall(rb"PK\x03\x04.{26}(?=([\x20-\x7e]{1,100}))", head, re.DOTALL)
         # un EPUB et un OpenDocument donnent leur type dans un premier fichier « mimetype »
         for mark, kind in _OFFICE.items():
             if any(n.startswith(mark) or n.startswith(b"mimetype" + mark) for n in names):
                 raise _refusal(kind, _PANDOC, path)
         if not zipped:
             raise _refusal("une archive zip", _UNPACK.format(command="unzip"), path)
+    head = head.removeprefix(codecs.BOM_UTF8)
     is_binary = bool(re.search(rb"[\x00-\x06\x0e-\x1a]", head))
     for magic, kind, remedy in _SIGNATURES:
         # « GGUF » ou « ID3 » peuvent aussi commencer une phrase

@@ -19,7 +19,7 @@ _SUBTITLE = re.compile(r"^\d\d:\d\d:\d\d[,.]\d{3} --> ", re.MULTILINE)
 def suspicions(text: str) -> list[str]:
     """Les remarques, en clair ; aucune pour un texte ordinaire."""
     sample = text[:SAMPLE]
-    checks = (_markup, _table, _subtitles, _pages, _mail)
+    checks = (_markup, _json_rows, _table, _subtitles, _pages, _mail)
     return [notice for check in checks if (notice := check(sample))]
 
 
@@ -35,9 +35,20 @@ def _markup(text: str) -> str | None:
     )
 
 
+def _json_rows(text: str) -> str | None:
+    lines = [line for line in text.split("\n")[:1000] if line.strip()]
+    n_rows = sum(line.startswith('{"') for line in lines)
+    if n_rows < 3 or 2 * n_rows < len(lines):
+        return None
+    return (
+        f"Ce texte ressemble à du JSONL abîmé : {n_rows} lignes commencent par « {{{chr(34)} » et seront "
+        "apprises telles quelles. Corrigez-le : jq -c . en montre la faute."
+    )
+
+
 def _table(text: str) -> str | None:
     """Dix lignes ou plus, toutes coupées en autant de morceaux par le même signe."""
-    lines = [line for line in text.split("\n")[:1000] if line.strip()]
+    lines = list({line for line in text.split("\n")[:1000] if line.strip()})
     if len(lines) < 10:
         return None
     for sign, fewest in (("\t", 1), (";", 2), (",", 2)):

@@ -104,7 +104,7 @@ def _column(rows: list[dict], kind: str, path: Path, command: str) -> tuple[str,
     notice = f"{kind} : colonne « {chosen[0]} », {len(kept)} lignes sur {len(rows)}"
     others = [name for name in names if name != chosen[0]]
     if others:
-        notice += f" ; {len(others)} autres colonnes laissées de côté"
+        notice += f" ; autres colonnes laissées de côté : {len(others)}"
     return "\n".join(text.rstrip("\n") for text in kept) + "\n", notice + "."
 
 
