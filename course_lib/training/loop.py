@@ -23,7 +23,11 @@ from course_lib.training.checkpoint import (
     restore,
 )
 from course_lib.training.history import History, Record
-from course_lib.training.interruption import DeferredInterrupt, TrainingInterrupted
+from course_lib.training.interruption import (
+    DeferredInterrupt,
+    TrainingDiverged,
+    TrainingInterrupted,
+)
 from course_lib.training.losses import Loss, language_model_loss
 from course_lib.training.optimization import TrainingConfig, learning_rate_at
 from course_lib.training.workers import OneProcess
@@ -44,6 +48,7 @@ def train(
     architecture=None,
     progress: bool = True,
     on_evaluation: Callable[[Record], None] | None = None,
+    on_resume: Callable[[int], None] | None = None,
     workers: OneProcess | None = None,
 ) -> History:
     """Entraîne `model` sur `data` et renvoie le journal ; le modèle finit en mode évaluation.
@@ -51,16 +56,19 @@ def train(
     `evaluate(model)` renvoie un dictionnaire de mesures, relevées tous les `eval_every` pas et à la
     fin. Avec `checkpoint_dir`, l’entraînement reprend de lui-même là où il s’était arrêté : mêmes
     poids, au bit près, que sans interruption. `architecture` (dataclass ou dictionnaire) est
-    comparée à celle du point de reprise. `workers` (voir `course_lib.parallel`) répartit le
-    travail entre plusieurs processus. ValueError si le point de reprise est d’un autre
-    entraînement, FloatingPointError si la perte n’est plus un nombre, TrainingInterrupted
-    (un KeyboardInterrupt) après Ctrl-C, une fois le point de reprise écrit.
+    comparée à celle du point de reprise, et `on_resume(pas)` appelée s’il y en a un. `workers`
+    (voir `course_lib.parallel`) répartit le travail entre plusieurs processus. ValueError si le
+    point de reprise est d’un autre entraînement, TrainingDiverged (une FloatingPointError) si la
+    perte ou une mesure nommée « … loss » n’est plus un nombre fini, TrainingInterrupted (un
+    KeyboardInterrupt) après Ctrl-C, une fois le point de reprise écrit.
     """
     workers = workers or OneProcess()
     with _reproducible(config, workers.seed(config.seed)):
         run = _Run(model, data, config, loss, evaluate, on_evaluation, workers)
         if checkpoint_dir is not None:
             run.attach(CheckpointStore(checkpoint_dir), architecture)
+            if run.step and on_resume is not None and workers.is_main:
+                on_resume(run.step)
         model.train()
         with (
             _progress_bar(run, progress and workers.is_main) as bar,
@@ -141,9 +149,12 @@ class _Run:
         losses, weights = torch.stack(self._losses).double(), torch.tensor(self._weights)
         mean = float((losses * weights).sum() / weights.sum())
         if not math.isfinite(mean):
-            raise FloatingPointError(self._divergence(losses))
+            first = self.step - len(losses) + 1 + int((~losses.isfinite()).nonzero()[0])
+            raise TrainingDiverged(first, self._divergence(first))
         self._losses, self._weights = [], []
         metrics = self._measure() if evaluating and self.evaluate is not None else {}
+        if any(name.endswith("loss") and not math.isfinite(v) for name, v in metrics.items()):
+            raise TrainingDiverged(self.step, self._divergence(self.step))  # avant d’enregistrer
         rate = learning_rate_at(self.config, self.step - 1)
         record = Record(self.step, self.tokens, mean, rate, metrics)
         self.history.records.append(record)
@@ -162,13 +173,15 @@ class _Run:
         self._clock += time.perf_counter() - start
         return metrics
 
-    def _divergence(self, losses) -> str:
-        first = self.step - len(losses) + 1 + int((~losses.isfinite()).nonzero()[0])
+    def _divergence(self, step: int) -> str:
         kept = ""
         if self.store is not None and self.store.steps():
-            kept = f" Le point de reprise du pas {self.store.steps()[-1]} est intact."
+            kept = (
+                f" Le point de reprise du pas {self.store.steps()[-1]} est intact ; d’autres "
+                f"réglages demandent un autre dossier que « {self.store.folder} »."
+            )
         return (
-            f"La perte n’est plus un nombre fini au pas {first} : l’entraînement a divergé. "
+            f"La perte n’est plus un nombre fini au pas {step} : l’entraînement a divergé. "
             f"Réduisez learning_rate (ici {self.config.learning_rate:g}) "
             f"ou allongez warmup_steps (ici {self.config.warmup_steps}).{kept}"
         )

@@ -6,6 +6,8 @@ C’est le strict nécessaire à la fin d’un entraînement.
 import torch
 from torch import Tensor, nn
 
+_COLD = 1e-6
+
 
 @torch.no_grad()
 def sample_ids(
@@ -13,6 +15,7 @@ def sample_ids(
 ) -> list[int]:
     """Prolonge `prompt` (T,) de `n_tokens` jetons tirés de softmax(scores / température).
 
+    À la température 0, le plus probable est toujours choisi.
     Quand le contexte est plein, le modèle relit sa seconde moitié et continue.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -23,7 +26,10 @@ def sample_ids(
         if cache.length + len(unread) > length:
             unread, cache = ids[-max(1, length // 2) :], model.new_cache(1)
         logits = model(torch.tensor([unread]), cache=cache)[0, -1]  # (V,)
-        probabilities = torch.softmax(logits / temperature, dim=-1)
-        unread = [int(torch.multinomial(probabilities, 1, generator=generator))]
+        if temperature < _COLD:  # diviser par si peu déborderait
+            unread = [int(logits.argmax())]
+        else:
+            probabilities = torch.softmax(logits / temperature, dim=-1)
+            unread = [int(torch.multinomial(probabilities, 1, generator=generator))]
         ids += unread
     return ids[len(prompt) :]
