@@ -32,7 +32,7 @@ class TrainingInterrupted(KeyboardInterrupt):
         else:
             saved = f"Relancez-le à l’identique pour le reprendre depuis « {checkpoint_dir} »."
         super().__init__(f"Entraînement interrompu après le pas {step}. {saved}")
-        self.step, self.history = step, history
+        self.step, self.history, self.saved = step, history, checkpoint_dir is not None
 
 
 class DeferredInterrupt:
