@@ -50,7 +50,8 @@ class Records:
         self, names: Iterable[str], seeds: Iterable[int], measure: Callable[[str, int], dict]
     ) -> None:
         """Ajoute `measure(nom, graine)` pour tout ce qui manque, en montrant où l’on en est."""
-        for name, seed in tqdm(self.missing(names, seeds), desc="Modèles"):
+        missing = self.missing(names, seeds)
+        for name, seed in tqdm(missing, desc="Modèles", unit=" modèle", disable=not missing):
             self.add(name, seed, measure(name, seed))
 
     def add(self, name: str, seed: int, measures: dict) -> None:
