@@ -34,7 +34,7 @@ from course_lib.training.prepared_text import (
     prepare_text,
 )
 from course_lib.training.run_folder import RunFolder
-from course_lib.training.text_pieces import STREAMED, TextFile
+from course_lib.training.text_pieces import TextFile
 from course_lib.transformer import llama
 from course_lib.typography import format_number
 
@@ -128,10 +128,12 @@ def _prepare(options, file: TextFile, kind: str, run: RunFolder, workers) -> Pre
         )
 
     def first() -> None:
-        if file.n_bytes >= STREAMED and not is_prepared(file, settings, folder):
+        if file.is_long and not is_prepared(file, settings, folder):
             size = format_number(file.n_bytes / 1e6, 0)
             say(f"Texte : {options.corpus}, {size} Mo, découpé une fois pour toutes…")
         prepare()
+        for notice in file.notices:  # lues avec le texte
+            say(notice)
 
     workers.on_main(first)
     texts = workers.gather(file.sha256)  # sur une autre machine, le texte est un autre fichier

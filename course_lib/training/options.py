@@ -196,7 +196,8 @@ def output_folder(options: Namespace) -> Path:
 
 def name_options(message: str) -> str:
     """Le même message, où un réglage de la bibliothèque porte le nom de l’option qui le donne."""
-    return re.sub(r"\b[a-z]+(_[a-z]+)*\b", lambda m: _KNOWN_AS.get(m[0], m[0]), message)
+    cited = r"(?<![\w-])[a-z]+(?:_[a-z]+)*(?= =|\u00a0»)"  # « n_heads = 3 », ou entre guillemets
+    return re.sub(cited, lambda name: _KNOWN_AS.get(name[0], name[0]), message)
 
 
 def _encoding(name: str) -> str:

@@ -1,45 +1,65 @@
 """Lire un texte morceau par morceau : deux cents mégaoctets ne tiennent pas tous en mémoire.
 
-Mis bout à bout, les morceaux sont le texte que rend `read_text`. On ne coupe que devant une espace
-qui suit un signe : là où aucun tokeniseur de la commande ne lirait autre chose d’un seul tenant, et
-où la forme composée (NFC) ne change rien.
+Mis bout à bout, les morceaux sont le texte que rend `read_user_text`. On ne coupe que devant une
+espace qui suit un signe : là où aucun tokeniseur de la commande ne lirait autre chose d’un seul
+tenant, et où la forme composée (NFC) ne change rien.
 """
 
 import codecs
 import hashlib
+import re
 import unicodedata
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
-from course_lib.corpora import read_text
+from course_lib.corpora.user_text import read_user_text
+from course_lib.corpora.user_text.mojibake import find_mojibake
+from course_lib.corpora.user_text.suspicions import suspicions
 
 STREAMED = 16 << 20  # octets : au-delà, on lit par morceaux
 _BLOCK = 1 << 20
-_CONTROLS = bytes(code for code in (*range(32), 127) if chr(code) not in "\t\n\r\f\x0b\x1a")
-_MARKUP_SUFFIXES = {".jsonl", ".json", ".csv", ".tsv", ".html", ".htm", ".xml", ".rtf", ".pdf"}
+_STRANGE = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ufeff\ufffd]")  # ni texte, ni blanc
+# Ce dont `read_user_text` tire le texte d’après son nom.
+_MARKUP_SUFFIXES = (
+    *(".jsonl", ".json", ".csv", ".tsv", ".tab", ".html", ".htm", ".xhtml", ".xml", ".tei"),
+    *(".ipynb", ".eml", ".mbox", ".mht", ".mhtml"),
+)
 
 
 class TextFile:
-    """Un fichier de texte : son empreinte, sa longueur, ses morceaux.
+    """Un texte de l’utilisateur : son empreinte, sa longueur, ses morceaux.
 
-    Un long texte en UTF-8 se lit par morceaux ; tout autre est lu d’un coup par `read_text`, dont
-    ce sont les refus.
+    Un long fichier en UTF-8 se lit par morceaux ; tout autre texte, dossier compris, est lu d’un
+    coup par `read_user_text`, dont ce sont les refus. `notices` : ce que la lecture a laissé de
+    côté, ou trouvé douteux.
     """
 
     def __init__(self, path, encoding: str | None = None):
-        self.path, self.encoding = Path(path), encoding
-        self._whole = None
-        if not self.path.is_file() or self.path.stat().st_size < STREAMED:
-            self._whole = self._read()
+        self.path, self.encoding, self.notices = Path(path), encoding, ()
+        self._whole, self._long = None, False
+        if self.path.is_file() and self.path.stat().st_size >= STREAMED:
+            self._long = True
+            if self._is_plain:
+                self.notices = tuple(suspicions(next(_pieces(self.path))))
+        else:
+            self._read()
 
     @property
+    def is_long(self) -> bool:
+        """Vrai s’il faut le dire avant de lire : ce sera long."""
+        return self._long
+
+    @cached_property
     def n_bytes(self) -> int:
-        return self.path.stat().st_size
+        """Taille du fichier s’il est long ; sinon, celle du texte lu, en UTF-8."""
+        return self.path.stat().st_size if self._long else len(self._whole.encode())
 
     @cached_property
     def sha256(self) -> str:
-        """L’empreinte du fichier, octet par octet."""
+        """L’empreinte du fichier s’il est long ; sinon, celle du texte lu."""
+        if not self._long:
+            return hashlib.sha256(self._whole.encode()).hexdigest()
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -51,7 +71,7 @@ class TextFile:
     def pieces(self) -> Iterator[str]:
         """Les morceaux, dans l’ordre."""
         if self._whole is None and not self._is_plain:
-            self._whole = self._read()
+            self._read()
         return iter([self._whole]) if self._whole is not None else _pieces(self.path)
 
     def before(self, cut: int) -> Iterator[str]:
@@ -79,25 +99,31 @@ class TextFile:
             "utf-8-sig",
         ):
             return False
-        return self.path.suffix.lower() not in _MARKUP_SUFFIXES and _is_plain_utf8(self.path)
+        return self.path.suffix.lower() not in _MARKUP_SUFFIXES and _is_plain_utf8(
+            self.path, forced=self.encoding is not None
+        )
 
-    def _read(self) -> str:
-        return read_text(self.path)
+    def _read(self) -> None:
+        read = read_user_text(self.path, encoding=self.encoding)
+        self._whole, self.notices = read.text, read.notices
 
 
-def _is_plain_utf8(path: Path) -> bool:
+def _is_plain_utf8(path: Path, forced: bool) -> bool:
+    """Vrai si `read_user_text` n’aurait rien à tirer, à ôter, ni à redire de ce fichier."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     with path.open("rb") as file:
-        head = file.read(256).removeprefix(codecs.BOM_UTF8).lstrip()
-        if head[:1] in (b"{", b"[", b"<", b"%") or head.startswith(rb"\rtf"):
-            return False  # du balisage : à `read_text` de dire ce qu’il en tire
+        head = file.read(256).removeprefix(codecs.BOM_UTF8)
+        if head.lstrip()[:1] in (b"{", b"[", b"<", b"%") or head.startswith(rb"{\rtf"):
+            return False  # du balisage
         file.seek(0)
+        if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+            file.seek(0)
         while block := file.read(_BLOCK):
             try:
-                decoder.decode(block)
+                text = decoder.decode(block)
             except UnicodeDecodeError:
                 return False
-            if len(block.translate(None, _CONTROLS)) < len(block):
+            if _STRANGE.search(text) or (not forced and find_mojibake(text) is not None):
                 return False
     return not decoder.getstate()[0]  # un caractère resté incomplet
 
