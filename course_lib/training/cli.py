@@ -4,6 +4,7 @@ import sys
 import warnings
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from pathlib import Path
 
 import torch
 
@@ -34,7 +35,7 @@ from course_lib.training.prepared_text import (
     prepare_text,
 )
 from course_lib.training.run_folder import RunFolder
-from course_lib.training.text_pieces import TextFile
+from course_lib.training.text_pieces import STREAMED, TextFile
 from course_lib.transformer import llama
 from course_lib.typography import format_number
 
@@ -63,7 +64,11 @@ def _renamed(error: Exception) -> tuple:
 
 
 def _train(options, workers, locks: ExitStack) -> None:
-    file = TextFile(options.corpus, options.encoding)
+    path = Path(options.corpus)
+    if workers.is_main and path.is_file() and path.stat().st_size >= STREAMED:
+        size = format_number(path.stat().st_size / 1e6, 0)
+        say(f"Lecture de « {path} », {size} Mo…")
+    file = TextFile(path, options.encoding)
     check_length(file, options.context_length)
     kind = options.tokenizer or default_kind(file)
     check_kind(options, kind)
@@ -129,8 +134,7 @@ def _prepare(options, file: TextFile, kind: str, run: RunFolder, workers) -> Pre
 
     def first() -> None:
         if file.is_long and not is_prepared(file, settings, folder):
-            size = format_number(file.n_bytes / 1e6, 0)
-            say(f"Texte : {options.corpus}, {size} Mo, découpé une fois pour toutes…")
+            say("Découpage du texte, une fois pour toutes…")
         prepare()
         for notice in file.notices:  # lues avec le texte
             say(notice)
