@@ -246,7 +246,7 @@ def main(arguments: list[str] | None = None, protocol: Protocol | None = None) -
         description="Retire des étages à SmolLM2, puis le laisse réapprendre de lui-même.",
     )
     add, defaults = parser.add_argument, protocol or Protocol()
-    add("--layers", type=positive_int, default=24, help="étages gardés, sur 30 (24)")
+    add("--layers", type=positive_int, default=24, help="étages de l’élève entraîné, sur 30 (24)")
     add("--texts", type=positive_int, default=defaults.n_texts, help="textes écrits (400)")
     add("--steps", type=positive_int, default=defaults.n_steps, help="pas d’entraînement (400)")
     add("--no-training", action="store_true", help="mesure sans rien réapprendre, puis s’arrête")
@@ -256,9 +256,6 @@ def main(arguments: list[str] | None = None, protocol: Protocol | None = None) -
     add("--work", type=Path, default=WORK, help=f"textes et points de reprise ({WORK})")
     add_output(parser, RESULTS)
     options = parser.parse_args(arguments)
-    for name in ("layers", "steps") if options.no_training else ():
-        if getattr(options, name) != parser.get_default(name):
-            parser.error(f"--no-training n’entraîne rien : ôtez --{name}")
     torch.set_num_threads(options.threads)
     n_kept, clock = None if options.no_training else options.layers, Deadline(options.minutes)
 
