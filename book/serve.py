@@ -1,12 +1,21 @@
 """Sert le site construit sur 127.0.0.1 : `python book/serve.py [--port 8000]`."""
 
 import argparse
+import errno
 import functools
+import socket
 import sys
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from course_lib.training.arguments import FrenchArgumentParser
+
 SITE = Path(__file__).resolve().parent.parent / "_build" / "html"
+DEFAULT_PORT, LAST_PORT = 8000, 65535
+REASONS = {
+    errno.EADDRINUSE: "un autre programme l'occupe",
+    errno.EACCES: "le système réserve ceux d'en dessous de 1024",
+}
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
@@ -29,20 +38,50 @@ def make_server(port: int, folder: Path = SITE) -> ThreadingHTTPServer:
     return ThreadingHTTPServer(("127.0.0.1", port), handler)
 
 
-def main() -> int:
+def read_port(text: str) -> int:
+    """Un numéro de port, de 0 (au choix du système) à 65535 ; une erreur en français sinon."""
+    if not text.strip().isdecimal() or int(text) > LAST_PORT:
+        raise argparse.ArgumentTypeError(
+            f"« {text} » n'est pas un port : il faut un entier de 1024 à {LAST_PORT}, "
+            f"par exemple PORT={DEFAULT_PORT}"
+        )
+    return int(text)
+
+
+def free_port() -> int:
+    """Un port libre : le premier après 8000, ou celui que choisit le système."""
+    for port in (*range(DEFAULT_PORT, DEFAULT_PORT + 50), 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return probe.getsockname()[1]
+    raise OSError(errno.EADDRINUSE, "aucun port libre")
+
+
+def main(arguments: list[str] | None = None, site: Path = SITE) -> int:
     """Sert jusqu'à Ctrl+C ; rend 1 si le site manque ou si le port est pris."""
-    parser = argparse.ArgumentParser(description="Sert le site du cours sur cette machine.")
-    parser.add_argument("--port", type=int, default=8000, help="port (8000 par défaut)")
-    port = parser.parse_args().port
-    if not (SITE / "index.html").exists():
+    parser = FrenchArgumentParser(
+        prog="python book/serve.py", description="Sert le site du cours sur cette machine."
+    )
+    parser.add_argument(
+        "--port", type=read_port, default=DEFAULT_PORT, help=f"port ({DEFAULT_PORT} par défaut)"
+    )
+    port = parser.parse_args(arguments).port
+    if not (site / "index.html").exists():
         print("Le site n'est pas construit : lancez « make site ».", file=sys.stderr)
         return 1
     try:
-        server = make_server(port)
+        server = make_server(port, site)
     except OSError as error:
+        reason = REASONS.get(error.errno, f"erreur {error.errno} du système")
+        other = free_port()
         print(
-            f"Impossible d'ouvrir le port {port} ({error.strerror}).\n"
-            f"Choisissez-en un autre : make livre PORT={port + 1}",
+            f"Impossible d'ouvrir le port {port} : {reason}.\n"
+            f"Celui-ci est libre : make livre PORT={other}\n"
+            f"(ou, sans make : python book/serve.py --port {other})",
             file=sys.stderr,
         )
         return 1
@@ -52,6 +91,8 @@ def main() -> int:
         server.serve_forever()
     except KeyboardInterrupt:
         print("\nÀ bientôt.")
+    finally:
+        server.server_close()
     return 0
 
 

@@ -168,7 +168,7 @@ def run(tmp_path, name, *arguments, protocol=TINY):
 
 def test_without_training_only_the_last_texts_are_written(tmp_path, capsys):
     code, output = run(tmp_path, "a", "--no-training")
-    assert code == 0 and "Mesures écrites" in capsys.readouterr().out
+    assert code == 0 and "3 mesures ajoutées à «" in capsys.readouterr().out
     runs = load_records(output)["runs"]
     assert list(runs) == [f"sans entraînement {n}" for n in (0, 1, 3)]  # 7 étages : pas 6 ni 15
     assert [len(r["0"]["layers"]) for r in runs.values()] == [7, 6, 4]
@@ -207,7 +207,7 @@ def test_an_interrupted_night_ends_like_a_whole_one(tmp_path, monkeypatch, capsy
 
 def test_impossible_settings_are_told_in_a_sentence(tmp_path, capsys):
     assert run(tmp_path, "a", "--texts", "4")[0] == 2
-    assert "Erreur : n_texts = 4 : les 4 derniers servent à mesurer" in capsys.readouterr().err
+    assert "Erreur\u00a0: n_texts = 4 : les 4 derniers servent à mesurer" in capsys.readouterr().err
     assert run(tmp_path, "a", "--layers", "8")[0] == 2
     assert "layers = 8 : sur 7 étages" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

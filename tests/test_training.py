@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -207,6 +208,23 @@ def test_a_text_too_short_says_so():
     with pytest.raises(ValueError, match="11 jetons : il en faut au moins 12"):
         TokenStream(range(11), 11, 3).batch(0)
     assert TokenStream(range(12), 11, 3).batch(7)[0].tolist() == [list(range(11))]
+
+
+@pytest.mark.parametrize("dtype", ["int16", "int32", "int64"])
+def test_a_text_projected_from_a_file_is_not_copied(tmp_path, dtype):
+    ids = [(i * i + i // 7) % 17 for i in range(700)]
+    np.array(ids, dtype=dtype).tofile(tmp_path / "ids")
+    mapped = np.memmap(tmp_path / "ids", dtype=dtype, mode="r")
+    source, expected = TokenStream(mapped, 11, 3, seed=5), TokenStream(ids, 11, 3, seed=5)
+    assert source.ids.data_ptr() == mapped.ctypes.data
+    assert source.fingerprint() == expected.fingerprint()
+    for step in (0, 19, 40):
+        assert all(map(torch.equal, source.batch(step), expected.batch(step)))
+    for ours, theirs in zip(source.in_order(), expected.in_order(), strict=True):
+        assert ours[0].dtype == torch.long and all(map(torch.equal, ours, theirs))
+    assert TokenStream(ids, 100, 64).tokens_per_step == 500  # cinq fenêtres, pas soixante-quatre
+    with pytest.raises(TypeError, match=r"Un jeton est un entier ; reçu 1\.5"):
+        TokenStream([1.5, 2.0, 3.0], 1, 1)
 
 
 def test_rows_are_framed_and_padded():

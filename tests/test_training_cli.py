@@ -13,7 +13,7 @@ import torch
 
 from course_lib.generation import TextGenerator
 from course_lib.tokenization import load_tokenizer
-from course_lib.training import TokenStream, cli, evaluate_loss, load_weights
+from course_lib.training import TokenStream, cli, evaluate_loss, load_weights, report
 from course_lib.training.arguments import FrenchArgumentParser, translate
 from course_lib.training.sampling import sample_ids
 from course_lib.transformer import LlamaConfig, count_parameters, llama
@@ -80,14 +80,14 @@ def test_other_tokenizers_train_too(corpus, tmp_path, kind, capsys):
 
 def test_the_same_command_resumes_an_interrupted_run(corpus, tmp_path, capsys, monkeypatch):
     assert cli.main(command(corpus, tmp_path / "entier")) == 0
-    printer = cli._print_record
+    printer = report.print_record
 
     def interrupt_halfway(record):
         printer(record)
         if record.step == 16:
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(cli, "_print_record", interrupt_halfway)
+    monkeypatch.setattr(report, "print_record", interrupt_halfway)
     assert cli.main(command(corpus, tmp_path / "coupé")) == 130
     assert "interrompu après le pas 16. Relancez-le à l’identique" in capsys.readouterr().err
     assert not (tmp_path / "coupé" / "model.safetensors").exists()
@@ -110,9 +110,11 @@ def test_unusable_input_is_refused_politely(corpus, tmp_path, capsys):
     assert not (tmp_path / "sortie").exists()
     assert cli.main(command(corpus, tmp_path / "sortie")) == 0
     assert cli.main(command(corpus, tmp_path / "sortie", "--learning-rate", "0,5")) == 2
-    assert "« learning_rate » diffère : 0.02" in capsys.readouterr().err
+    refusal = capsys.readouterr().err
+    assert "fait avec --learning-rate 0,02 ; vous demandez --learning-rate 0,5" in refusal
+    assert f"--output {tmp_path / 'sortie-2'}" in refusal
     assert cli.main(command(corpus, tmp_path / "autre", "--n-heads", "3")) == 2
-    assert "n_heads = 3" in capsys.readouterr().err
+    assert "--n-heads = 3" in capsys.readouterr().err
 
 
 def test_nothing_is_left_in_english(capsys):

@@ -37,7 +37,13 @@ from course_lib.experiments.classroom import (
     teach,
 )
 from course_lib.experiments.question_answering import as_examples
-from course_lib.experiments.records import Records, experiment_parser, load_records, rounded
+from course_lib.experiments.records import (
+    Records,
+    experiment_parser,
+    load_records,
+    measure_command,
+    rounded,
+)
 from course_lib.experiments.story_task import StoryTask, build_task
 from course_lib.finetuning import AnswerExamples, ReplayMix
 from course_lib.tokenization import Tokenizer
@@ -145,9 +151,7 @@ def measure(seeds: Sequence[int], path: Path, plan: Plan | None = None) -> dict:
 def main(arguments: list[str] | None = None) -> int:
     parser = experiment_parser(RESULTS, "Affine le petit LLM en assistant, puis le distille.")
     options = parser.parse_args(arguments)
-    measure(options.seeds, options.output)
-    print(f"Mesures écrites dans {options.output.name}.")
-    return 0
+    return measure_command(options, lambda: measure(options.seeds, options.output))
 
 
 if __name__ == "__main__":

@@ -88,3 +88,9 @@ def most_frequent(train_facts: Sequence[Facts], facts: Sequence[Facts]) -> dict[
         guess = counts.most_common(1)[0][0]
         shares[field.name] = float(np.mean([getattr(f, field.name) == guess for f in facts]))
     return shares
+
+
+if __name__ == "__main__":
+    from course_lib.experiments.records import refuse_to_run
+
+    refuse_to_run(__spec__.name)

@@ -34,7 +34,7 @@ from course_lib.corpora.kernel import Draw
 from course_lib.evaluation.readability import vocabulary
 from course_lib.experiments.audience_measures import examine, most_frequent, style, swap_effect
 from course_lib.experiments.in_context import scale_embeddings
-from course_lib.experiments.records import experiment_parser
+from course_lib.experiments.records import experiment_parser, measure_command
 from course_lib.generation import SamplingConfig, TextGenerator, continuation_log_probs
 from course_lib.ngram import KneserNeyModel
 from course_lib.tokenization import BPETokenizer, Tokenizer
@@ -233,10 +233,7 @@ def main(arguments: list[str] | None = None) -> int:
         RESULTS, "Entraîne un modèle à écrire pour trois publics et mesure ce qu’il en fait."
     )
     options = parser.parse_args(arguments)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    measure(options.seeds, options.output)
-    print(f"Mesures écrites dans {options.output.name}.")
-    return 0
+    return measure_command(options, lambda: measure(options.seeds, options.output))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from tqdm.auto import tqdm
 from course_lib.corpora import Story, generate_stories
 from course_lib.corpora.web import STEP_NAMES, Page, clean, generate_web, standard_steps
 from course_lib.corpora.web.people import Person, draw_people, introduce
-from course_lib.experiments.records import experiment_parser
+from course_lib.experiments.records import experiment_parser, measure_command
 from course_lib.generation import SamplingConfig, generate
 from course_lib.tokenization import BPETokenizer
 from course_lib.training import SequenceBatches, TrainingConfig, train
@@ -283,10 +283,8 @@ def main(arguments: list[str] | None = None) -> int:
         "--leave-one-out", action="store_true", help="ôte une étape à la fois au lieu d’en ajouter"
     )
     options = parser.parse_args(arguments)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    run(options.seeds, conditions(options.leave_one_out), options.output, Budget())
-    print(f"Mesures écrites dans {options.output.name}.")
-    return 0
+    names = conditions(options.leave_one_out)
+    return measure_command(options, lambda: run(options.seeds, names, options.output, Budget()))
 
 
 if __name__ == "__main__":

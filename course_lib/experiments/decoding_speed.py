@@ -9,6 +9,7 @@ d’une machine à l’autre. Le débit de la mémoire et le calcul maximal sont
 Les mesures vont dans `results/decoding_speed.json`.
 """
 
+import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -24,7 +25,13 @@ from course_lib.acceleration import accelerate, quantize, weight_bytes
 from course_lib.acceleration.linear import choose_form, find_kernels
 from course_lib.corpora.parallel_texts import PARALLEL_TEXTS
 from course_lib.evaluation.compression import compress
-from course_lib.experiments.records import load_records, rounded
+from course_lib.experiments.records import (
+    add_output,
+    load_records,
+    measure_command,
+    rounded,
+    set_aside,
+)
 from course_lib.generation.readers import open_reader
 from course_lib.pretrained.loading import load_pretrained
 from course_lib.pretrained.store import smollm2_path
@@ -200,12 +207,18 @@ def main(arguments: list[str] | None = None) -> int:
         description="Mesure la vitesse d’écriture de SmolLM2. Machine au repos, de préférence.",
     )
     parser.add_argument("--rounds", type=positive_int, default=5, help="tours (5)")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="fichier des mesures")
+    add_output(parser, RESULTS)
     options = parser.parse_args(arguments)
     protocol = Protocol(rounds=options.rounds)
-    write_json(options.output, {"settings": asdict(protocol)} | rounded(run(protocol), 6))
-    print(f"Mesures écrites dans {options.output.name}.")
-    return 0
+
+    def work() -> None:
+        settings = json.loads(json.dumps(asdict(protocol)))
+        if not options.output.exists() or load_records(options.output)["settings"] != settings:
+            measures = rounded(run(protocol), 6)
+            set_aside(options.output)  # d’autres réglages : on les garde
+            write_json(options.output, {"settings": settings} | measures)
+
+    return measure_command(options, work)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from course_lib.experiments.records import Records, experiment_parser, load_records
+from course_lib.experiments.records import Records, experiment_parser, load_records, measure_command
 from course_lib.training import TrainingConfig, train
 from course_lib.training.data import IGNORE
 from course_lib.transformer import Decoder, LlamaConfig, count_parameters, llama
@@ -143,9 +143,7 @@ def main(arguments: list[str] | None = None) -> int:
         RESULTS, "Fait apprendre un annuaire par cœur à des modèles de plus en plus larges."
     )
     options = parser.parse_args(arguments)
-    measure(WIDTHS, options.seeds, options.output)
-    print(f"Mesures écrites dans {options.output.name}.")
-    return 0
+    return measure_command(options, lambda: measure(WIDTHS, options.seeds, options.output))
 
 
 if __name__ == "__main__":

@@ -51,7 +51,13 @@ from course_lib.experiments.classroom import (
     teach,
     teach_stories,
 )
-from course_lib.experiments.records import Records, experiment_parser, load_records, rounded
+from course_lib.experiments.records import (
+    Records,
+    experiment_parser,
+    load_records,
+    measure_command,
+    rounded,
+)
 from course_lib.training.losses import language_model_loss
 from course_lib.transformer import llama
 
@@ -173,9 +179,7 @@ def measure(seeds: Sequence[int], path: Path, budget: Budget | None = None) -> d
 def main(arguments: list[str] | None = None) -> int:
     parser = experiment_parser(RESULTS, "Distille le petit LLM dans des élèves de toutes tailles.")
     options = parser.parse_args(arguments)
-    measure(options.seeds, options.output)
-    print(f"Mesures écrites dans {options.output.name}.")
-    return 0
+    return measure_command(options, lambda: measure(options.seeds, options.output))
 
 
 if __name__ == "__main__":

@@ -13,9 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from tqdm.auto import tqdm
 
-from course_lib.experiments.records import Records, rounded
+from course_lib.experiments.records import Records, add_output, measure_command, rounded
 from course_lib.footprint import WATTS_PER_CORE, EnergyMeter, footprint_from_flops
 from course_lib.generation import generate
 from course_lib.scaling import MACHINES, chinchilla, count_by_formula, forward_flops
@@ -170,17 +169,18 @@ def main(arguments: list[str] | None = None, budget: Budget | None = None) -> in
     parser.add_argument(
         "--repeats", type=natural_int, nargs="+", default=[0, 1, 2], help="répétitions (0 1 2)"
     )
-    parser.add_argument("--output", type=Path, default=RESULTS, help="fichier des mesures")
+    add_output(parser, RESULTS)
     options = parser.parse_args(arguments)
     budget = budget or Budget()
     kept = records(options.output, budget)
     names = [f"{d_model}-{n_layers}" for d_model, n_layers in budget.sizes]
-    if kept.missing(names, options.repeats):
-        measure(names[0], 0, budget)  # à froid, les premiers calculs sont plus lents : on les jette
-    for name, seed in tqdm(kept.missing(names, options.repeats), desc="Modèles"):
-        kept.add(name, seed, measure(name, seed, budget))
-    print(f"Mesures écrites dans {options.output.name}.")
-    return 0
+
+    def work() -> None:
+        if kept.missing(names, options.repeats):
+            measure(names[0], 0, budget)  # à froid, les premiers calculs sont plus lents
+        kept.complete(names, options.repeats, lambda name, seed: measure(name, seed, budget))
+
+    return measure_command(options, work)
 
 
 if __name__ == "__main__":

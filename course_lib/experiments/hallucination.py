@@ -16,7 +16,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from course_lib.corpora.biographies import (
     ATTRIBUTES,
@@ -34,7 +33,7 @@ from course_lib.corpora.biographies import (
     values,
 )
 from course_lib.evaluation.calibration import auroc, calibration_curve, calibration_error
-from course_lib.experiments.records import Records, experiment_parser, rounded
+from course_lib.experiments.records import Records, experiment_parser, measure_command, rounded
 from course_lib.generation import SamplingConfig, next_distribution
 from course_lib.generation.readers import open_reader
 from course_lib.tokenization import WordTokenizer
@@ -277,10 +276,12 @@ def main(arguments: list[str] | None = None, budget: Budget | None = None) -> in
     options = parser.parse_args(arguments)
     budget = budget or Budget()
     kept = records(options.output, budget)
-    for name, seed in tqdm(kept.missing([*LESSONS, "frequency"], options.seeds), desc="Modèles"):
-        kept.add(name, seed, measure(name, seed, budget))
-    print(f"Mesures écrites dans {options.output.name}.")
-    return 0
+    return measure_command(
+        options,
+        lambda: kept.complete(
+            [*LESSONS, "frequency"], options.seeds, lambda name, seed: measure(name, seed, budget)
+        ),
+    )
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from course_lib.corpora.recall import KEYS, VALUES, RecallPrompt, generate_prompts, generate_recall
-from course_lib.experiments.records import experiment_parser
+from course_lib.experiments.records import experiment_parser, measure_command
 from course_lib.ngram import KneserNeyModel
 from course_lib.recurrent import RecurrentLM
 from course_lib.tokenization import WordTokenizer
@@ -262,10 +262,7 @@ def main(arguments: list[str] | None = None) -> int:
         RESULTS, "Mesure ce que des modèles savent faire d’exemples donnés dans le texte."
     )
     options = parser.parse_args(arguments)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    measure(SETTINGS, options.seeds, options.output)
-    print(f"Mesures écrites dans {options.output.name}.")
-    return 0
+    return measure_command(options, lambda: measure(SETTINGS, options.seeds, options.output))
 
 
 if __name__ == "__main__":

@@ -18,3 +18,9 @@ def wilson_interval(successes: int, trials: int, z: float = 1.96) -> tuple[float
     center = (ratio + spread / 2) / (1 + spread)
     half = z * math.sqrt(ratio * (1 - ratio) / trials + spread / (4 * trials)) / (1 + spread)
     return max(0.0, center - half), min(1.0, center + half)
+
+
+if __name__ == "__main__":
+    from course_lib.experiments.records import refuse_to_run
+
+    refuse_to_run(__spec__.name)

@@ -15,7 +15,6 @@ peut effacer ensuite. Les mesures vont dans `results/layer_dropping.json`.
 """
 
 import math
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -26,7 +25,13 @@ import torch
 from course_lib.corpora.parallel_texts import PARALLEL_TEXTS
 from course_lib.distillation import SoftTargetLoss, forward_kl, student_from_teacher
 from course_lib.evaluation.compression import compress
-from course_lib.experiments.records import Records, load_records, rounded
+from course_lib.experiments.records import (
+    Records,
+    add_output,
+    load_records,
+    measure_command,
+    rounded,
+)
 from course_lib.experiments.written_texts import Writing, WrittenText, write_texts
 from course_lib.finetuning import AnswerExamples
 from course_lib.generation.readers import reading
@@ -241,7 +246,7 @@ def main(arguments: list[str] | None = None, protocol: Protocol | None = None) -
         description="Retire des étages à SmolLM2, puis le laisse réapprendre de lui-même.",
     )
     add, defaults = parser.add_argument, protocol or Protocol()
-    add("--layers", type=positive_int, default=24, help="étages gardés, sur 30 (24)")
+    add("--layers", type=positive_int, default=24, help="étages de l’élève entraîné, sur 30 (24)")
     add("--texts", type=positive_int, default=defaults.n_texts, help="textes écrits (400)")
     add("--steps", type=positive_int, default=defaults.n_steps, help="pas d’entraînement (400)")
     add("--no-training", action="store_true", help="mesure sans rien réapprendre, puis s’arrête")
@@ -249,23 +254,18 @@ def main(arguments: list[str] | None = None, protocol: Protocol | None = None) -
     add("--seeds", type=natural_int, nargs="+", default=[0], help="graines (0)")
     add("--threads", type=positive_int, default=2, help="fils de calcul (2)")
     add("--work", type=Path, default=WORK, help=f"textes et points de reprise ({WORK})")
-    add("--output", type=Path, default=RESULTS, help="fichier des mesures")
+    add_output(parser, RESULTS)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     n_kept, clock = None if options.no_training else options.layers, Deadline(options.minutes)
-    try:
+
+    def work() -> None:
         protocol = replace(defaults, n_texts=options.texts, n_steps=options.steps)
         records = Records(options.output, asdict(protocol))
         for seed in options.seeds:
             measure(seed, n_kept, records, options.work, protocol, clock)
-    except KeyboardInterrupt as interruption:
-        print(f"\n{str(interruption) or 'Interrompu.'}", file=sys.stderr)
-        return 130
-    except ValueError as error:
-        print(f"Erreur : {error}", file=sys.stderr)
-        return 2
-    print(f"Mesures écrites dans {options.output.name}.")
-    return 0
+
+    return measure_command(options, work)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from course_lib.experiments.records import experiment_parser
+from course_lib.experiments.records import experiment_parser, measure_command, refuse_seeds
 from course_lib.experiments.story_task import (
     StoryTask,
     build_task,
@@ -258,13 +258,11 @@ def main(arguments: list[str] | None = None) -> int:
         "--tuning", action="store_true", help="compare les réglages sur le jeu de validation"
     )
     options = parser.parse_args(arguments)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
+    what = (SETTINGS, options.seeds, "runs", "test")
     if options.tuning:
-        measure(TUNING, [0], "tuning", "validation", options.output, N_TRAIN, N_TEST)
-    else:
-        measure(SETTINGS, options.seeds, "runs", "test", options.output, N_TRAIN, N_TEST)
-    print(f"Mesures écrites dans {options.output.name}.")
-    return 0
+        refuse_seeds(parser, options)
+        what = (TUNING, [0], "tuning", "validation")
+    return measure_command(options, lambda: measure(*what, options.output, N_TRAIN, N_TEST))
 
 
 if __name__ == "__main__":

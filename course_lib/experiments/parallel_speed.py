@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from course_lib.experiments.records import Records, load_records
+from course_lib.experiments.records import Records, add_output, load_records, measure_command
 from course_lib.parallel import (
     STRATEGIES,
     CommunicationMeter,
@@ -128,11 +128,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--repetitions", type=natural_int, nargs="+", default=[0, 1, 2], help="tours (0 1 2)"
     )
-    parser.add_argument("--output", type=Path, default=RESULTS, help="fichier des mesures")
+    add_output(parser, RESULTS)
     options = parser.parse_args(arguments)
-    measure(options.repetitions, options.output)
-    print(f"Mesures écrites dans {options.output.name}.")
-    return 0
+    return measure_command(options, lambda: measure(options.repetitions, options.output))
 
 
 if __name__ == "__main__":

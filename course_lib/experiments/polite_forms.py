@@ -26,7 +26,13 @@ from course_lib.corpora.polite_forms import (
 )
 from course_lib.evaluation.answers import exact_answers
 from course_lib.evaluation.compression import compress
-from course_lib.experiments.records import Records, experiment_parser, load_records, rounded
+from course_lib.experiments.records import (
+    Records,
+    experiment_parser,
+    load_records,
+    measure_command,
+    rounded,
+)
 from course_lib.finetuning import (
     AnswerExamples,
     LoRAConfig,
@@ -184,11 +190,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     records = Records(options.output, asdict(Protocol()))
-    for name, seed in records.missing(["SmolLM2"], options.seeds):
+
+    def measure(_: str, seed: int) -> dict:
         adapter = options.adapter if seed == options.seeds[0] else None
-        records.add(name, seed, run(seed, Protocol(), options.threads, adapter))
-    print(f"Mesures écrites dans {options.output.name}.")
-    return 0
+        return run(seed, Protocol(), options.threads, adapter)
+
+    return measure_command(options, lambda: records.complete(["SmolLM2"], options.seeds, measure))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,13 @@ from tqdm.auto import tqdm
 from course_lib.corpora.judge import judge_story
 from course_lib.experiments.base_model import SHAPE
 from course_lib.experiments.base_model.__main__ import train_tokenizer
-from course_lib.experiments.records import Records, experiment_parser, load_records, rounded
+from course_lib.experiments.records import (
+    Records,
+    experiment_parser,
+    load_records,
+    measure_command,
+    rounded,
+)
 from course_lib.experiments.story_task import StoryTask, build_task, score_network
 from course_lib.generation import TextGenerator
 from course_lib.tokenization import Tokenizer
@@ -125,9 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
         RESULTS, "Entraîne le petit LLM de zéro et relève ce qu’il sait à chaque étape."
     )
     options = parser.parse_args(arguments)
-    measure(options.seeds, options.output)
-    print(f"Mesures écrites dans {options.output.name}.")
-    return 0
+    return measure_command(options, lambda: measure(options.seeds, options.output))
 
 
 if __name__ == "__main__":

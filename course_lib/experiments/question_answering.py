@@ -21,7 +21,14 @@ from tqdm.auto import tqdm
 from course_lib.corpora.questions import KINDS, Question, generate_questions
 from course_lib.evaluation.answers import exact_answers
 from course_lib.experiments.base_model import SHAPE, load_base_model
-from course_lib.experiments.records import Records, experiment_parser, load_records, rounded
+from course_lib.experiments.records import (
+    Records,
+    experiment_parser,
+    load_records,
+    measure_command,
+    refuse_seeds,
+    rounded,
+)
 from course_lib.experiments.story_task import StoryTask, build_task, score_network
 from course_lib.finetuning import (
     AnswerExamples,
@@ -253,11 +260,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--tuning", action="store_true", help="compare des taux (validation)")
     options = parser.parse_args(arguments)
     if options.tuning:
-        tune(options.output, Budget())
-    else:
-        measure(options.seeds, options.output)
-    print(f"Mesures écrites dans {options.output.name}.")
-    return 0
+        refuse_seeds(parser, options)
+        return measure_command(options, lambda: tune(options.output, Budget()))
+    return measure_command(options, lambda: measure(options.seeds, options.output))
 
 
 if __name__ == "__main__":

@@ -162,3 +162,9 @@ def attention_to_nouns(
         rows.append([weights[:, :, noun].sum(-1).numpy() for noun in one.nouns])  # (nom, L, H)
     table = np.array(rows).reshape(len(twins), 2, 2, *rows[0][0].shape)  # (paire, adj, nom, L, H)
     return table.transpose(3, 4, 0, 2, 1)
+
+
+if __name__ == "__main__":
+    from course_lib.experiments.records import refuse_to_run
+
+    refuse_to_run(__spec__.name)

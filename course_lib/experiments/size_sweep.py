@@ -16,6 +16,7 @@ from pathlib import Path
 
 from course_lib.experiments import model_families
 from course_lib.experiments.model_families import Setting
+from course_lib.experiments.records import add_output, measure_command, refuse_seeds
 from course_lib.training.arguments import FrenchArgumentParser, natural_int
 
 FOLDER = Path(__file__).parent / "results"
@@ -117,22 +118,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--tuning", action="store_true", help="compare des taux sur le jeu de validation"
     )
-    parser.add_argument("--output", type=Path, help="fichier des mesures")
+    add_output(parser, None)
     options = parser.parse_args(arguments)
     widths = options.widths or (LONG_WIDTHS if options.budget == "long" else WIDTHS)
-    output = options.output or results_path(options.budget)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    budget = (output, BUDGETS[options.budget], N_TEST)
+    options.output = options.output or results_path(options.budget)
+    budget = (options.output, BUDGETS[options.budget], N_TEST)
+
     if options.tuning:
+        refuse_seeds(parser, options)
+
+    def work() -> None:
+        if not options.tuning:
+            settings = [setting_for(width, rate_for(width, options.budget)) for width in widths]
+            model_families.measure(settings, options.seeds, "runs", "test", *budget)
+            return
         settings = first_trials(widths)
         while settings:
             done = model_families.measure(settings, [0], "tuning", "validation", *budget)
             settings = [s for width in widths if (s := next_trial(width, done["tuning"]))]
-    else:
-        settings = [setting_for(width, rate_for(width, options.budget)) for width in widths]
-        model_families.measure(settings, options.seeds, "runs", "test", *budget)
-    print(f"Mesures écrites dans {output.name}.")
-    return 0
+
+    return measure_command(options, work)
 
 
 if __name__ == "__main__":

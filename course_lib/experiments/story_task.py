@@ -150,3 +150,9 @@ def _probe_tokens(story: Story, spans: list[tuple[int, int]]) -> list[tuple[str,
         (probe.skill, [i for i, (a, b) in enumerate(spans) if a < probe.end and b > probe.start])
         for probe in story.probes
     ]
+
+
+if __name__ == "__main__":
+    from course_lib.experiments.records import refuse_to_run
+
+    refuse_to_run(__spec__.name)

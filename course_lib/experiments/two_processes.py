@@ -21,7 +21,8 @@ from course_lib.parallel import (
     tensor_parallel_volume,
 )
 from course_lib.training import TokenStream, TrainingConfig, train
-from course_lib.training.arguments import FrenchArgumentParser, natural_int
+from course_lib.training.arguments import FrenchArgumentParser, positive_int
+from course_lib.training.failures import run_command
 from course_lib.transformer import Decoder, LlamaConfig, llama
 from course_lib.typography import format_number
 
@@ -115,14 +116,18 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m course_lib.experiments.two_processes",
         description="Compare un entraînement à deux processus au même entraînement à un seul.",
     )
-    parser.add_argument("--steps", type=natural_int, default=N_STEPS, help="pas d’entraînement")
+    parser.add_argument("--steps", type=positive_int, default=N_STEPS, help="pas d’entraînement")
     options = parser.parse_args(arguments)
-    alone, both = compare(options.steps)
+    return run_command(lambda: print_gaps(options.steps))
+
+
+def print_gaps(n_steps: int) -> None:
+    """Affiche, par façon de partager, l’écart aux poids d’un seul et les octets échangés."""
+    alone, both = compare(n_steps)
     for strategy, label in STRATEGIES.items():
         gap = max(float((r[strategy].weights - alone.weights).abs().max()) for r in both)
         sent = sum(both[0][strategy].payload.get(k, 0) for k in expected_payload(strategy))
         print(f"{label} : écart {gap:.1e}, {format_number(sent / 1e3, 0)} ko échangés")
-    return 0
 
 
 if __name__ == "__main__":

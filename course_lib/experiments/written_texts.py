@@ -157,3 +157,9 @@ def _save(path: Path, texts: dict[int, WrittenText], writing: Writing) -> None:
     lines = [json.dumps(content, ensure_ascii=False) + "\n" for content in contents]
     temporary.write_text("".join(lines), "utf-8")
     os.replace(temporary, path)
+
+
+if __name__ == "__main__":
+    from course_lib.experiments.records import refuse_to_run
+
+    refuse_to_run(__spec__.name)

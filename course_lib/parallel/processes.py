@@ -2,7 +2,9 @@
 
 import multiprocessing
 import os
+import signal
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, wait
 from contextlib import contextmanager
@@ -110,11 +112,17 @@ def run_processes(
         ProcessPoolExecutor(n_workers, mp_context=context) as pool,
     ):
         meeting_point = Path(folder, "rendez-vous").as_uri()
-        futures = [
-            pool.submit(_take_part, function, arguments, rank, n_workers, meeting_point)
-            for rank in range(n_workers)
-        ]
-        wait(futures)
+        with _deaf_to_control_c():
+            futures = [
+                pool.submit(_take_part, function, arguments, rank, n_workers, meeting_point)
+                for rank in range(n_workers)
+            ]
+        try:
+            wait(futures)
+        except KeyboardInterrupt:
+            for process in list(pool._processes.values()):
+                process.kill()  # sans elle, la sortie du contexte attendrait la fin du travail
+            raise
     errors = [error for future in futures if (error := future.exception()) is not None]
     for error in errors:
         if not isinstance(error, WorkerLost | BrokenExecutor):
@@ -122,6 +130,19 @@ def run_processes(
     if errors:
         raise WorkerLost(_LOST) from errors[0]
     return [future.result() for future in futures]
+
+
+@contextmanager
+def _deaf_to_control_c() -> Iterator[None]:
+    """Les processus nés ici ignorent Ctrl-C, que le terminal envoie à tous : un seul y répond."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def _take_part(function, arguments, rank: int, n_workers: int, meeting_point: str):

@@ -12,7 +12,7 @@ from course_lib.training.data import (
     TokenStream,
 )
 from course_lib.training.history import History, Record
-from course_lib.training.interruption import TrainingInterrupted
+from course_lib.training.interruption import TrainingDiverged, TrainingInterrupted
 from course_lib.training.loop import train
 from course_lib.training.losses import (
     evaluate_loss,
@@ -34,6 +34,7 @@ __all__ = [
     "SequenceBatches",
     "TokenStream",
     "TrainingConfig",
+    "TrainingDiverged",
     "TrainingInterrupted",
     "build_optimizer",
     "evaluate_loss",

@@ -3,19 +3,27 @@
 import argparse
 import re
 import sys
+from pathlib import Path
 
 # Les messages d’argparse, et leur traduction ; le premier motif qui convient l’emporte.
 _TRANSLATIONS = (
-    (r"argument (\S+): (.*)", r"option \1 : \2"),
     (r"the following arguments are required: (.*)", r"il manque : \1"),
-    (r"unrecognized arguments: (.*)", r"option inconnue : \1"),
+    (r"one of the arguments (.*) is required", r"il manque l’une de ces options : \1"),
+    (r"unrecognized arguments: (-.*)", r"option inconnue : \1"),
+    (r"unrecognized arguments: (.*)", r"argument de trop : \1"),
     (r"expected one argument", r"une valeur est attendue"),
+    (r"expected at most one argument", r"une valeur au plus est attendue"),
     (r"expected at least one argument", r"au moins une valeur est attendue"),
+    (r"expected (\d+) arguments?", r"\1 valeurs sont attendues"),
     (r"ambiguous option: (\S+) could match (.*)", r"option ambiguë : \1 peut désigner \2"),
+    (r"not allowed with argument (.*)", r"incompatible avec l’option \1"),
     (r"invalid choice: (.*) \(choose from (.*)\)", r"choix impossible : \1 (au choix : \2)"),
+    (r"unknown parser (.*) \(choices: (.*)\)", r"commande inconnue : \1 (au choix : \2)"),
     (r"ignored explicit argument (.*)", r"cette option ne prend pas de valeur, et reçoit \1"),
+    (r"can't open '(.*)': .*", r"impossible d’ouvrir « \1 »"),
     (r"invalid \w+ value: (.*)", r"valeur impossible : \1"),
 )
+_PLACEHOLDERS = {int: "N", float: "X", Path: "CHEMIN"}
 
 
 class _FrenchFormatter(argparse.HelpFormatter):
@@ -24,6 +32,11 @@ class _FrenchFormatter(argparse.HelpFormatter):
 
     def add_usage(self, usage, actions, groups, prefix=None):
         super().add_usage(usage, actions, groups, "usage : " if prefix is None else prefix)
+
+    def _get_default_metavar_for_optional(self, action):
+        """Ce qui tient lieu de valeur dans l’aide : N pour un entier, et non le nom anglais."""
+        kind = getattr(action.type, "__annotations__", {}).get("return", action.type)
+        return _PLACEHOLDERS.get(kind, "VALEUR")
 
 
 class FrenchArgumentParser(argparse.ArgumentParser):
@@ -45,11 +58,11 @@ class FrenchArgumentParser(argparse.ArgumentParser):
 
 def translate(message: str) -> str:
     """Traduit un message d’argparse ; le rend tel quel s’il est déjà en français."""
+    if match := re.fullmatch(r"argument (\S+): (.*)", message, flags=re.DOTALL):
+        what = "option" if match[1].startswith("-") else "argument"
+        return f"{what} {match[1]} : {translate(match[2])}"
     for pattern, replacement in _TRANSLATIONS:
-        match = re.fullmatch(pattern, message, flags=re.DOTALL)
-        if match and pattern.startswith("argument"):
-            return f"option {match[1]} : {translate(match[2])}"
-        if match:
+        if match := re.fullmatch(pattern, message, flags=re.DOTALL):
             return match.expand(replacement)
     return message
 

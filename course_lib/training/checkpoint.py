@@ -12,13 +12,17 @@ import re
 import shutil
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load as parse
 from safetensors.torch import load_file
 from safetensors.torch import save as serialize
 from torch import Tensor, nn
+
+from course_lib.training.failures import with_path
 
 _WEIGHTS, _MOMENTS = "model.safetensors", "optimizer.safetensors"
 _COMPLETE = re.compile(r"step-(\d{7,})")
@@ -40,19 +44,30 @@ def save_weights(model: nn.Module, path) -> None:
     """Écrit les poids en safetensors ; le fichier n’apparaît qu’une fois complet."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    _save_tensors(named_tensors(model), temporary)
-    os.replace(temporary, path)
+    try:
+        _save_tensors(named_tensors(model), temporary)
+        os.replace(temporary, path)
+    finally:
+        with suppress(OSError):  # disque plein : ne pas laisser la moitié d’un fichier
+            temporary.unlink()
 
 
 @torch.no_grad()
 def load_weights(model: nn.Module, path) -> None:
     """Recopie dans le modèle les poids d’un fichier safetensors.
 
-    FileNotFoundError si le fichier manque, ValueError nommant le premier tenseur qui diffère.
+    FileNotFoundError si le fichier manque, ValueError s’il est illisible ou si un tenseur, qu’elle
+    nomme, diffère.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"Aucun fichier de poids à l’adresse « {path} ».")
-    tensors, ours = load_file(path), named_tensors(model)
+    try:
+        tensors, ours = load_file(path), named_tensors(model)
+    except SafetensorError as error:
+        raise ValueError(
+            f"« {path} » n’est pas un fichier safetensors complet. Réécrivez-le avec save_weights, "
+            "ou téléchargez-le de nouveau."
+        ) from error
     check_same(describe_tensors(tensors), describe_tensors(ours), "le fichier de poids")
     for name, tensor in ours.items():
         tensor.copy_(tensors[name])
@@ -102,15 +117,18 @@ class CheckpointStore:
             shutil.rmtree(leftover)
         temporary = self.folder / f".step-{step:07d}.tmp"
         temporary.mkdir(parents=True)
-        digests = {
-            name: _save_tensors(tensors, temporary / name)
-            for name, tensors in ((_WEIGHTS, weights), (_MOMENTS, moments))
-        }
-        content = json.dumps({"sha256": digests, "step": step, **state}, ensure_ascii=False)
-        _write_durably(temporary / "state.json", content.encode())
-        if self.path(step).exists():  # un point de reprise abîmé du même pas
-            shutil.rmtree(self.path(step))
-        os.replace(temporary, self.path(step))
+        try:
+            digests = {
+                name: _save_tensors(tensors, temporary / name)
+                for name, tensors in ((_WEIGHTS, weights), (_MOMENTS, moments))
+            }
+            content = json.dumps({"sha256": digests, "step": step, **state}, ensure_ascii=False)
+            _write_durably(temporary / "state.json", content.encode())
+            if self.path(step).exists():  # un point de reprise abîmé du même pas
+                shutil.rmtree(self.path(step))
+            os.replace(temporary, self.path(step))
+        finally:  # disque plein : rendre la place, les points précédents restent
+            shutil.rmtree(temporary, ignore_errors=True)
         recent = [other for other in self.steps() if other <= step][-self.keep :]
         for other in self.steps():
             if other not in recent:
@@ -203,7 +221,10 @@ def _save_tensors(tensors: dict[str, Tensor], path: Path) -> str:
 
 
 def _write_durably(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with path.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:  # « disque plein » ne dit pas de quel fichier
+        raise with_path(error, path) from error

@@ -6,12 +6,15 @@ exemple une fois, dans l’ordre) et `fingerprint()`, qui permet de refuser une 
 données.
 """
 
+import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
+_CHECKED_AT_ONCE = 1 << 20  # jetons : l’empreinte d’un long texte ne le recopie pas en entier
 IGNORE = -100  # cible que la perte ignore : la convention de torch.nn.functional.cross_entropy
 
 
@@ -44,11 +47,14 @@ class TokenStream:
     """Un texte continu, découpé en fenêtres : lot = (entrées, cibles), deux tenseurs (B, T).
 
     Les fenêtres ne se recouvrent pas ; leur découpage se décale au hasard à chaque époque, pour
-    qu’un jeton ne soit pas toujours vu au même rang.
+    qu’un jeton ne soit pas toujours vu au même rang. `ids` : une liste, un tableau NumPy ou un
+    tenseur d’entiers, projeté d’un fichier ou non : il reste où il est, et seuls les lots sont
+    convertis en entiers de 64 bits. Un texte court n’emplit pas un grand lot : `tokens_per_step`
+    dit ce qu’un pas lit en vérité.
     """
 
     def __init__(self, ids, context_length: int, batch_size: int, seed: int = 0):
-        self.ids = torch.as_tensor(ids, dtype=torch.long)
+        self.ids = _as_ids(ids)
         if self.ids.dim() != 1 or len(self.ids) < 2:
             raise ValueError(
                 f"Le texte compte {self.ids.numel()} jeton(s) : il en faut au moins 2, "
@@ -63,6 +69,16 @@ class TokenStream:
         self._slack = len(self.ids) - 1 - n_windows * context_length
         self._order = _EpochOrder(n_windows, batch_size, seed) if n_windows else None
 
+    @property
+    def rows_per_step(self) -> int:
+        """Fenêtres d’un lot : `batch_size`, ou toutes celles du texte s’il en compte moins."""
+        return self._order.batch_size if self._order else 0
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Jetons que lit un pas."""
+        return self.rows_per_step * self.context_length
+
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """(entrées, cibles) du pas, (B, T) ; ValueError si le texte n’emplit pas une fenêtre."""
         if self._order is None:
@@ -73,7 +89,7 @@ class TokenStream:
             )
         indices, shift = self._order.indices(step, self._slack)
         windows = self.ids.unfold(0, self.context_length + 1, 1)  # (N - T, T + 1), sans copie
-        rows = windows[indices * self.context_length + shift]  # (B, T + 1)
+        rows = windows[indices * self.context_length + shift].long()  # (B, T + 1)
         return rows[:, :-1], rows[:, 1:]
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -84,16 +100,16 @@ class TokenStream:
         targets = self.ids[1 : n_full * length + 1].view(n_full, length)
         for start in range(0, n_full, self.batch_size):
             stop = start + self.batch_size
-            yield inputs[start:stop], targets[start:stop]
+            yield inputs[start:stop].long(), targets[start:stop].long()
         if n_full * length < len(self.ids) - 1:  # la dernière fenêtre, plus courte
-            rest = self.ids[n_full * length :]
+            rest = self.ids[n_full * length :].long()
             yield rest[None, :-1], rest[None, 1:]
 
     def fingerprint(self) -> dict:
         return {
             "source": "TokenStream",
             "n_tokens": len(self.ids),
-            "checksum": _checksum(self.ids),
+            "checksum": _checksum(*self.ids.split(_CHECKED_AT_ONCE)),
             "context_length": self.context_length,
             "batch_size": self.batch_size,
             "data_seed": self.seed,
@@ -210,7 +226,23 @@ def _check_same_count(first, second) -> None:
 
 
 def _checksum(*tensors: Tensor) -> int:
+    """Une empreinte des ids, la même quel que soit le type d’entier qui les garde."""
     value = 0
     for tensor in tensors:
-        value = zlib.crc32(tensor.numpy(), value)
+        value = zlib.crc32(tensor.long().numpy(), value)
     return value
+
+
+def _as_ids(ids) -> Tensor:
+    """Un tenseur d’ids : sans copie pour un tenseur ou un tableau d’entiers, de 64 bits sinon."""
+    if isinstance(ids, np.ndarray) and ids.dtype in (np.int16, np.int32, np.int64):
+        with warnings.catch_warnings():  # un fichier projeté en lecture seule : on n’y écrit rien
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            return torch.from_numpy(ids)
+    values = ids if isinstance(ids, Tensor) else torch.as_tensor(ids)
+    if values.is_floating_point() and values.numel():
+        raise TypeError(
+            f"Un jeton est un entier ; reçu {float(values.flatten()[0]):g} ({values.dtype}). "
+            "Donnez les ids que rend un tokeniseur."
+        )
+    return values if values.dtype in (torch.int16, torch.int32) else values.long()

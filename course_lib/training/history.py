@@ -2,9 +2,11 @@
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from course_lib.training.failures import with_path
 from course_lib.typography import format_number
 
 
@@ -64,7 +66,16 @@ class History:
 
     @classmethod
     def load(cls, path) -> "History":
-        return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
+        """Relit un journal. FileNotFoundError s’il manque, ValueError s’il est d’autre chose."""
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"Journal introuvable : « {path} ». Vérifiez le chemin.")
+        try:
+            return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"« {path} » n’est pas le journal d’un entraînement. Donnez un fichier qu’a écrit "
+                "History.save."
+            ) from error
 
     def plot(self, ax=None):
         """Trace la perte d’entraînement et les mesures en nats (« … loss ») ; renvoie les axes."""
@@ -92,5 +103,11 @@ def write_json(path, content) -> None:
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     text = json.dumps(content, ensure_ascii=False, indent=1)
-    temporary.write_text(text + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(text + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise with_path(error, path) from error
+    finally:
+        with suppress(OSError):  # disque plein : ne pas laisser la moitié d’un fichier
+            temporary.unlink()

@@ -21,7 +21,11 @@ from course_lib.training.checkpoint import (
 )
 from course_lib.training.history import History, Record
 from course_lib.training.identity import run_identity
-from course_lib.training.interruption import DeferredInterrupt, TrainingInterrupted
+from course_lib.training.interruption import (
+    DeferredInterrupt,
+    TrainingDiverged,
+    TrainingInterrupted,
+)
 from course_lib.training.losses import Loss, check_some_targets, language_model_loss
 from course_lib.training.optimization import TrainingConfig, learning_rate_at
 from course_lib.training.workers import OneProcess
@@ -40,6 +44,7 @@ def train(
     architecture=None,
     progress: bool = True,
     on_evaluation: Callable[[Record], None] | None = None,
+    on_resume: Callable[[int], None] | None = None,
     workers: OneProcess | None = None,
 ) -> History:
     """Entraîne `model` sur `data` et renvoie le journal ; le modèle finit en mode évaluation.
@@ -47,10 +52,11 @@ def train(
     `evaluate(model)` renvoie un dictionnaire de mesures, relevées tous les `eval_every` pas et à la
     fin. Avec `checkpoint_dir`, l’entraînement reprend de lui-même là où il s’était arrêté : mêmes
     poids, au bit près, que sans interruption. `architecture` (dataclass ou dictionnaire) est
-    comparée à celle du point de reprise, comme la perte et ses réglages. `workers` (voir
-    `course_lib.parallel`) répartit le travail entre plusieurs processus. Un lot sans cible ne
-    change rien. ValueError si le point de reprise est d’un autre entraînement, ou si aucun lot n’a
-    de cible, FloatingPointError si la perte n’est plus un nombre, TrainingInterrupted (un
+    comparée à celle du point de reprise, comme la perte et ses réglages ; `on_resume(pas)` est
+    appelée s’il y en a un. `workers` (voir `course_lib.parallel`) répartit le travail entre
+    plusieurs processus. Un lot sans cible ne change rien. ValueError si le point de reprise est
+    d’un autre entraînement, ou si aucun lot n’a de cible, TrainingDiverged (une FloatingPointError)
+    si la perte ou une mesure nommée « … loss » n’est plus un nombre fini, TrainingInterrupted (un
     KeyboardInterrupt) après Ctrl-C, une fois le point de reprise écrit.
     """
     workers = workers or OneProcess()
@@ -58,6 +64,8 @@ def train(
         run = _Run(model, data, config, loss, evaluate, on_evaluation, workers)
         if checkpoint_dir is not None:
             run.attach(CheckpointStore(checkpoint_dir), architecture)
+            if run.step and on_resume is not None and workers.is_main:
+                on_resume(run.step)
         model.train()
         with (
             _progress_bar(run, progress and workers.is_main) as bar,
@@ -141,6 +149,8 @@ class _Run:
         if mean is None:  # rien n’a encore été appris : on attend la première cible
             return
         metrics = self._measure() if evaluating and self.evaluate is not None else {}
+        if any(name.endswith("loss") and not math.isfinite(v) for name, v in metrics.items()):
+            raise TrainingDiverged(self.step, self._divergence(self.step))  # avant d’enregistrer
         rate = learning_rate_at(self.config, self.step - 1)
         record = Record(self.step, self.tokens, mean, rate, metrics)
         self.history.records.append(record)
@@ -162,7 +172,8 @@ class _Run:
             return self.history.records[-1].loss if self.history.records else None
         mean = float((losses * weights).sum() / weights.sum())
         if not math.isfinite(mean):
-            raise FloatingPointError(self._divergence(losses))
+            first = self.step - len(losses) + 1 + int((~losses.isfinite()).nonzero()[0])
+            raise TrainingDiverged(first, self._divergence(first))
         return mean
 
     def _measure(self) -> dict[str, float]:
@@ -173,13 +184,15 @@ class _Run:
         self._clock += time.perf_counter() - start
         return metrics
 
-    def _divergence(self, losses) -> str:
-        first = self.step - len(losses) + 1 + int((~losses.isfinite()).nonzero()[0])
+    def _divergence(self, step: int) -> str:
         kept = ""
         if self.store is not None and self.store.steps():
-            kept = f" Le point de reprise du pas {self.store.steps()[-1]} est intact."
+            kept = (
+                f" Le point de reprise du pas {self.store.steps()[-1]} est intact ; d’autres "
+                f"réglages demandent un autre dossier que « {self.store.folder} »."
+            )
         return (
-            f"La perte n’est plus un nombre fini au pas {first} : l’entraînement a divergé. "
+            f"La perte n’est plus un nombre fini au pas {step} : l’entraînement a divergé. "
             f"Réduisez learning_rate (ici {self.config.learning_rate:g}) "
             f"ou allongez warmup_steps (ici {self.config.warmup_steps}).{kept}"
         )

@@ -29,7 +29,8 @@ from course_lib.experiments.base_model import (
 from course_lib.experiments.story_task import StoryTask, build_task, oracle_score, score_network
 from course_lib.tokenization import BPETokenizer
 from course_lib.training import TrainingConfig, save_weights, train
-from course_lib.training.arguments import FrenchArgumentParser, natural_int
+from course_lib.training.arguments import FrenchArgumentParser, natural_int, positive_int
+from course_lib.training.failures import run_command
 from course_lib.training.history import write_json
 from course_lib.transformer import Decoder, count_parameters, llama
 from course_lib.typography import format_percent
@@ -118,30 +119,42 @@ def main(arguments: list[str] | None = None) -> int:
         description="Entraîne le petit LLM sur les micro-histoires et écrit ses fichiers.",
     )
     parser.add_argument(
-        "--stories", type=natural_int, default=N_STORIES, help=f"histoires lues ({N_STORIES})"
+        "--stories", type=positive_int, default=N_STORIES, help=f"histoires lues ({N_STORIES})"
     )
-    parser.add_argument("--seed", type=int, default=0, help="graine (0)")
+    parser.add_argument("--seed", type=natural_int, default=0, help="graine (0)")
     parser.add_argument("--output", type=Path, default=FOLDER, help="dossier des fichiers")
+    parser.add_argument("--force", action="store_true", help="remplace un modèle déjà écrit")
     options = parser.parse_args(arguments)
-    options.output.mkdir(parents=True, exist_ok=True)
+    return run_command(
+        lambda: build(options.stories, options.seed, options.output, options.force),
+        "La même commande reprend au dernier point de reprise.",
+    )
+
+
+def build(n_stories: int, seed: int, output: Path, force: bool = False) -> None:
+    """Entraîne le petit LLM et écrit ses fichiers ; un modèle déjà écrit n’est refait que forcé."""
+    if (output / WEIGHTS).exists() and not force:
+        raise ValueError(
+            f"« {output} » contient déjà un modèle. Pour le remplacer : --force ; pour le garder : "
+            "--output vers un autre dossier."
+        )
+    output.mkdir(parents=True, exist_ok=True)
     tokenizer = train_tokenizer()
     # La courbe se mesure sur la validation ; le jeu de test ne sert qu’à la fin.
-    task = build_task(options.stories, N_CURVE, options.seed, "validation", tokenizer)
-    checkpoints = options.output / "checkpoints"
-    n_steps = math.ceil(options.stories / BATCH_SIZE)
-    model, record = pretrain(task, n_steps, options.seed, checkpoints)
-    save_weights(model.half(), options.output / WEIGHTS)
-    tokenizer.save(options.output / TOKENIZER)
-    write_text(options.output / CONFIG, config_as_json(SHAPE))
-    model, tokenizer = load_base_model(options.output)  # ce que les lecteurs chargeront
+    task = build_task(n_stories, N_CURVE, seed, "validation", tokenizer)
+    checkpoints = output / "checkpoints"
+    model, record = pretrain(task, math.ceil(n_stories / BATCH_SIZE), seed, checkpoints)
+    save_weights(model.half(), output / WEIGHTS)
+    tokenizer.save(output / TOKENIZER)
+    write_text(output / CONFIG, config_as_json(SHAPE))
+    model, tokenizer = load_base_model(output)  # ce que les lecteurs chargeront
     libraries = {name: version(name) for name in ("torch", "numpy")}
     results = measure(model, tokenizer)
-    summary = {"parameters": count_parameters(model), "stories": options.stories, "test": results}
-    write_json(options.output / TRAINING, summary | record | {"libraries": libraries})
+    summary = {"parameters": count_parameters(model), "stories": n_stories, "test": results}
+    write_json(output / TRAINING, summary | record | {"libraries": libraries})
     shutil.rmtree(checkpoints)  # l’entraînement est fini : plus rien à reprendre
     share = format_percent(results["kl_share"], 1)
     print(f"Distance à la vérité\u00a0: {share} de l’entropie d’une histoire.")
-    return 0
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from course_lib.corpora import famous_pair, generate_pairs, minimal_pairs
 from course_lib.experiments.pronoun import causality, decoding, models
 from course_lib.experiments.pronoun.task import RESULTS, TEST_SEED, vocabulary
 from course_lib.training.arguments import FrenchArgumentParser, natural_int
+from course_lib.training.failures import run_command
 from course_lib.training.history import write_json
 from course_lib.transformer import count_parameters
 
@@ -129,7 +130,7 @@ def settings(name: str) -> dict:
 def _run(name: str, seed: int, output: Path) -> None:
     """Ajoute une graine au fichier ; passe si elle y est déjà."""
     if str(seed) in _entry(output, name)[1]["seeds"]:
-        print(f"{name}, graine {seed} : déjà fait.")
+        print(f"{name}, graine {seed} : déjà fait.")
         return
     print(f"{name}, graine {seed}…", flush=True)
     measures = JOBS[name](seed)
@@ -152,7 +153,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Point d'entrée de la commande."""
     parser = FrenchArgumentParser(
         prog="python -m course_lib.experiments.pronoun",
-        description="Entraîne et interroge les modèles du chapitre « Le Transformer ».",
+        description="Entraîne et interroge les modèles du chapitre « Le Transformer ».",
     )
     parser.add_argument(
         "--models", nargs="+", choices=list(JOBS), default=list(JOBS), help="modèles à entraîner"
@@ -162,11 +163,14 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--output", type=Path, default=RESULTS, help="fichier JSON des résultats")
     options = parser.parse_args(arguments)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    for name in options.models:
-        for seed in options.seeds:
-            _run(name, seed, options.output)
-    return 0
+
+    def work() -> None:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        for name in options.models:
+            for seed in dict.fromkeys(options.seeds):
+                _run(name, seed, options.output)
+
+    return run_command(work, "Les graines finies sont écrites ; la même commande fait le reste.")
 
 
 if __name__ == "__main__":

@@ -171,3 +171,9 @@ def famous_preferences(
         he, she = (words.french.token_to_id[word] for word in ("il", "elle"))
         preferences.append((scores[she] - scores[he]).item())
     return preferences
+
+
+if __name__ == "__main__":
+    from course_lib.experiments.records import refuse_to_run
+
+    refuse_to_run(__spec__.name)

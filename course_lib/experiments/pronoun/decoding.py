@@ -100,3 +100,9 @@ def gloss_scores(model: Encoder, pairs: Sequence[TranslationPair], words: Vocabu
             expected[clause.pronoun] == found[clause.pronoun] for clause in pair.clauses
         )
     return counts
+
+
+if __name__ == "__main__":
+    from course_lib.experiments.records import refuse_to_run
+
+    refuse_to_run(__spec__.name)

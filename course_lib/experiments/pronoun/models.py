@@ -195,3 +195,9 @@ def _config(recipe: Recipe, seed: int, eval_every: int = 0) -> TrainingConfig:
         seed=seed,
         n_threads=1,
     )
+
+
+if __name__ == "__main__":
+    from course_lib.experiments.records import refuse_to_run
+
+    refuse_to_run(__spec__.name)

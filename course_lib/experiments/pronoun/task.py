@@ -116,3 +116,9 @@ def load_results(path: Path = RESULTS) -> dict:
             f"{path} n'existe pas : lancez « python -m course_lib.experiments.pronoun »."
         )
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    from course_lib.experiments.records import refuse_to_run
+
+    refuse_to_run(__spec__.name)

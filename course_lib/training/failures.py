@@ -1,0 +1,88 @@
+"""Dire en français ce qui empêche une commande d’aboutir, avec le chemin et le remède.
+
+Le système répond en anglais, et sans toujours dire de quel fichier il parle.
+"""
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+
+from course_lib.training.interruption import polite_stops
+
+# Erreur du système → ce qui se passe, et ce que l’on peut y faire ; {} est le chemin.
+_SENTENCES = {
+    errno.ENOSPC: "Le disque est plein : impossible d’écrire « {} ». Libérez de la place",
+    errno.EDQUOT: "Le quota de disque est atteint : impossible d’écrire « {} ». Libérez-y de la "
+    "place",
+    errno.EROFS: "« {} » est sur un disque en lecture seule. Écrivez ailleurs : --output DOSSIER",
+    errno.EACCES: "Permission refusée : « {} ». Donnez-vous le droit d’y lire et d’y écrire, ou "
+    "choisissez un autre chemin",
+    errno.EPERM: "Opération interdite : « {} ». Choisissez un autre chemin",
+    errno.ENOENT: "Introuvable : « {} ». Vérifiez le chemin et le nom",
+    errno.ENOTDIR: "« {} » passe par un fichier là où il faut un dossier. Choisissez un autre "
+    "chemin",
+    errno.EEXIST: "« {} » existe déjà, et n’est pas un dossier. Choisissez un autre chemin",
+    errno.EISDIR: "« {} » est un dossier : il faut un fichier. Choisissez un autre chemin",
+    errno.ENAMETOOLONG: "Le nom « {} » est trop long pour ce disque. Choisissez-en un plus court",
+    errno.EIO: "Le disque ne répond pas bien : « {} ». Vérifiez-le, ou écrivez ailleurs",
+    errno.EMFILE: "Trop de fichiers ouverts pour ouvrir « {} ». Fermez d’autres programmes",
+}
+_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "invalid buffer size")
+
+
+def explain(error: BaseException) -> str:
+    """La phrase française d’une erreur : ce qui est arrivé, où, et que faire."""
+    if isinstance(error, MemoryError) or any(words in str(error) for words in _MEMORY):
+        return (
+            "La mémoire de la machine ne suffit pas. Réduisez la taille des lots, le contexte ou "
+            "le modèle, ou fermez d’autres programmes."
+        )
+    if not isinstance(error, OSError) or error.errno is None:
+        return str(error)
+    path = error.filename if error.filename2 is None else error.filename2
+    sentence = _SENTENCES.get(error.errno, "Le système refuse l’accès à « {} »")
+    known = sentence.format("un fichier dont il ne dit pas le nom" if path is None else path)
+    code = "" if error.errno in _SENTENCES else f" (erreur {error.errno} : {error.strerror})"
+    return f"{known}{code}."
+
+
+def with_path(error: OSError, path) -> OSError:
+    """La même erreur, avec le chemin que le système n’a pas dit."""
+    return error if error.filename else OSError(error.errno, error.strerror, str(path))
+
+
+def run_command(action: Callable[[], int | None], resumed: str = "") -> int:
+    """Exécute une commande ; rend son code, 2 pour une erreur, 130 pour une interruption.
+
+    Un arrêt poli (SIGTERM) ou la fermeture du terminal interrompent comme Ctrl-C ; `resumed` dit
+    alors comment continuer. Une faute du programme garde sa trace : elle est pour qui le répare.
+    """
+    try:
+        with polite_stops():
+            return action() or 0
+    except KeyboardInterrupt as interruption:
+        say(f"\n{str(interruption) or f'Interrompu. {resumed}'.strip()}", error=True)
+        return 130
+    except (ValueError, OSError, FloatingPointError, MemoryError) as error:
+        say(f"{_who()} : {explain(error)}", error=True)
+        return 2
+    except RuntimeError as error:
+        if explain(error) == str(error):
+            raise
+        say(f"{_who()} : {explain(error)}", error=True)
+        return 2
+
+
+def say(text: str, error: bool = False) -> None:
+    """Affiche une ligne ; si plus personne ne lit (terminal fermé), le travail continue sans."""
+    name = "stderr" if error else "stdout"
+    try:
+        print(text, file=getattr(sys, name), flush=True)
+    except OSError:
+        setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+
+
+def _who() -> str:
+    rank = os.environ.get("RANK", "0")  # posé par torchrun
+    return "Erreur" if rank == "0" else f"Erreur du processus {rank}"
