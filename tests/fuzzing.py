@@ -7,12 +7,17 @@ prise sur la foi d’une longueur annoncée. La commande finit en erreur sinon.
 """
 
 import argparse
+import bz2
+import gzip
+import io
 import json
+import lzma
 import random
 import resource
 import sys
 import tempfile
 import time
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -176,6 +181,36 @@ def config_reader(folder: Path) -> Callable[[Path], None]:
     return read
 
 
+def text_seeds() -> dict[str, list[bytes]]:
+    """De petits textes, par nom de fichier : encodages, pages, tableaux, fichiers compressés."""
+    french = "Le cœur de l’été bat ; « où es-tu, garçon naïf ? » dit-elle à l’élève…\n" * 3
+    western = french.replace("’", "'").replace("…", "...").replace("«", '"').replace("»", '"')
+    rows = [{"id": 1, "text": french}, {"id": 2, "text": "Bonjour à toi."}]
+    cells = [{"cell_type": "markdown", "source": [french]}, {"cell_type": "code", "source": "a"}]
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("a.txt", french)
+    encodings = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp1252", "mac-roman")
+    return {
+        "abime.txt": [french.encode(e) for e in encodings]
+        + [western.encode("iso8859-15"), western.replace("œ", "oe").encode("cp850")],
+        "abime": [packed.getvalue()]
+        + [module.compress(french.encode()) for module in (gzip, bz2, lzma)],
+        "abime.jsonl": ["\n".join(json.dumps(row) for row in rows).encode()],
+        "abime.json": [json.dumps(rows).encode(), json.dumps({"cells": cells}).encode()],
+        "abime.csv": [f'id;text\n1;"{french}"\n2;Salut\n'.encode("cp1252")],
+        "abime.html": [f"<!DOCTYPE html><html><body><p>{french}</p></body></html>".encode()],
+        "abime.xml": [f'<?xml version="1.0"?><TEI><text><p>{french}</p></text></TEI>'.encode()],
+    }
+
+
+def read_user_file(path: Path) -> None:
+    """Lit un texte comme le fait la commande d’entraînement."""
+    from course_lib.corpora.user_text import read_user_text
+
+    read_user_text(path)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--files", type=int, default=20_000, help="fichiers abîmés par lecteur")
@@ -194,6 +229,11 @@ def main() -> int:
         for title, (read, seeds, n_files) in cases.items():
             outcomes = fuzz(read, seeds, n_files, folder / "abime", options.seed, progress=True)
             print(title, json.dumps(dict(outcomes), ensure_ascii=False))
+            failed = failed or bool(surprises(outcomes))
+        for name, seeds in text_seeds().items():
+            n_files = options.files * len(seeds) // 19  # en tout, options.files
+            outcomes = fuzz(read_user_file, seeds, n_files, folder / name, options.seed)
+            print(f"texte, {name}", json.dumps(dict(outcomes), ensure_ascii=False))
             failed = failed or bool(surprises(outcomes))
         save_small_model_again = folder / "modele2"
         save_small_model(save_small_model_again)

@@ -85,6 +85,6 @@ def _mojibake_error(text: str, index: int, source: Source) -> ValueError:
     return ValueError(
         f"Le fichier « {source.path} » contient des accents lus de travers : « {seen} » pour "
         f"« {meant} » ({character_place(text, index)}). S’il l’est d’un bout à l’autre, "
-        f"réparez-le : iconv -f UTF-8 -t CP1252 {shlex.quote(str(source.path))} > texte.txt. Si ces signes sont "
-        "voulus, donnez l’encodage : encoding='utf-8' (--encoding utf-8)."
+        f"réparez-le : iconv -f UTF-8 -t CP1252 {shlex.quote(str(source.path))} > texte.txt. "
+        "Si ces signes sont voulus, donnez l’encodage : encoding='utf-8' (--encoding utf-8)."
     )

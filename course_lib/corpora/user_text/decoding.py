@@ -10,6 +10,7 @@ import codecs
 import re
 import shlex
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from course_lib.corpora.user_text.assembly import assemble
@@ -49,11 +50,10 @@ def decode(source: Source, encoding: str | None = None) -> Decoded:
     `encoding` l’impose : la lecture est alors stricte. Erreur : ValueError si l’encodage est
     inconnu, s’il n’est pas celui du fichier, ou si le fichier n’en laisse pas de certain.
     """
-    head = next(source.chunks(), b"")
     if encoding is not None:
         return _decode_strictly(source, _known_codec(encoding, source), announced=False)
     for mark, name in _MARKS:
-        if head.startswith(mark):
+        if source.head.startswith(mark):
             return _decode_strictly(source, name, announced=True)
     try:
         text, notices = assemble(_decoded(_text_bytes(source), "utf-8"), source, "utf-8")
@@ -227,7 +227,7 @@ def _text_bytes_or_refuse(source: Source) -> Iterator[bytes]:
 
 def _refuse_coincidence(text: str, source: Source) -> None:
     """« CAFÉ : » en cp1252 est aussi de l’UTF-8, « CAFɠ: » : si tout le fichier est ainsi."""
-    rare = re.findall(r"[^\x00-\x7f]", text[: 2**20]) if not text.isascii() else []
+    rare = [match[0] for match in islice(re.finditer("[^\x00-\x7f]", text), 51)]
     if not rare or len(rare) > 50 or not all("ǀ" <= c < "\u07ff" for c in rare):
         return
     data = source.read()

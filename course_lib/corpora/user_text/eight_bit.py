@@ -187,7 +187,7 @@ def _ambiguous(source: Source, best: str, rival: str, different: list) -> ValueE
 def _unknown(source: Source, contexts: Counter, best: str) -> ValueError:
     context = min(contexts, key=lambda c: max(_score(name, c, True) for name in ACCEPTED))
     data, place = _find(source, context)
-    guess = from_bytes(data[place : place + 4096]).best()
+    guess = from_bytes(data[place : place + 1024]).best()
     name = guess.encoding if guess and guess.encoding not in ("ascii", "utf_8") else best
     return ValueError(
         f"Encodage de « {source.path} » non reconnu : ni UTF-8, ni français certain en cp1252, "

@@ -42,7 +42,7 @@ def extract(text: str, source: Source) -> tuple[str, list[str]]:
     if suffix in ("json", "jsonl", "ndjson", "ipynb"):
         raise ValueError(
             f"Le fichier « {source.path} » porte un nom de JSON mais n’en est pas, ou n’a pas de "
-            "texte. Corrigez-le (jq . en montre la faute), ou renommez-le en .txt si c’est un texte."
+            "texte. Corrigez-le (jq . en montre la faute), ou renommez-le en .txt si c’en est un."
         )
     if suffix in ("eml", "mbox", "mht", "mhtml") and _MAIL.match(start):
         raise ValueError(

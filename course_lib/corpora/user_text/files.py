@@ -18,6 +18,7 @@ from typing import BinaryIO
 from course_lib.corpora.user_text.signatures import refuse_known_format
 
 CHUNK = 2**20
+HEAD = 2**16  # ce qu’on lit du début pour reconnaître un format
 _OPENERS = (
     (rb"\x1f\x8b\x08", gzip.open),
     (rb"BZh[1-9]1AY&SY", bz2.open),
@@ -96,7 +97,7 @@ class Source:
                 )
             self._check_size(state.st_size)
             with path.open("rb") as stream:
-                head = stream.read(CHUNK)
+                head = stream.read(HEAD)
         except OSError as error:
             raise cannot_open(path, error) from error
         self.name = path.name
@@ -107,6 +108,7 @@ class Source:
             self.name = self._member or path.stem
             self.notices.append(f"Fichier décompressé : « {path.name} » contient « {self.name} ».")
             head = next(self.chunks(), b"")
+        self.head = head
         refuse_known_format(head, path)
 
     def chunks(self) -> Iterator[bytes]:

@@ -40,6 +40,7 @@ def _marks() -> tuple[re.Pattern, dict[str, str]]:
 # ou une capitale égarée dans un mot et le signe qui la suit, « klasÄ—s » pour « klasės ».
 _RUN = re.compile(f"{_HIGH}{{4,}}")
 _STRAY = re.compile(f"[ÄÅƒ≈]{_HIGH}(?=[a-z])|(?<=[a-z])[ÄÅƒ≈]{_HIGH}")
+_USUAL = re.compile("[À-ſͰ-ӿ\u0590-\u06ff\u3000-\u9fff가-힣«»‘-”…–—]+")  # latin, grec, cyrillique…
 _MAX_RUNS = 2000  # dans chaque morceau du texte : du grec est une suite de telles suites
 
 
@@ -87,7 +88,7 @@ def _read_again(run: str) -> str | None:
             read = b"".join(_to_byte(char, encoding) for char in run).decode("utf-8")
         except UnicodeError:
             continue
-        if all(char.isalpha() or char in _MEANT for char in read) and read[0].isalpha():
+        if (len(run) < 4 and read.isalpha()) or (len(read) > 2 and _USUAL.fullmatch(read)):
             return read
     return None
 

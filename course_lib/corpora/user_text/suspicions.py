@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-SAMPLE = 2**20  # caractères lus
+SAMPLE = 2**18  # caractères lus
 _TAG = re.compile(r"</?[A-Za-z][\w:-]*(?:\s[^<>\n]*)?/?>")
 _ENTITY = re.compile(r"&(?:#\d+|#x[\da-fA-F]+|[a-zA-Z]{2,8});")
 _QUOTED_PRINTABLE = re.compile(r"=(?:C3=[89AB][0-9A-F]|E[0-9A-F](?=[a-z]))")
@@ -41,8 +41,8 @@ def _json_rows(text: str) -> str | None:
     if n_rows < 3 or 2 * n_rows < len(lines):
         return None
     return (
-        f"Ce texte ressemble à du JSONL abîmé : {n_rows} lignes commencent par « {{{chr(34)} » et seront "
-        "apprises telles quelles. Corrigez-le : jq -c . en montre la faute."
+        f"Ce texte ressemble à du JSONL abîmé : {n_rows} lignes commencent par une accolade et "
+        "seront apprises telles quelles. Corrigez-le : jq -c . en montre la faute."
     )
 
 
