@@ -16,7 +16,6 @@ from tqdm.auto import tqdm
 from course_lib.training.arguments import FrenchArgumentParser, natural_int
 from course_lib.training.failures import run_command, say
 from course_lib.training.history import write_json
-from course_lib.training.interruption import TrainingInterrupted
 
 
 @dataclass(frozen=True)
@@ -134,12 +133,7 @@ def measure_command(options: Namespace, action: Callable[[], object]) -> int:
         if options.force:
             set_aside(path)
         before = _count(path)
-        try:
-            action()
-        except TrainingInterrupted as interruption:
-            if interruption.saved:
-                raise
-            raise KeyboardInterrupt from None
+        action()
         added = _count(path) - before
         if added > 0:
             plural = "s" if added > 1 else ""

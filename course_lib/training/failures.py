@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from course_lib.training.interruption import polite_stops
+from course_lib.training.interruption import TrainingInterrupted, polite_stops
 
 # Erreur du système → ce qui se passe, et ce que l’on peut y faire ; {} est le chemin.
 _SENTENCES = {
@@ -62,7 +62,9 @@ def run_command(action: Callable[[], int | None], resumed: str = "") -> int:
         with polite_stops():
             return action() or 0
     except KeyboardInterrupt as interruption:
-        say(f"\n{str(interruption) or f'Interrompu. {resumed}'.strip()}", error=True)
+        lost = isinstance(interruption, TrainingInterrupted) and not interruption.saved
+        told = "" if lost else str(interruption)
+        say(f"\n{told or f'Interrompu. {resumed}'.strip()}", error=True)
         return 130
     except (ValueError, OSError, FloatingPointError, MemoryError) as error:
         say(f"{_who()} : {explain(error)}", error=True)
