@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -30,6 +31,7 @@ from course_lib.training import (
     SequenceBatches,
     TokenStream,
     TrainingConfig,
+    TrainingDiverged,
     TrainingInterrupted,
     build_optimizer,
     evaluate_loss,
@@ -391,6 +393,12 @@ def test_control_c_saves_then_stops(tmp_path):
     assert_same_weights(run(tmp_path)[0], run()[0])
     with pytest.raises(KeyboardInterrupt, match="n’a pas pu être enregistré"):
         run(loss=interrupt_at(7, press_control_c))
+
+
+def test_what_stops_a_run_crosses_processes():
+    for error in (TrainingInterrupted(7, "dossier", None), TrainingDiverged(7, "divergé")):
+        copy = pickle.loads(pickle.dumps(error))
+        assert type(copy) is type(error) and str(copy) == str(error) and copy.step == 7
 
 
 def test_a_divergence_stops_before_spoiling_the_checkpoints(tmp_path):

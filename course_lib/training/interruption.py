@@ -32,7 +32,11 @@ class TrainingInterrupted(KeyboardInterrupt):
         else:
             saved = f"Relancez-le à l’identique pour le reprendre depuis « {checkpoint_dir} »."
         super().__init__(f"Entraînement interrompu après le pas {step}. {saved}")
+        self._arguments = step, checkpoint_dir, history
         self.step, self.history, self.saved = step, history, checkpoint_dir is not None
+
+    def __reduce__(self):
+        return type(self), self._arguments
 
 
 class DeferredInterrupt:
