@@ -27,7 +27,7 @@ import numpy as np
 from tqdm import tqdm
 
 HUGE = (0, 1, 7, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**48, 2**63 - 1, 2**63, 2**64 - 1)
-MAX_SECONDS = 1.0
+MAX_SECONDS = 2.0  # de processeur : une machine chargée n’y change rien
 MAX_MEMORY = 512 * 2**20  # au-dessus de ce que le programme occupe déjà
 
 
@@ -86,7 +86,7 @@ def fuzz(
     files = sorted(place.parent.rglob("*"))
     for _ in tqdm(range(n_files), disable=not progress, desc="Fichiers abîmés"):
         place.write_bytes(damage(draw.choice(seeds), draw))
-        start = time.perf_counter()
+        start = time.process_time()
         try:
             read(place)
             outcomes["lu"] += 1
@@ -94,7 +94,7 @@ def fuzz(
             outcomes["refusé"] += 1
         except Exception as error:
             outcomes[f"{type(error).__name__} : {error}"] += 1
-        if time.perf_counter() - start > MAX_SECONDS:
+        if time.process_time() - start > MAX_SECONDS:
             outcomes["trop lent"] += 1
     place.unlink(missing_ok=True)
     if sorted(set(place.parent.rglob("*")) - {place}) != sorted(set(files) - {place}):

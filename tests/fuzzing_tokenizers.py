@@ -131,6 +131,8 @@ def compare(ours: Tokenizer | SharedTokenizer, content: dict | None) -> None:
 def run(n_files: int, folder: Path, seed: int = 0, progress: bool = False) -> dict[str, dict]:
     """Fichier abîmé → combien ont été lus, refusés, ou ont surpris."""
     outcomes = {}
+    for name in ("tokenizer.json", "tokenizer_config.json"):  # sinon le premier essai les écrirait
+        (folder / name).write_text("{}", "utf-8")
     for kind, content in seeds().items():
         outcomes[kind] = fuzz(
             reader(folder, "tokenizer.json"), [content], n_files, folder / "abime", seed, progress,

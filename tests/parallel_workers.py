@@ -204,7 +204,7 @@ def train_and_die(strategy, shape, folder, step, signal_number):
     workers = build_team(strategy)
     options = {"checkpoint_dir": folder, "progress": False, "loss": die_at(step, signal_number)}
     try:
-        train(llama(shape, seed=3), stream(), config(), workers=workers, **options)
+        train(llama(shape, seed=3).double(), stream(), config(), workers=workers, **options)
     except TrainingInterrupted as interruption:
         return str(interruption)
 
@@ -228,7 +228,7 @@ def main(folder, strategy):
             return kill(model, batch)
 
         options = {"checkpoint_dir": Path(folder, "reprise"), "progress": False, "loss": loss}
-        train(llama(PRIME, seed=3), stream(), config(), workers=workers, **options)
+        train(llama(PRIME, seed=3).double(), stream(), config(), workers=workers, **options)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import ast
 import json
 import runpy
+import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -109,7 +110,7 @@ def test_an_ignored_option_is_refused(tmp_path, capsys):
     assert "ôtez --seeds" in capsys.readouterr().err
 
 
-def test_every_module_is_a_command_or_says_it_is_not():
+def test_every_module_is_a_command_or_says_it_is_not(monkeypatch):
     folder = Path(experiments.__file__).parent
     paths = [path for path in folder.rglob("*.py") if path.name != "__init__.py"]
     assert len(paths) > 30
@@ -118,6 +119,7 @@ def test_every_module_is_a_command_or_says_it_is_not():
         assert isinstance(last, ast.If) and "__main__" in ast.unparse(last.test), path.name
     assert {"bias", "pronoun", "base_model"} <= set(commands())
     assert not {"records", "intervals", "story_task"} & set(commands())
+    monkeypatch.delitem(sys.modules, "course_lib.experiments.intervals", raising=False)
     with pytest.raises(SystemExit, match="n’est pas une commande"):
         runpy.run_module("course_lib.experiments.intervals", run_name="__main__")
 

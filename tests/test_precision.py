@@ -178,6 +178,6 @@ def test_bfloat16_learns_and_float16_is_refused():
     train(model, DATA, TrainingConfig(20, 1e-2, n_threads=1), progress=False)
     assert evaluate_loss(model, DATA) < 0.8 * before
     assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
-    with pytest.raises(ValueError, match=r"float16 .* model\.float\(\)"):
+    with pytest.raises(ValueError, match=r"float16 .*\(model\.float\(\)\)"):
         build_optimizer(nn.Linear(3, 3).half(), TrainingConfig(1))
     assert language_model_loss(model, DATA.batch(0))[0].dtype == torch.float32
