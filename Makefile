@@ -10,10 +10,15 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -q
 NBVAL := PYTHONHASHSEED=0 $(PYTEST) chapters --nbval --dist loadfile -p no:cacheprovider \
 	--nbval-sanitize-with tests/nbval_sanitize.cfg -o addopts= -o filterwarnings=
 
-.PHONY: livre site modeles lab chapitres style unites essai test bench nettoyer
+.PHONY: livre port site modeles lab chapitres style unites essai test bench nettoyer
 
-livre: modeles site
-	$(BIN)/python book/serve.py --port $(PORT)
+livre: port modeles site
+	@$(BIN)/python book/serve.py --port $(PORT)
+
+# Un port impossible se dit avant de construire, non après.
+port:
+	@[ "$(PORT)" -ge 0 ] 2> /dev/null && [ "$(PORT)" -le 65535 ] || \
+		{ echo "PORT=$(PORT) n'est pas un port : il faut un entier de 1024 à 65535."; exit 2; }
 
 site: $(STAMP)
 	@mkdir -p _build
