@@ -460,17 +460,17 @@ SPM_IDS = {token: i for i, token in enumerate(SPM["tokenizer.ggml.tokens"])}
 
 
 def by_scores(text, scores):
-    """L’algorithme de llama.cpp : le meilleur score d’abord et, à égalité, le plus à gauche."""
+    """Le meilleur score d’abord, puis le jeton le plus tôt appris, puis le plus à gauche."""
     pieces = list("▁" + text.replace(" ", "▁"))
     while True:
         found = [
-            (scores[SPM_IDS[a + b]], -i)
+            (scores[SPM_IDS[a + b]], -SPM_IDS[a + b], -i)
             for i, (a, b) in enumerate(itertools.pairwise(pieces))
             if a + b in SPM_IDS
         ]
         if not found:
             break
-        place = -max(found)[1]
+        place = -max(found)[2]
         pieces[place : place + 2] = [pieces[place] + pieces[place + 1]]
     ids = []
     for piece in pieces:
@@ -531,10 +531,16 @@ def test_sentencepiece_equals_the_real_one(tmp_path):
         assert ours.decode(ids) == text.replace("▁", " ")
 
 
-def test_equal_scores_are_not_written_as_merges(tmp_path):
-    with pytest.raises(ValueError, match=r"ont le même score \(-1000\).*Gardez le fichier GGUF"):
-        scored(tuple(SCORES["égaux"])).save(tmp_path / "tokenizer.json")
-    assert not list(tmp_path.iterdir())
+def test_equal_scores_follow_the_order_learned(tmp_path):
+    """Un GGUF sans scores découpe comme le vrai modèle, et s’enregistre ainsi."""
+    path = Path(__file__).with_name("sentencepiece_reference.json")
+    reference = json.loads(path.read_text("utf-8"))
+    equal = [-1000.0] * (259 + len(reference["jetons"]))
+    ours = tokenizer_from_gguf(reference_metadata(reference, equal))
+    ours.save(tmp_path / "tokenizer.json")
+    again = SharedTokenizer.load(tmp_path / "tokenizer.json")
+    for text, ids in reference["textes"].items():
+        assert ours.encode(text) == ids == again.encode(text)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """Le BPE de SentencePiece, tel que les GGUF le décrivent : des scores, et non des fusions.
 
-Deux voisins fusionnent si leur réunion est un jeton ; d’abord celle au meilleur score, puis, à
-score égal, la plus à gauche. C’est l’ordre de SentencePiece et de llama.cpp. Une liste de fusions
-(`tokenizers`) ne sait pas dire l’égalité : nous l’appliquons donc nous-mêmes.
+Deux voisins fusionnent si leur réunion est un jeton ; d’abord celle au meilleur score, puis la plus
+à gauche. C’est l’ordre de SentencePiece et de llama.cpp. Des convertisseurs donnent pourtant à tous
+les jetons le même score : l’ordre appris n’est plus que dans les identifiants, et le plus petit
+l’emporte alors, comme dans le modèle d’origine (llama.cpp, lui, prend la fusion la plus à gauche).
 
 Source : Kudo et Richardson 2018, arXiv:1808.06226 ; SentencePiece, `bpe_model.cc` ; llama.cpp,
 `llama-vocab.cpp`.
@@ -50,7 +51,7 @@ class SentencePieceTokenizer(SharedTokenizer):
             if kind not in (UNKNOWN, CONTROL, BYTE)
         }
         self._unused = {token for token, i in self._piece_ids.items() if kinds[i] == UNUSED}
-        self._ranks = {token: (-scores[i], token) for token, i in self._piece_ids.items()}
+        self._ranks = {token: ((-scores[i], i), token) for token, i in self._piece_ids.items()}
         self._by_words = not any(map(_INNER_SPACE.search, self._piece_ids))
         ids = {token: i for i, token in enumerate(tokens)}
         byte_ids = [ids.get(f"<0x{byte:02X}>") for byte in range(256)]
@@ -67,7 +68,7 @@ class SentencePieceTokenizer(SharedTokenizer):
         ]  # fmt: skip
         self._pattern, self._added_ids = _added_pattern(self._added, ids)
         self._pieces_cache: dict[str, list[str]] = {}
-        self._unsaved = _why_unsaved(self._ranks, self._added)
+        self._spaced = next((t for t in self._added if " " in t or SPACE in t), None)
         super().__init__(_ranked_backend(tokens, scores, kinds, unknown, space_prefix))
 
     def encode(self, text: str) -> list[int]:
@@ -93,10 +94,10 @@ class SentencePieceTokenizer(SharedTokenizer):
 
         ValueError si cela changerait les ids.
         """
-        if self._unsaved:
+        if self._spaced is not None:
             raise ValueError(
-                f"Ce tokeniseur ne s’écrit pas dans un « tokenizer.json » : {self._unsaved}. "
-                "Gardez le fichier GGUF."
+                f"Ce tokeniseur ne s’écrit pas dans un « tokenizer.json » : le jeton ajouté "
+                f"« {self._spaced} » contient une espace. Gardez le fichier GGUF."
             )
         super().save(path)
 
@@ -149,7 +150,7 @@ class SentencePieceTokenizer(SharedTokenizer):
     def _merged(self, word: str) -> list[str]:
         halves: dict[str, tuple[str, str]] = {}
 
-        def union(pair: tuple[str, str]) -> tuple[float, str] | None:
+        def union(pair: tuple[str, str]) -> tuple[tuple[float, int], str] | None:
             found = self._ranks.get(pair[0] + pair[1])
             if found is not None and found[1] in self._unused:
                 halves[found[1]] = pair
@@ -195,21 +196,6 @@ def _added_pattern(
     longest = sorted(by_text, key=len, reverse=True)
     written = (regex.escape(token).replace(SPACE, f"[ {SPACE}]") for token in longest)
     return regex.compile("|".join(written)), by_text
-
-
-def _why_unsaved(ranks: dict[str, tuple[float, str]], added: Sequence[str]) -> str | None:
-    """Pourquoi une liste de fusions ne donnerait pas les mêmes ids ; None si elle les donne."""
-    spaced = next((token for token in added if " " in token or SPACE in token), None)
-    if spaced is not None:
-        return f"le jeton ajouté « {spaced} » contient une espace"
-    owners: dict[float, str] = {}
-    for token, (rank, _) in ranks.items():
-        if len(token) > 1 and owners.setdefault(rank, token) != token:
-            return (
-                f"« {owners[rank]} » et « {token} » ont le même score ({-rank:g}), et une liste de "
-                "fusions ne sait pas dire l’égalité"
-            )
-    return None
 
 
 def _ranked_backend(
