@@ -150,3 +150,11 @@ def test_damaged_tokenizers_are_read_right_or_refused(tmp_path):
     """`python tests/fuzzing_tokenizers.py` en essaie vingt mille par lecteur."""
     outcomes = run(40, tmp_path, seed=random.Random(0).randrange(100))
     assert not any(surprises(counts) for counts in outcomes.values()), outcomes
+
+
+@pytest.mark.parametrize("prefix, merge", [("a", ["Ã", "©"]), ("##", "l e"), ("é", ["l", "éa"])])
+def test_a_merge_shorter_than_its_prefix_is_refused(prefix, merge):
+    """La bibliothèque la couperait à l’aveugle, et Python s’arrêterait net."""
+    model = {"type": "BPE", "continuing_subword_prefix": prefix, "merges": [merge], "vocab": {}}
+    with pytest.raises(ValueError, match=f"prefix = '{prefix}', et la fusion .* finit par"):
+        SharedTokenizer.from_json({"model": model})

@@ -35,6 +35,25 @@ def _check_ids(content: dict, ids: dict[str, int]) -> None:
             )
 
 
+def _check_merges(model: dict) -> None:
+    """ValueError si une fusion est plus courte que le préfixe qu’on lui ôte.
+
+    La bibliothèque la couperait sans vérifier, et le programme entier s’arrêterait.
+    """
+    prefix, merges = model.get("continuing_subword_prefix"), model.get("merges")
+    if model.get("type") != "BPE" or not isinstance(prefix, str) or not isinstance(merges, list):
+        return
+    for merge in merges if prefix else ():
+        pair = merge.split(" ") if isinstance(merge, str) else merge
+        last = pair[-1] if isinstance(pair, list) and pair else None
+        if not isinstance(last, str) or not last.startswith(prefix) or not prefix.isascii():
+            raise ValueError(
+                f"« tokenizer.json » : continuing_subword_prefix = {prefix!r}, et la fusion "
+                f"{merge!r} finit par un morceau qui ne commence pas ainsi. Téléchargez le fichier "
+                "à nouveau."
+            )
+
+
 @contextmanager
 def _in_french(failure: str) -> Iterator[None]:
     """Dit en ValueError ce que la bibliothèque reproche à un fichier.
@@ -78,6 +97,7 @@ class SharedTokenizer:
         """Le tokeniseur que décrit le contenu d’un fichier. ValueError s’il est illisible."""
         from tokenizers import Tokenizer as Backend
 
+        _check_merges(content["model"])
         with _in_french("« tokenizer.json » n’est pas le fichier d’un tokeniseur"):
             tokenizer = cls(Backend.from_str(json.dumps(content)))
         _check_ids(content, tokenizer.token_to_id)
