@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 from test_training_cli import command, corpus  # noqa: F401 (corpus est une préparation de pytest)
@@ -16,6 +17,7 @@ from course_lib.training import checkpoint, cli, report
 from course_lib.training.arguments import FrenchArgumentParser, translate
 from course_lib.training.failures import explain, run_command, say
 from course_lib.training.folder_lock import FolderBusy, FolderLock
+from course_lib.training.options import build_parser, output_folder
 
 ENGLISH = re.compile(
     r"\b(error|usage:|argument:|invalid|expected|denied|No such|No space|file system|warning|"
@@ -152,6 +154,38 @@ def test_other_settings_or_another_text_name_the_option(corpus, tmp_path, capsys
     corpus.write_text(corpus.read_text(encoding="utf-8") + "fin", encoding="utf-8")
     assert "Le texte a changé" in fails(command(corpus, output), capsys)
     assert (output / "model.safetensors").read_bytes() == before
+
+
+def test_the_rate_that_is_named_resumes(corpus, tmp_path, capsys):  # noqa: F811
+    exact = ["--learning-rate", "0,0123456789"]
+    assert cli.main(command(corpus, tmp_path / "s", *exact)) == 0
+    error = fails(command(corpus, tmp_path / "s", "--learning-rate", "0,01"), capsys)
+    named = re.search(r"Pour le reprendre : --learning-rate (\S+)\.", error)[1]
+    assert cli.main(command(corpus, tmp_path / "s", "--learning-rate", named)) == 0
+
+
+def test_a_folder_without_its_settings_is_not_given_the_wrong_ones(corpus, tmp_path, capsys):  # noqa: F811
+    output = tmp_path / "s"
+    assert cli.main(command(corpus, output)) == 0
+    (output / "run.json").unlink()  # un dossier d’avant que ce fichier existe
+    assert "--learning-rate" in fails(command(corpus, output, "--learning-rate", "0,01"), capsys)
+    assert cli.main(command(corpus, output)) == 0
+    assert "fait avec" in fails(command(corpus, output, "--learning-rate", "0,01"), capsys)
+
+
+def test_a_tilde_is_the_home_folder(corpus, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert cli.main(command(f"~/{corpus.name}", "~/s")) == 0
+    assert (tmp_path / "s" / "model.safetensors").exists()
+
+
+def test_a_folder_given_as_a_dot_still_has_a_name(tmp_path, monkeypatch):
+    (tmp_path / "été").mkdir()
+    monkeypatch.chdir(tmp_path / "été")
+    for dot in (".", "../été", str(tmp_path / "été"), "./"):
+        options = build_parser().parse_args(["--corpus", dot])
+        assert output_folder(options) == Path("runs/été")
 
 
 def test_what_is_free_may_change_and_a_finished_run_says_so(corpus, tmp_path, capsys):  # noqa: F811

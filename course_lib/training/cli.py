@@ -64,7 +64,7 @@ def _renamed(error: Exception) -> tuple:
 
 
 def _train(options, workers, locks: ExitStack) -> None:
-    path = Path(options.corpus)
+    path = Path(options.corpus).expanduser()
     if workers.is_main and path.is_file() and path.stat().st_size >= STREAMED:
         size = format_number(path.stat().st_size / 1e6, 0)
         say(f"Lecture de « {path} », {size} Mo…")
@@ -96,7 +96,7 @@ def _train(options, workers, locks: ExitStack) -> None:
             architecture={"tokenizer": text.kind, **asdict(shape)},
             progress=sys.stderr.isatty(),
             on_evaluation=report.print_record,
-            on_resume=lambda step: _announce_resumption(step, config.n_steps),
+            on_resume=lambda step: _resume(run, step, config.n_steps),
             workers=workers,
         )
     except TrainingDiverged as divergence:
@@ -148,7 +148,8 @@ def _prepare(options, file: TextFile, kind: str, run: RunFolder, workers) -> Pre
     return prepare()
 
 
-def _announce_resumption(step: int, n_steps: int) -> None:
+def _resume(run: RunFolder, step: int, n_steps: int) -> None:
+    run.adopt()
     place = f"{report.count(step)} (sur {report.count(n_steps)})"
     if step == n_steps:
         say(f"Entraînement déjà fini, au pas {place} : on refait seulement la mesure finale.")

@@ -2,6 +2,7 @@
 
 import codecs
 import math
+import os
 import re
 from argparse import ArgumentTypeError, Namespace
 from pathlib import Path
@@ -191,7 +192,10 @@ def divergence_remedy(options: Namespace, default_rate: float = 4e-3) -> str:
 
 def output_folder(options: Namespace) -> Path:
     """Le dossier demandé, ou celui qui porte le nom du texte."""
-    return Path(options.output or Path("runs") / Path(options.corpus).stem)
+    if options.output:
+        return Path(options.output).expanduser()  # « --output=~/x » arrive tel quel
+    corpus = Path(options.corpus).expanduser().absolute()
+    return Path("runs") / (Path(os.path.normpath(corpus)).stem or "texte")  # « . » a aussi un nom
 
 
 def name_options(message: str) -> str:

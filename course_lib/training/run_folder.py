@@ -48,7 +48,8 @@ class RunFolder:
         stored = self._read()
         if stored is None:
             self._refuse_foreign_files()
-            self._write()
+            if not any(self.checkpoints.glob("step-*")):
+                self._write()  # sinon, `adopt` : le point de reprise sait seul ce qui l’a fait
             return []
         self.divergences = stored["divergences"]
         same_text = stored["text"] == self.text
@@ -67,6 +68,11 @@ class RunFolder:
         messages = self._set_aside() if stored["diverged"] else []
         self._write()
         return messages
+
+    def adopt(self) -> None:
+        """Note les réglages d’un dossier sans `run.json` (ancien), une fois sa reprise acceptée."""
+        if not (self.path / _FILE).exists():
+            self._write()
 
     def note_divergence(self, step: int) -> None:
         """Retient que ces réglages divergent : les mêmes seront refusés, d’autres acceptés."""
@@ -141,7 +147,8 @@ def written_option(name: str, value) -> str:
     """« --tokens 4000000 », comme on l’écrit sur la ligne de commande."""
     if value is None:
         return f"sans {name}"
-    text = f"{value:.6g}".replace(".", ",") if isinstance(value, float) else str(value)
+    # Tous les chiffres : recopiée, l’option redonne la même valeur.
+    text = repr(value).removesuffix(".0").replace(".", ",") if isinstance(value, float) else value
     return f"{name} {text}"
 
 

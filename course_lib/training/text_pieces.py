@@ -36,7 +36,7 @@ class TextFile:
     """
 
     def __init__(self, path, encoding: str | None = None):
-        self.path, self.encoding, self.notices = Path(path), encoding, ()
+        self.path, self.encoding, self.notices = Path(path).expanduser(), encoding, ()
         self._whole, self._long = None, False
         if self.path.is_file() and self.path.stat().st_size >= STREAMED:
             self._long = True
