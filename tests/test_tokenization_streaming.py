@@ -1,6 +1,5 @@
 """Décodage au fil de l’eau : les morceaux, mis bout à bout, font le texte décodé d’un coup."""
 
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
