@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 import torch
 import transformers
 from torch import nn
@@ -98,3 +99,35 @@ def rewrite_json(path: Path, **changes) -> None:
     content = json.loads(path.read_text("utf-8")) | changes
     content = {key: value for key, value in content.items() if value is not None}
     path.write_text(json.dumps(content), encoding="utf-8")
+
+
+PROMPTS = [
+    "The capital of France is",
+    "Once upon a time, in a small village by the sea,",
+    "def factorial(n):\n    return",
+    "In 1969, 2 astronauts walked on the Moon.",
+    "The three laws of thermodynamics state that energy",
+    "She said: \u201cI can't come tomorrow\u201d, and left.",
+    "1, 1, 2, 3, 5, 8, 13,",
+    "<|im_start|>user\nHello!<|im_end|>\n<|im_start|>assistant\n",
+    "SELECT name FROM users WHERE age > 30;",
+    "    indented    text\twith\ttabs",
+    "Bonjour, comment allez-vous ?",
+    "La capitale de la France est",
+    "Le cœur a ses raisons que la raison ne connaît point.",
+    "Il était une fois une petite fille de village, la plus éveillée qu’on eût su voir.",
+    "L’été dernier, nous sommes allés à Saint-Étienne en train.",
+    "« Être ou ne pas être, telle est la question. »",
+    "Les élèves de 3e ont lu 42 pages, soit 3,5 chapitres.",
+    "Maître Corbeau, sur un arbre perché, tenait en son bec un fromage.",
+    "Où ça ? Là-bas, près de l’île aux oiseaux…",
+    "Une phrase avec un emoji 🙂 et un mot rare : anticonstitutionnellement.",
+]
+
+
+def published(find):
+    """Le chemin d’un modèle publié ; le test est sauté, avec la raison, s’il n’est pas là."""
+    try:
+        return find()
+    except FileNotFoundError as error:
+        pytest.skip(str(error))

@@ -28,6 +28,7 @@ def model(request):
     return model
 
 
+@pytest.mark.slow
 def test_logits_equal_torch(model):
     readers = [open_reader(model, PROMPTS, CONTEXT, backend=b) for b in ("torch", "numba")]
     assert_close(*[reader.start() for reader in readers])

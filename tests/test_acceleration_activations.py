@@ -60,6 +60,7 @@ def test_inputs_all_zero_stay_zero():
     assert_close(layer(torch.zeros(B, K)), layer.linear.bias.expand(B, N))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("per", ["tensor", "token"])
 def test_equals_integer_arithmetic(per):
     layer, x = DynamicLinear(quantized(), per), torch.randn(B, T, K)

@@ -40,6 +40,7 @@ def test_adapters_are_refused(model, attach, reason):
         check_supported(model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("targets", [("query", "value"), ("key", "head")])
 @torch.no_grad()
 def test_a_merged_adapter_writes_like_torch(model, targets):

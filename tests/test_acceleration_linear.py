@@ -60,6 +60,7 @@ def expected_output(layer, x):
     return F.linear(x, layer.weight, layer.bias)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("bias", [True, False])
@@ -146,11 +147,23 @@ def test_quantized_model_is_close_and_leaves_the_original_alone(kind, bits, grou
     assert weight_bytes(rounded) < weight_bytes(model) / 2
 
 
+# Le lecteur se compile pour chaque alliance de noyaux : celles-ci prennent chacun d’eux, sur un
+# fil et sur plusieurs, pour les étages et pour la tête.
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "bits, group, head_bits", [(8, None, None), (8, 10, None), (4, 6, 8), (4, None, None)]
+    "n_threads, bits, group, head_bits",
+    [
+        (1, 8, None, None),
+        (1, 8, 10, None),
+        (1, 4, 6, 8),
+        (1, 4, None, 8),
+        (2, 8, None, None),
+        (2, 8, 10, None),
+        (2, 4, 6, None),
+        (2, 4, None, None),
+    ],
 )
-@pytest.mark.parametrize("n_threads", [1, 2])
-def test_quantized_decoder_writes_with_the_kernels(bits, group, head_bits, n_threads, monkeypatch):
+def test_quantized_decoder_writes_with_the_kernels(n_threads, bits, group, head_bits, monkeypatch):
     """Le lecteur compilé rend les scores des poids reformés, à un texte et à plusieurs."""
     from course_lib.acceleration import decoder
     from course_lib.generation.readers import open_reader

@@ -94,6 +94,7 @@ def write_chapter(folder: Path, body: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_execution_is_reproducible_and_atomic(tmp_path):
     body = "# Essai\n\n```{code-cell} ipython3\nprint(hash('x'))\n{1, 2}\n```\n"
     source = write_chapter(tmp_path, body)

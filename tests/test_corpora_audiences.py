@@ -79,6 +79,7 @@ def test_french_is_correct(told):
     assert Counter(fault for text in known for fault in elision_faults(text)) == Counter()
 
 
+@pytest.mark.slow
 def test_readability_orders_the_audiences(told):
     for child, adult, expert in zip(*told.values(), strict=True):
         scores = [readability(text.text).kandel_moles for text in (child, adult, expert)]

@@ -40,6 +40,7 @@ STOLEN = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", SPLITS)
 def test_every_story_is_coherent_with_its_exact_probability_and_meaning(split):
     for story in generate_stories(2000, split):
@@ -114,6 +115,7 @@ def _word_swaps(text, vocabulary):
             yield re.sub(rf"\b{word}\b", other, text)
 
 
+@pytest.mark.slow
 def test_swapping_a_word_is_accepted_only_if_it_gives_a_story(reduced):
     words, texts = reduced
     vocabulary = sorted({word for text in texts for word in re.findall(r"\w+", text)})

@@ -26,6 +26,7 @@ def test_log_probability_by_hand(portraits):
         assert p.log_prob == pytest.approx(math.log(expected))
 
 
+@pytest.mark.slow
 def test_the_law_sums_to_one_and_each_text_has_one_derivation():
     derivations = list(enumerate_derivations(jobs.write_portrait))
     assert len({p.text for p in derivations}) == len(derivations) == 10 * 2 * (8 + 26) * 8 * 4

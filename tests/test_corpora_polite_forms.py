@@ -68,6 +68,7 @@ def test_the_same_seed_gives_the_same_sentences():
     assert generate_polite_forms(30, 7, seed=1) != generate_polite_forms(30, 7, seed=2)
 
 
+@pytest.mark.slow
 def test_impossible_requests_are_refused():
     with pytest.raises(ValueError, match="n_train = 0 : il faut au moins une phrase"):
         generate_polite_forms(n_train=0)

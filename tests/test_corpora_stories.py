@@ -79,6 +79,7 @@ def test_same_text_same_probability(stories):
     assert all(len(values) == 1 for values in seen.values())
 
 
+@pytest.mark.slow
 def test_french_is_correct(stories):
     faults = Counter(fault for story in stories for fault in story_faults(story.text))
     assert faults == Counter()

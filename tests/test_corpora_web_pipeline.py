@@ -39,6 +39,7 @@ def test_copies_are_found_and_the_threshold_counts():
         find_contamination(pages, TESTS, min_coverage=1.5)
 
 
+@pytest.mark.slow
 def test_one_shared_run_is_not_a_leak():
     """Deux histoires indépendantes partagent souvent treize mots : la règle la plus stricte accuse
     des pages innocentes, et la part couverte les distingue."""

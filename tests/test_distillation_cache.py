@@ -52,6 +52,7 @@ def trained(data, loss):
     return student.state_dict()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("top_k", [None, VOCAB])
 @pytest.mark.parametrize("dtype, atol", [(torch.float32, 1e-4), (torch.float16, 1e-2)])
 def test_training_with_the_cache_equals_training_with_the_teacher(

@@ -151,6 +151,7 @@ def test_the_teacher_is_asked_once(monkeypatch):
     assert len(calls) == 3
 
 
+@pytest.mark.slow
 def test_training_brings_hidden_states_closer():
     teacher = build(1, 4, 30, 5)
     model = FeatureStudent(build(0, 2), HiddenStateLoss(even_layer_map(2, 4), 22, 30))
@@ -170,6 +171,7 @@ def test_training_brings_hidden_states_closer():
     assert (model.hidden_loss.projections[0].weight - start).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 def test_training_brings_attentions_closer():
     student, teacher, layers = build(0, 2, n_heads=1), build(1, 4, 30, 5), {0: 1, 1: 3}
     inputs, targets = DATA.batch(0)

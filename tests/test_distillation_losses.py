@@ -129,6 +129,7 @@ def test_a_function_can_be_the_divergence():
     assert_close(loss(student, batch)[0], expected)
 
 
+@pytest.mark.slow
 def test_training_approaches_the_teacher_and_leaves_it_intact():
     student, teacher = build(0), build(1, 3, dropout=0.3).train()
     before, start = weight_fingerprint(teacher), weight_fingerprint(student)

@@ -169,6 +169,7 @@ def test_a_batch_depends_on_the_seed_the_step_and_the_student():
     assert changed[0].shape != inputs.shape or not torch.equal(changed[0], inputs)
 
 
+@pytest.mark.slow
 def test_the_fraction_mixes_two_origins():
     source = SequenceBatches([[3, 5, 7], [8, 9], [4]], 2)
     for fraction, low, high in ((0.0, 0, 0), (0.3, 4, 22), (1.0, 41, 41)):
@@ -193,6 +194,7 @@ def own_gap(student, teacher):
         return reverse_kl(student(inputs), teacher(inputs), mask=mask).item()
 
 
+@pytest.mark.slow
 def test_a_student_learns_from_its_own_texts():
     teacher, config = tiny(5, 2, 2), TrainingConfig(20, 1e-2, n_threads=1)
     weights = []

@@ -61,6 +61,7 @@ def test_noun_group_goes_back_to_the_article():
     assert noun_group(["near", "the", "dog", "the", "white", "cat"], 5) == [3, 4, 5]
 
 
+@pytest.mark.slow
 def test_greedy_translation_equals_the_uncached_one(translator):
     sources = [pair.english for pair in generate_pairs(3, "held_out", seed=4)]
     together = pronoun.greedy_translate(translator, sources, WORDS, max_length=12)

@@ -55,6 +55,7 @@ def test_a_missing_model_names_the_command(tmp_path):
         assistants.load_assistants(tmp_path)
 
 
+@pytest.mark.slow
 def test_shipped_assistants_are_those_of_the_record():
     """Reprise sur moins d’histoires et de questions : de quoi voir un autre fichier."""
     runs = assistants.load_results()["runs"]

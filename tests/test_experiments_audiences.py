@@ -83,6 +83,7 @@ def test_margin_and_most_frequent_by_hand(written):
     assert shares["hero"] < 0.5
 
 
+@pytest.mark.slow
 def test_measures_are_written_and_resumed(tmp_path, monkeypatch, tokenizer):
     monkeypatch.setattr(audiences, "SHAPE", LlamaConfig(tokenizer.vocab_size, 256, 8, 1, 2))
     monkeypatch.setattr(audiences, "N_CURVE", 2)

@@ -29,6 +29,7 @@ def test_record_tells_the_size_and_the_share(shipped):
     assert record["curve"][-1]["step"] == record["training"]["n_steps"]
 
 
+@pytest.mark.slow
 def test_shipped_weights_reach_the_recorded_distance(shipped):
     model, tokenizer = shipped
     task = build_task(1, PROBES, 0, "test", tokenizer)
@@ -45,6 +46,7 @@ def test_shipped_model_is_in_single_precision_and_ready(shipped):
     assert tokenizer.vocab_size == model.embedding.tokens.num_embeddings
 
 
+@pytest.mark.slow
 def test_command_remakes_every_file(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(command, "N_TEST", 11)
     assert command.main(["--stories", "24", "--output", str(tmp_path)]) == 0

@@ -83,6 +83,7 @@ def test_decoding_never_softens_the_bias(trained):
         assert (decoded.abs() >= plain.abs() - 1e-6).all()
 
 
+@pytest.mark.slow
 def test_measures_are_written_and_resumed(tmp_path, monkeypatch):
     path, calls = tmp_path / "mesures.json", []
     original = lab.measure

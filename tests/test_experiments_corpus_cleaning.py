@@ -77,6 +77,7 @@ def test_extraction_counts_exact_answers(tokenizer, monkeypatch):
     assert cleaning.extraction_hits(None, tokenizer, []) == []
 
 
+@pytest.mark.slow
 def test_measures_are_written_and_resumed(tmp_path, monkeypatch):
     path = tmp_path / "mesures.json"
     names = {"brut": (), STEP_NAMES[-1]: STEP_NAMES}

@@ -51,6 +51,7 @@ def test_settings_change_what_the_student_learns(room):
     assert plain != hot
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", distilling.WAYS)
 def test_every_way_teaches_something(room, way):
     found = distilling.run_way(room, way)

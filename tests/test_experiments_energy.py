@@ -73,6 +73,7 @@ def test_trade_off_energy_by_hand():
     assert point.inference_kwh == pytest.approx(joules * 1e12 / 3.6e6)
 
 
+@pytest.mark.slow
 def test_measures_are_written_and_resumed(tmp_path, monkeypatch):
     path, calls = tmp_path / "mesures.json", []
     original = lab.measure

@@ -89,6 +89,7 @@ def test_confidence_counts_an_avowed_ignorance_as_right():
     assert found["calibration_error"] == pytest.approx((0.7 + 0.75 + 0.1 + 0.05) / 4, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_model_that_learned_long_enough_knows_and_still_invents():
     budget = lab.Budget(
         n_known=6,
@@ -106,6 +107,7 @@ def test_a_model_that_learned_long_enough_knows_and_still_invents():
     assert unknown.means()["answered"] > 0.8 > 0.3 > unknown.means()["right"]
 
 
+@pytest.mark.slow
 def test_measures_are_written_and_resumed(tmp_path, monkeypatch, capsys):
     path, calls = tmp_path / "mesures.json", []
     original = lab.measure

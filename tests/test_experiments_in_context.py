@@ -63,6 +63,7 @@ def test_embeddings_start_at_the_asked_scale():
         in_context.build_network(TINY[2], 101, 3)
 
 
+@pytest.mark.slow
 def test_measures_are_written_and_resumed(tmp_path, monkeypatch):
     path = tmp_path / "mesures.json"
     first = in_context.measure(TINY[:2], [0], path, n_steps=2, n_prompts=10)

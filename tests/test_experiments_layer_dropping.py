@@ -78,6 +78,7 @@ def test_the_openings_are_forty_and_different():
     assert len(set(OPENINGS)) == len(OPENINGS) == lab.Protocol().n_held_out == 40
 
 
+@pytest.mark.slow
 def test_interrupted_texts_are_those_of_a_single_run(tmp_path, pair):
     whole = write(tmp_path / "whole.jsonl", range(7), pair)
     assert sorted(whole) == list(range(9))  # des lots entiers de trois
@@ -101,6 +102,7 @@ def test_interrupted_texts_are_those_of_a_single_run(tmp_path, pair):
     assert [p.name for p in sorted(tmp_path.iterdir())] == ["resumed.jsonl", "whole.jsonl"]
 
 
+@pytest.mark.slow
 def test_last_texts_can_be_written_first(tmp_path, pair):
     first = write(tmp_path / "a.jsonl", range(4, 6), pair)
     assert sorted(first) == [3, 4, 5]
@@ -135,6 +137,7 @@ def open_exam(tmp_path, pair):
     return lab.Exam(*pair, lab.as_examples(texts, TINY, 0)), texts
 
 
+@pytest.mark.slow
 def test_exam_equals_a_text_by_text_computation(tmp_path, pair):
     exam, texts = open_exam(tmp_path, pair)
     student = lab.student_from_teacher(pair[0], [0, 1, 4, 6])
@@ -154,6 +157,7 @@ def test_exam_equals_a_text_by_text_computation(tmp_path, pair):
     assert found["agreement"] == pytest.approx(mean[2], abs=1e-6) and mean[2] < 1
 
 
+@pytest.mark.slow
 def test_the_teacher_agrees_with_itself(tmp_path, pair):
     exam, _ = open_exam(tmp_path, pair)
     found = exam.measure(pair[0])
@@ -178,6 +182,7 @@ def test_without_training_only_the_last_texts_are_written(tmp_path, capsys):
     assert indices == [6, 7, 8, 9, 10, 11]  # le quatrième texte mis de côté est le n° 7
 
 
+@pytest.mark.slow
 def test_an_interrupted_night_ends_like_a_whole_one(tmp_path, monkeypatch, capsys):
     code, whole = run(tmp_path, "whole")
     assert code == 0

@@ -16,6 +16,7 @@ def test_speed_ups_are_ratios_of_medians():
     assert parallel_speed.speed_ups(records, "5M") == dict.fromkeys(STRATEGIES, 1.5)
 
 
+@pytest.mark.slow
 def test_a_measure_counts_the_bytes_of_the_formula(monkeypatch):
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
     load = Load(vocab_size=53, context_length=12, batch_size=2, n_steps=1)

@@ -40,6 +40,7 @@ def test_the_exchanges_are_those_of_the_formulas(trained, strategy):
         assert payload == lab.expected_payload(strategy, 5, torch.float64)
 
 
+@pytest.mark.slow
 def test_alone_nothing_is_exchanged_and_the_loss_falls(trained):
     alone, _ = trained
     assert alone.payload == {} and alone.calls == {}

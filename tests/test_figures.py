@@ -118,6 +118,7 @@ def test_every_figure_has_an_alternative_text_and_a_stable_repr(gallery):
         assert repr(figure) == f"Figure : {figure.alt}"
 
 
+@pytest.mark.slow
 def test_no_text_leaves_the_card_and_all_are_big_enough_for_a_phone(gallery):
     for name, figure in gallery.items():
         figure.canvas.draw()

@@ -108,6 +108,7 @@ def test_a_fresh_prefix_is_a_few_tokens_read_before_the_text():
     assert (expected - base).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
 def test_only_the_prefix_trains_and_it_leaves_nothing(kind):
     model = build(kind)

@@ -93,6 +93,7 @@ def copied_from_transformers(**sizes) -> tuple[torch.nn.Module, torch.nn.Module]
 # ------------------------------------------------------------------ les chemins sont équivalents
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampling", SAMPLINGS.values(), ids=SAMPLINGS)
 def test_cached_batch_equals_each_text_alone_uncached(model, sampling):
     options = {"sampling": sampling, "seed": 5, "when_full": "stop"}
@@ -120,6 +121,7 @@ def test_cached_logits_equal_uncached(model):
         logits = [reader.step([11, 12, 13][:n_texts]) for reader in readers]
 
 
+@pytest.mark.slow
 def test_stream_equals_generate(small):
     for sampling in SAMPLINGS.values():
         (whole,) = generate(small, [[1, 2]], 12, sampling=sampling, seed=3)
@@ -168,6 +170,7 @@ def written_slowly(model, prompt, n_new, sampling, row_seed, n_kept):
     return text[len(prompt) :], log_probs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_kept", [0, 5, CONTEXT - 1])
 def test_the_window_slides_as_in_a_slow_rereading(model, n_kept):
     options = {"sampling": SamplingConfig(temperature=0.9, top_p=0.95), "seed": 5}
@@ -191,6 +194,7 @@ def test_a_tiny_context_slides_too(context):
         assert result.ids == written_slowly(model, prompt, 12, SamplingConfig(), seed, 0)[0]
 
 
+@pytest.mark.slow
 def test_texts_that_finish_leave_a_window_that_slides(small):
     prompts = [[i, i + 1] for i in range(1, 8)]
     free = generate(small, prompts, 80, seed=2)
@@ -202,6 +206,7 @@ def test_texts_that_finish_leave_a_window_that_slides(small):
         assert result.ids == whole.ids[: ends[0] + 1 if ends else 80]
 
 
+@pytest.mark.slow
 def test_a_beam_slides_too(small):
     greedy = generate(small, [[1, 2]], 60, sampling=GREEDY, n_kept=1)[0]
     (beam,) = beam_search(small, [1, 2], 1, 60, n_kept=1)

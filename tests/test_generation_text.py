@@ -40,6 +40,7 @@ def bpe():
     return generator(BPETokenizer.train(TEXTS, 280))
 
 
+@pytest.mark.slow
 def test_pieces_make_the_whole(bpe):
     for seed in range(6):  # un modèle non entraîné : beaucoup d’octets isolés, donc de �
         settings = {**SETTINGS, "seed": seed}
@@ -156,6 +157,7 @@ def test_a_text_stops_whatever_its_tokens(monkeypatch, pieces, stops, expected):
     assert writer.complete("Q", len(ids), stop_sequences=stops) == "Q" + expected
 
 
+@pytest.mark.slow
 def test_stops_given_as_ids_or_special_tokens(bpe, monkeypatch):
     tokenizer = bpe.tokenizer
     ids = [*tokenizer.encode("Le chat dort"), tokenizer.eos_id, *tokenizer.encode(" sur le toit")]
@@ -225,6 +227,7 @@ def test_a_start_that_was_not_learned_is_not_given():
     assert writer.encode("Le")[:2] == [bos_id, bos_id]
 
 
+@pytest.mark.slow
 def test_more_tokens_than_the_context_come(bpe):
     (result,) = bpe.generate(["Le"], 150, stop_ids=(), seed=4)
     assert (len(result.ids), result.stopped_by) == (150, "max_new_tokens")

@@ -50,6 +50,7 @@ def test_the_silent_rows_leave_shares_and_whole_batches_without_target():
     assert [0, 0] in counts and [0, 5] in counts and [5, 0] in counts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", DATA)
 @pytest.mark.parametrize("strategy", SHAPES)
 def test_two_processes_train_the_same_model_as_one(strategy, data):

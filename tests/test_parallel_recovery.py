@@ -55,6 +55,7 @@ def last_files(folder):
     return [(Path(folder) / "step-0000012" / name).read_bytes() for name in FILES]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", SHAPES)
 def test_a_killed_team_resumes_bit_for_bit(strategy, tmp_path):
     shape = SHAPES[strategy]
@@ -69,6 +70,7 @@ def test_a_killed_team_resumes_bit_for_bit(strategy, tmp_path):
     assert last_files(tmp_path / "tué") == last_files(tmp_path / "d’une traite")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", SHAPES)
 def test_the_checkpoint_is_that_of_one_process(strategy, tmp_path):
     shape = SHAPES[strategy]
@@ -85,6 +87,7 @@ def test_the_checkpoint_is_that_of_one_process(strategy, tmp_path):
         torch.testing.assert_close(resumed[name], tensor, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_control_c_on_one_process_stops_both_at_the_same_step(tmp_path):
     messages = together(train_and_die, "fsdp", PRIME, tmp_path, 7, signal.SIGINT)
     assert len(set(messages)) == 1
@@ -114,6 +117,7 @@ def test_a_new_team_does_not_write_to_the_dead():
         assert [board.get("adresse") for board in life] == [str(number).encode()] * len(life)
 
 
+@pytest.mark.slow
 def test_torchrun_restarts_a_killed_process(tmp_path):
     result = torchrun("--max-restarts", 1, WORKERS, tmp_path, "ddp")
     assert result.returncode == 0, result.stderr
@@ -123,6 +127,7 @@ def test_torchrun_restarts_a_killed_process(tmp_path):
     assert lives == [8, 12 - 5]  # des 7 pas finis, 5 étaient enregistrés : 2 sont refaits
 
 
+@pytest.mark.slow
 def test_the_command_runs_under_torchrun(tmp_path, capsys):
     corpus = tmp_path / "texte.txt"
     corpus.write_text("le chat dort sous la pluie douce.\n" * 90, encoding="utf-8")

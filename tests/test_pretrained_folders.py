@@ -228,6 +228,7 @@ def small_model(tmp_path):
     return tmp_path / "modele"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [WEIGHTS, "config.json"])
 def test_damaged_folders_are_read_or_refused(name, small_model, tmp_path):
     """`python tests/fuzzing.py` en essaie vingt mille de chaque sorte."""

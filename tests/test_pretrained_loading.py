@@ -8,9 +8,11 @@ import torch
 import transformers
 from pretrained_references import (
     CONTEXT,
+    PROMPTS,
     REFERENCES,
     VOCAB,
     family_of,
+    published,
     reference,
     rewrite_json,
     save_reference,
@@ -283,57 +285,6 @@ def test_only_sentence_encoders_embed_sentences(tmp_path):
 
 
 # ------------------------------------------------------------------ les vrais modèles
-
-PROMPTS = [
-    "The capital of France is",
-    "Once upon a time, in a small village by the sea,",
-    "def factorial(n):\n    return",
-    "In 1969, 2 astronauts walked on the Moon.",
-    "The three laws of thermodynamics state that energy",
-    "She said: \u201cI can't come tomorrow\u201d, and left.",
-    "1, 1, 2, 3, 5, 8, 13,",
-    "<|im_start|>user\nHello!<|im_end|>\n<|im_start|>assistant\n",
-    "SELECT name FROM users WHERE age > 30;",
-    "    indented    text\twith\ttabs",
-    "Bonjour, comment allez-vous ?",
-    "La capitale de la France est",
-    "Le cœur a ses raisons que la raison ne connaît point.",
-    "Il était une fois une petite fille de village, la plus éveillée qu’on eût su voir.",
-    "L’été dernier, nous sommes allés à Saint-Étienne en train.",
-    "« Être ou ne pas être, telle est la question. »",
-    "Les élèves de 3e ont lu 42 pages, soit 3,5 chapitres.",
-    "Maître Corbeau, sur un arbre perché, tenait en son bec un fromage.",
-    "Où ça ? Là-bas, près de l’île aux oiseaux…",
-    "Une phrase avec un emoji 🙂 et un mot rare : anticonstitutionnellement.",
-]
-
-
-def published(find):
-    """Le chemin d’un modèle publié ; le test est sauté, avec la raison, s’il n’est pas là."""
-    try:
-        return find()
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
-
-
-def test_smollm2_equals_transformers():
-    """Écart mesuré : 4e-5 à 1e-4, pour des scores de l’ordre de 30."""
-    path = published(store.smollm2_path)
-    ours = load_pretrained(path)
-    assert (ours.family, ours.eos_ids, len(PROMPTS)) == ("llama", (2,), 20)
-    texts = [ours.tokenizer.encode(prompt) for prompt in PROMPTS]
-    with torch.inference_mode():
-        scores = [ours.model(torch.tensor([ids]))[0] for ids in texts]
-    del ours  # les deux modèles ne sont pas en mémoire ensemble
-    theirs = transformers.AutoModelForCausalLM.from_pretrained(
-        path.parent, gguf_file=path.name, dtype=torch.float32
-    ).eval()
-    with torch.inference_mode():
-        gaps = [
-            (theirs(torch.tensor([ids])).logits[0] - ours_scores).abs().max().item()
-            for ids, ours_scores in zip(texts, scores, strict=True)
-        ]
-    assert max(gaps) <= 1e-3
 
 
 def test_minilm_equals_transformers():

@@ -113,6 +113,7 @@ def gap_with_transformers(ours, model, folder):
     return float((ours(ids) - theirs(ids, return_dict=True).logits).abs().max())
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`rope_scaling` is deprecated:FutureWarning")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_each_setting_is_obeyed_or_refused(family, tmp_path):

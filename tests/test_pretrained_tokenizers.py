@@ -126,6 +126,7 @@ def pair(request, tmp_path_factory):
     return reference, ours, tokenizers.Tokenizer.from_file(str(path))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(text=any_text)
 def test_ids_equal_tokenizers(pair, text):

@@ -23,6 +23,7 @@ def test_recovers_exact_laws():
     assert fit.predict([1e5])[0, 0] == pytest.approx(1.7 + 40 * 1e5**-0.37, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("floor", [False, True])
 def test_intervals_cover_the_truth(floor):
     exponent, bottom = 0.37, 1.7 if floor else 0.0
@@ -39,6 +40,7 @@ def test_intervals_cover_the_truth(floor):
     assert (covered / n_trials >= 0.90).all() and (covered / n_trials <= 0.99).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("floor", [False, True])
 def test_a_flat_series_is_not_identifiable(floor):
     flagged = sum(

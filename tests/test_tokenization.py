@@ -96,6 +96,7 @@ def all_of_unicode():
     return "".join(chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
@@ -113,6 +114,7 @@ def test_character_classes_agree_on_all_of_unicode(ours, theirs):
     assert regex.findall(ours, everything, regex.V1) == expected
 
 
+@pytest.mark.slow
 def test_isolated_digits_agree_on_all_of_unicode():
     pieces = pre_tokenizers.Digits(individual_digits=True).pre_tokenize_str(all_of_unicode())
     expected = [piece for piece, _ in pieces]
@@ -143,6 +145,7 @@ def test_composition_equals_tokenizers(text):
     assert {i for start, end in places for i in range(start, end)} == set(range(len(text)))
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(text=st.lists(st.sampled_from(["<a>", "<a", "a>", "b", ">", " "])).map("".join))
 def test_added_tokens_are_found_in_two_passes(text):

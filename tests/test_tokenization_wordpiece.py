@@ -83,6 +83,7 @@ def test_published_files_keep_their_frame(published, tmp_path):
     assert load_tokenizer(tmp_path / "tokenizer.json").to_json() == ours.to_json()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("uncased", [True, False])
 def test_preparation_agrees_on_all_of_unicode(uncased):
     """Chaque caractère entre deux lettres : est-il gardé, ôté, une espace, un signe ?"""

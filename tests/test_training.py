@@ -328,6 +328,7 @@ run(sys.argv[1], loss=slow)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_bit_for_bit(tmp_path):
     expected, history = run(tmp_path / "d’une traite")
     command = [sys.executable, "-c", CHILD, str(tmp_path / "tué"), str(Path(__file__).parent)]
@@ -614,6 +615,7 @@ def test_weights_are_saved_once_and_checked_when_read(tmp_path):
 # --- Tous les modèles du cours
 
 
+@pytest.mark.slow
 def test_every_kind_of_model_trains_with_the_loop():
     rows = [[3 + (i + j) % 8 for j in range(3 + i % 4)] for i in range(24)]
     backwards = [row[::-1] for row in rows]

@@ -40,6 +40,7 @@ def command(corpus, output, *more):
     return ["--corpus", str(corpus), "--output", str(output), *SHORT, *more]
 
 
+@pytest.mark.slow
 def test_the_command_trains_measures_and_saves(corpus, tmp_path, capsys):
     output = tmp_path / "sortie"
     assert cli.main(command(corpus, output)) == 0
@@ -65,6 +66,7 @@ def test_the_command_trains_measures_and_saves(corpus, tmp_path, capsys):
     assert len(sample) == 25 and "<" not in sample
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bpe", "word"])
 def test_other_tokenizers_train_too(corpus, tmp_path, kind, capsys):
     arguments = command(corpus, tmp_path / kind, "--tokenizer", kind, "--vocab-size", "270")
@@ -78,6 +80,7 @@ def test_other_tokenizers_train_too(corpus, tmp_path, kind, capsys):
     assert config["bits_per_character"] == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_the_same_command_resumes_an_interrupted_run(corpus, tmp_path, capsys, monkeypatch):
     assert cli.main(command(corpus, tmp_path / "entier")) == 0
     printer = report.print_record
@@ -98,6 +101,7 @@ def test_the_same_command_resumes_an_interrupted_run(corpus, tmp_path, capsys, m
     assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
+@pytest.mark.slow
 def test_unusable_input_is_refused_politely(corpus, tmp_path, capsys):
     short = tmp_path / "court.txt"
     short.write_text("Trop court.", encoding="utf-8")
@@ -117,6 +121,7 @@ def test_unusable_input_is_refused_politely(corpus, tmp_path, capsys):
     assert "--n-heads = 3" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_nothing_is_left_in_english(capsys):
     result = subprocess.run(
         [sys.executable, "-m", "course_lib.training", "--help"],

@@ -72,6 +72,7 @@ def test_the_context_that_is_offered_is_accepted(corpus, tmp_path, capsys):  # n
     assert cli.main(command(corpus, tmp_path / "s", *small)) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "number, message",
     [
@@ -141,6 +142,7 @@ def test_an_output_that_is_not_a_folder_of_ours_is_left_alone(corpus, tmp_path, 
     assert (tmp_path / "fichier").read_text() == "à moi"
 
 
+@pytest.mark.slow
 def test_other_settings_or_another_text_name_the_option(corpus, tmp_path, capsys):  # noqa: F811
     output = tmp_path / "s"
     assert cli.main(command(corpus, output)) == 0
@@ -188,6 +190,7 @@ def test_a_folder_given_as_a_dot_still_has_a_name(tmp_path, monkeypatch):
         assert output_folder(options) == Path("runs/été")
 
 
+@pytest.mark.slow
 def test_what_is_free_may_change_and_a_finished_run_says_so(corpus, tmp_path, capsys):  # noqa: F811
     assert cli.main(command(corpus, tmp_path / "s")) == 0
     capsys.readouterr()
@@ -196,6 +199,7 @@ def test_what_is_free_may_change_and_a_finished_run_says_so(corpus, tmp_path, ca
     assert "déjà fini, au pas 64" in plain(capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_a_divergence_can_be_mended_in_the_same_folder(corpus, tmp_path, capsys):  # noqa: F811
     output = tmp_path / "s"
     wild = command(corpus, output, "--learning-rate", "1e30")
@@ -211,6 +215,7 @@ def test_a_divergence_can_be_mended_in_the_same_folder(corpus, tmp_path, capsys)
     assert (output / "model.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_the_checkpoints_of_a_divergence_are_kept(corpus, tmp_path, capsys, monkeypatch):  # noqa: F811
     output, loss = tmp_path / "s", cli.evaluate_loss
     with monkeypatch.context() as patch:
@@ -222,6 +227,7 @@ def test_the_checkpoints_of_a_divergence_are_kept(corpus, tmp_path, capsys, monk
     assert "divergence-1" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_all_the_tokens_asked_for_are_read(corpus, tmp_path, capsys):  # noqa: F811
     asked = ["--batch-size", "4096", "--tokens", "20000"]
     assert cli.main(command(corpus, tmp_path / "s", *asked)) == 0
@@ -235,6 +241,7 @@ def test_all_the_tokens_asked_for_are_read(corpus, tmp_path, capsys):  # noqa: F
     assert "le texte n’en donne pas 9 999" in plain(capsys.readouterr().out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_polite_stop_or_a_closed_terminal_saves(corpus, tmp_path, capsys, monkeypatch, name):  # noqa: F811
     printer = report.print_record
@@ -253,6 +260,7 @@ def test_a_polite_stop_or_a_closed_terminal_saves(corpus, tmp_path, capsys, monk
     assert "Reprise au pas 16 (sur 64)" in plain(capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_two_commands_do_not_share_a_folder(corpus, tmp_path, capsys):  # noqa: F811
     output = tmp_path / "s"
     output.mkdir()

@@ -98,6 +98,7 @@ def test_half_precision_refuses_what_it_cannot_hold(tmp_path):
         load_half_precision(tmp_path / "m.safetensors", replace(CONFIG, n_layers=4))
 
 
+@pytest.mark.slow
 def test_html_is_deterministic_light_and_holds_no_weight():
     first, second = (widget(weights_url="models/petit_llm") for _ in range(2))
     assert first.html() == second.html() and repr(first) == repr(second)
@@ -123,6 +124,7 @@ def test_weights_go_to_the_page_only_when_asked():
     assert one.weights == b"" and one.definition == ""
 
 
+@pytest.mark.slow
 def test_the_static_form_tells_the_true_probabilities():
     model = llama(CONFIG, seed=3)
     with torch.no_grad():

@@ -54,6 +54,7 @@ def test_the_state_describes_both_models_and_carries_one_tokenizer():
     assert state["prompt"] == PROMPT and state["max_new_tokens"] == 11
 
 
+@pytest.mark.slow
 def test_html_and_repr_are_stable():
     first, second = widget(), widget()
     assert first.html() == second.html() and " id=" not in first.html()
@@ -61,6 +62,7 @@ def test_html_and_repr_are_stable():
     assert repr(widget(title="Duel")) == "TwoModelsWidget(« Duel »)"
 
 
+@pytest.mark.slow
 def test_a_model_with_an_address_is_not_in_the_page():
     whole, half = widget(), widget(weights_urls={"Enseignant": "models/petit_llm"})
     none = widget(weights_urls={"Enseignant": "models/petit_llm", "Élève": "models/eleve"})
@@ -83,6 +85,7 @@ def test_the_notebook_receives_the_weights_only_when_it_asks():
     assert one.weights == b"" and one.definition == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [7, 500])
 def test_the_static_form_shows_sizes_and_the_greedy_continuations(count):
     pair = models()
