@@ -22,11 +22,11 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 CHAPTERS = Path(__file__).resolve().parent.parent / "chapters"
-# Fixés pour que deux machines donnent le même résultat, à l'arrondi près.
+# Fixés pour que deux machines donnent le même résultat, à l’arrondi près ; un fil, comme make test.
 KERNEL_ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
-    "OMP_NUM_THREADS": "2",
-    "MKL_NUM_THREADS": "2",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
 }
