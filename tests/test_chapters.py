@@ -4,21 +4,27 @@ import json
 import re
 from pathlib import Path
 
-import nbformat
 import pytest
 from conftest import load_script
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "chapters").glob("*.md"))
-execute = load_script(ROOT / "book" / "execute.py")
 
 DECISIONS = {"nbval-ignore-output", "nbval-check-output"}
 DECIMAL = re.compile(r"(?<![\w.])\d+[.,]\d+(?![\w.]*\.)")
 COMPARED = ("text/plain", "application/papermill.record/text/plain")
 
 
+@pytest.fixture(scope="module")
+def execute():
+    """Le script qui exécute les chapitres ; son chargement est long."""
+    return load_script(ROOT / "book" / "execute.py")
+
+
 def code_cells(source: Path):
     """Les cellules de code du cahier exécuté, avec leur rang."""
+    import nbformat  # cinq secondes : seul ce fichier les paie, à l’exécution
+
     notebook = nbformat.read(source.with_suffix(".ipynb"), as_version=4)
     return [(i, cell) for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
 
@@ -37,7 +43,7 @@ def test_there_are_chapters():
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
-def test_notebook_agrees_with_source_and_is_executed(source):
+def test_notebook_agrees_with_source_and_is_executed(execute, source):
     assert execute.disagreements(source, source.with_suffix(".ipynb")) == []
 
 
@@ -95,7 +101,7 @@ def write_chapter(folder: Path, body: str) -> Path:
 
 
 @pytest.mark.slow
-def test_execution_is_reproducible_and_atomic(tmp_path):
+def test_execution_is_reproducible_and_atomic(execute, tmp_path):
     body = "# Essai\n\n```{code-cell} ipython3\nprint(hash('x'))\n{1, 2}\n```\n"
     source = write_chapter(tmp_path, body)
     target = source.with_suffix(".ipynb")
@@ -114,7 +120,7 @@ def test_execution_is_reproducible_and_atomic(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["90_essai.ipynb", "90_essai.md"]
 
 
-def test_a_change_of_prose_keeps_the_outputs(tmp_path, monkeypatch, capsys):
+def test_a_change_of_prose_keeps_the_outputs(execute, tmp_path, monkeypatch, capsys):
     body = "# Essai\n\n```{code-cell} ipython3\nprint(hash('x'))\n```\n"
     source = write_chapter(tmp_path, body)
     target = source.with_suffix(".ipynb")
@@ -134,12 +140,12 @@ def test_a_change_of_prose_keeps_the_outputs(tmp_path, monkeypatch, capsys):
     assert target.read_bytes() == before
 
 
-def test_unknown_chapter_is_refused():
+def test_unknown_chapter_is_refused(execute):
     with pytest.raises(FileNotFoundError, match="Chapitre inconnu : 99_rien"):
         execute.select_sources(["99_rien"])
 
 
-def test_a_broken_cell_header_is_explained(tmp_path):
+def test_a_broken_cell_header_is_explained(execute, tmp_path):
     source = tmp_path / "09_essai.md"
     source.write_text(
         "---\njupytext:\n  text_representation:\n    extension: .md\n    format_name: myst\n---\n\n"
