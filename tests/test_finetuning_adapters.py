@@ -410,6 +410,17 @@ def test_wrong_weights(damage, message, saved):
         load_adapter(build(), saved[0])
 
 
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    model = build()
+    names = attach_lora(model, LoRAConfig(2))
+    save_adapter(model, "~/adaptateur")
+    assert (tmp_path / "adaptateur" / "adapter_config.json").exists()
+    assert load_adapter(build(), "~/adaptateur") == names
+
+
 def test_a_failed_save_loses_nothing(saved, monkeypatch):
     folder, expected = saved
     model = shuffle(ours_adapted(build()), 5, ".adapters.")

@@ -1,5 +1,7 @@
 """Goulots et amorce apprise : rien ne change au départ, seuls leurs nombres s’entraînent."""
 
+import re
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -23,6 +25,8 @@ from course_lib.finetuning import (
     weight_fingerprint,
 )
 from course_lib.finetuning.layers import find_targets, linear_layers
+from course_lib.generation import SamplingConfig, beam_search, generate
+from course_lib.generation.decoding import continuation_log_probs, next_token_distribution
 from course_lib.generation.readers import CachedReader, RereadingReader
 from course_lib.training import TrainingConfig, train
 from course_lib.transformer import LlamaConfig, llama
@@ -113,6 +117,34 @@ def test_writing_with_a_cache_reads_the_soft_prompt_too():
     assert_close(cached.start(), rereading.start(), atol=1e-5, rtol=1e-5)
     for ids in ([1, 2, 3], [4, 5, 6]):
         assert_close(cached.step(ids), rereading.step(ids), atol=1e-5, rtol=1e-5)
+
+
+def test_the_soft_prompt_is_read_but_never_written():
+    model = build()
+    prompt = attach_soft_prompt(model, 5, seed=1)
+    start = [*prompt, 3, 4]
+    penalized = SamplingConfig(0.0, repetition_penalty=1e9)
+    (written,) = generate(model, [start], 60, n_kept=5, sampling=penalized)  # la fenêtre glisse
+    first = written.ids[:40]
+    assert max(written.ids) < V and len(set(first)) == len(first) and not {3, 4} & set(first)
+    assert next_token_distribution(model, start, penalized).shape == (V,)
+    assert len(continuation_log_probs(model, prompt, [3, 4])) == 2
+    for wrong in (
+        lambda: generate(model, [start], 3, stop_ids=[V]),
+        lambda: beam_search(model, start, 2, 3, stop_ids=[V]),
+        lambda: continuation_log_probs(model, [3], prompt),
+    ):
+        with pytest.raises(ValueError, match=f"{V}.*de 0 à {V - 1}"):
+            wrong()
+
+
+@pytest.mark.parametrize("attach", [attach_soft_prompt, attach_prefix])
+@pytest.mark.parametrize("n_tokens", [0, 31, 2.0, True, "3"])
+def test_an_impossible_number_of_learned_tokens(attach, n_tokens):
+    model = build()
+    with pytest.raises(ValueError, match=re.escape(f"n_tokens = {n_tokens!r}")):
+        attach(model, n_tokens)
+    assert all(parameter.requires_grad for parameter in model.parameters())
 
 
 ADDITIONS = {

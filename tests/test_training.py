@@ -586,7 +586,7 @@ def test_a_batch_without_target_changes_nothing(loss):
 
 def test_data_without_any_target_are_refused():
     data = AlignedBatches(*silent(n_taught=0), 2)
-    with pytest.raises(ValueError, match="Aucune cible dans ces données : toutes valent -100"):
+    with pytest.raises(ValueError, match="Aucune cible dans ces données : vides, ou toutes à -100"):
         run(data=data, n_steps=3)
     with pytest.raises(ValueError, match="au moins un jeton à prédire"):
         evaluate_loss(TinyLM(), data)

@@ -67,7 +67,7 @@ def save_adapter(
     ValueError si l’adaptateur n’existe pas, si un de ses nombres n’est pas fini, ou si transformers
     n’a pas ces couches ; FileExistsError si le dossier contient autre chose qu’un adaptateur.
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     check_known(model, str(name))
     _check_free(folder)
     # Une couche adaptée peut être dans une autre enveloppe, dont elle est la base.
@@ -101,7 +101,7 @@ def load_adapter(model: nn.Module, folder: str | Path, name: str = DEFAULT_NAME)
     sait lire, s’il est abîmé, ou s’il est d’une autre base : le message nomme le champ, la couche
     ou la forme ; le modèle est alors inchangé.
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     settings, tensors, metadata = _read(folder)
     tensors = _without_copies(model, tensors)
     found = _by_layer(tensors)

@@ -12,7 +12,7 @@ from numbers import Real
 import torch
 from torch import Tensor, nn
 
-from course_lib.generation.checks import check_prompts, check_stops, check_window
+from course_lib.generation.checks import check_prompts, check_stops, check_window, n_writable
 from course_lib.generation.readers import open_reader
 from course_lib.generation.sampling import check_scores, single_precision
 from course_lib.generation.writer import window_start
@@ -51,7 +51,7 @@ def beam_search(
     (prompt,) = check_prompts(model, [prompt], max_new_tokens)
     _check_settings(n_beams, length_penalty)
     check_window(model, when_full, n_kept)
-    stop_ids, _ = check_stops(stop_ids, (), model.embedding.tokens.num_embeddings)
+    stop_ids, _ = check_stops(stop_ids, (), n_writable(model))
     context = model.embedding.context_length
     n_read, n_new = len(prompt), max_new_tokens
     if when_full == "stop":

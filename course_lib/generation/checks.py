@@ -105,6 +105,11 @@ def check_prompts(
     return checked
 
 
+def n_writable(model: nn.Module) -> int:
+    """Combien de jetons ont un score : une amorce apprise se lit, mais ne s’écrit pas."""
+    return len(model.embedding.tokens.weight)
+
+
 def check_stops(
     stop_ids: Iterable[int], stop_sequences: Iterable[Sequence[int]], vocab_size: int
 ) -> tuple[set[int], list[list[int]]]:
@@ -154,8 +159,7 @@ def check_continuation(
 ) -> tuple[list[int], list[int]]:
     """L’amorce et la suite à juger : non vides, et lisibles d’un seul coup."""
     (prompt,) = check_prompts(model, [prompt_ids], 1)
-    vocab_size = model.embedding.tokens.num_embeddings
-    continuation = check_ids(continuation_ids, vocab_size, "Suite à juger")
+    continuation = check_ids(continuation_ids, n_writable(model), "Suite à juger")
     context = model.embedding.context_length
     total = len(prompt) + len(continuation) - 1
     if total > context:

@@ -18,6 +18,7 @@ from course_lib.generation.sampling import (
     SamplingConfig,
     check_scores,
     next_distribution,
+    scored_ids,
     single_precision,
 )
 from course_lib.generation.writer import Generation, Writer
@@ -96,7 +97,7 @@ def next_token_distribution(
     """Probabilités (V,) du jeton qui suit `ids`, tous réglages appliqués."""
     (ids,) = check_prompts(model, [ids], 1)
     logits = open_reader(model, [ids], len(ids)).start()[0]
-    return next_distribution(logits, sampling, ids)
+    return next_distribution(logits, sampling, scored_ids(ids, logits))
 
 
 def continuation_log_probs(

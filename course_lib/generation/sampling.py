@@ -239,6 +239,11 @@ def check_scores(logits: Tensor) -> None:
         )
 
 
+def scored_ids(ids: Sequence[int], logits: Tensor) -> list[int]:
+    """Les ids qui ont un score : une amorce apprise (`attach_soft_prompt`) se lit sans s’écrire."""
+    return [token_id for token_id in ids if token_id < logits.shape[-1]]
+
+
 def penalized_logits(
     logits: Tensor,
     sampling: SamplingConfig,

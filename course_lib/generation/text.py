@@ -5,7 +5,7 @@ from inspect import signature
 
 from torch import nn
 
-from course_lib.generation.checks import check_decoder
+from course_lib.generation.checks import check_decoder, n_writable
 from course_lib.generation.decoding import (
     continuation_log_probs,
     generate,
@@ -39,7 +39,7 @@ class TextGenerator:
                 f"Le tokeniseur est un {type(tokenizer).__name__} : donnez d’abord le modèle, puis "
                 "son tokeniseur, lu par exemple par load_tokenizer."
             )
-        vocab_size = model.embedding.tokens.num_embeddings
+        vocab_size = n_writable(model)
         if tokenizer.vocab_size > vocab_size:
             raise ValueError(
                 f"Le tokeniseur a {tokenizer.vocab_size} jetons et le modèle en connaît "
@@ -76,9 +76,8 @@ class TextGenerator:
 
     def _writer(self, texts: list[str], max_new_tokens: int, settings: dict) -> Writer:
         _check_names(settings)
-        vocab_size = self.model.embedding.tokens.num_embeddings
         stops, sequences = split_stops(
-            settings.pop("stop_sequences", ()), self.tokenizer, vocab_size
+            settings.pop("stop_sequences", ()), self.tokenizer, n_writable(self.model)
         )
         eos_id = self.tokenizer.eos_id
         settings.setdefault("stop_ids", () if eos_id is None else (eos_id,))

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from course_lib.generation.checks import check_prompts, check_stops, check_window
+from course_lib.generation.checks import check_prompts, check_stops, check_window, n_writable
 from course_lib.generation.readers import open_reader
 from course_lib.generation.sampling import (
     SamplingConfig,
@@ -23,6 +23,7 @@ from course_lib.generation.sampling import (
     draw,
     next_distribution,
     penalized_logits,
+    scored_ids,
     single_precision,
 )
 from course_lib.generation.stopping import WrittenText
@@ -100,8 +101,8 @@ class Writer:
         self.sampling = check_sampling(sampling)
         prompts = check_prompts(model, prompts, max_new_tokens)
         check_window(model, when_full, n_kept)
-        vocab_size = model.embedding.tokens.num_embeddings
-        self.stop_ids, self.stop_sequences = check_stops(stop_ids, stop_sequences, vocab_size)
+        stops = check_stops(stop_ids, stop_sequences, n_writable(model))
+        self.stop_ids, self.stop_sequences = stops
         seeds = row_seeds(seed, len(prompts))
         self.max_new_tokens, self.n_kept = max_new_tokens, n_kept
         self.context, self.slides = model.embedding.context_length, when_full == "slide"
@@ -147,7 +148,7 @@ class Writer:
     def _choose(self, logits: Tensor) -> Tensor:
         previous_ids = None
         if self.sampling.repetition_penalty != 1.0:
-            previous_ids = [list(self.texts[line]) for line in self.lines]
+            previous_ids = [scored_ids(self.texts[line], logits) for line in self.lines]
         self._before, self._distributions = (logits, previous_ids), None
         if self.uniforms is None:
             scores = penalized_logits(logits, self.sampling, previous_ids).cpu()
