@@ -47,8 +47,13 @@ EVEN = LlamaConfig(17, 11, 13, n_layers=2, n_heads=6, n_kv_heads=2, head_dim=2, 
 
 def together(function, *arguments):
     """Les résultats de `function(*arguments)` dans deux processus reliés."""
+    return run_quickly(function, 2, *arguments)
+
+
+def run_quickly(function, n_workers, *arguments):
+    """`run_processes`, dont les processus naissent du serveur."""
     multiprocessing.set_forkserver_preload(PRELOADED)
-    return run_processes(function, 2, *arguments, start_method="forkserver")
+    return run_processes(function, n_workers, *arguments, start_method="forkserver")
 
 
 def stream(batch_size=3):

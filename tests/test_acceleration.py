@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from course_lib.finetuning import LoRAConfig, attach_lora, detach_adapters, merge_adapter
 from course_lib.generation import SamplingConfig, generate, stream
 from course_lib.generation.readers import open_reader
 from course_lib.transformer import GPT2Config, LlamaConfig, gpt2, llama
@@ -107,3 +108,20 @@ def unsupported(change: str) -> torch.nn.Module:
 def test_other_architectures_are_refused(change, reason):
     with pytest.raises(ValueError, match=f"{reason}.*prenez backend='torch'"):
         generate(unsupported(change), [[1]], 5, backend="numba")
+
+
+@pytest.mark.parametrize("targets", [("query", "value"), ("key", "head")])
+@torch.no_grad()
+def test_a_merged_adapter_writes_like_torch(targets):
+    model = llama(CONFIGS["liée"])
+    attach_lora(model, LoRAConfig(2, targets=targets))
+    for layer in model.modules():
+        if hasattr(layer, "b") and hasattr(layer, "a"):
+            layer.b.normal_(std=0.5)
+    merge_adapter(model)
+    detach_adapters(model, keep_merged=True)
+    texts = [
+        generate(model, [[3, 5, 7]], 11, seed=1, backend=backend)[0].ids
+        for backend in ("torch", "numba")
+    ]
+    assert texts[0] == texts[1]

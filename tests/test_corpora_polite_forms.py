@@ -75,4 +75,4 @@ def test_impossible_requests_are_refused():
     with pytest.raises(ValueError, match="n_new_verbs = 35 : gardez de 2 à 34 mots"):
         generate_polite_forms(n_new_verbs=35)
     with pytest.raises(ValueError, match="phrases différentes pour « objets nouveaux »"):
-        generate_polite_forms(10, 5000, n_new_verbs=2, n_new_objects=2)
+        generate_polite_forms(10, 800, n_new_verbs=2, n_new_objects=2)

@@ -1,6 +1,7 @@
 """La vitesse à plusieurs processus : ce qui est compté, le relevé livré, les rapports."""
 
 import pytest
+from parallel_workers import run_quickly
 
 from course_lib.experiments import parallel_speed
 from course_lib.experiments.parallel_speed import ALONE, SHAPES, Load
@@ -19,6 +20,7 @@ def test_speed_ups_are_ratios_of_medians():
 @pytest.mark.slow
 def test_a_measure_counts_the_bytes_of_the_formula(monkeypatch):
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    monkeypatch.setattr(parallel_speed, "run_processes", run_quickly)
     load = Load(vocab_size=53, context_length=12, batch_size=2, n_steps=1)
     found = parallel_speed.run("500k", "ddp", load)
     assert found["sent_bytes"] == found["expected_bytes"] > 4 * found["parameters"] * 0.99

@@ -7,6 +7,7 @@ simple précision, et de 5e-14 en double.
 
 import pytest
 import torch
+from parallel_workers import run_quickly
 
 from course_lib.experiments import two_processes as lab
 from course_lib.parallel import STRATEGIES
@@ -19,6 +20,7 @@ def trained():
     """Cinq pas, seul puis à deux, de toutes les façons."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GLOO_SOCKET_IFNAME", "lo")
+        patch.setattr(lab, "run_processes", run_quickly)
         return lab.compare(5, torch.float64)
 
 
