@@ -5,6 +5,8 @@ PORT ?= 8000
 BIN := .venv/bin
 STAMP := .venv/installed
 SITE := _build/html
+# Chaque module n'est compilé qu'une fois, à son premier emploi.
+export PYTHONDONTWRITEBYTECODE :=
 # Deux processus, un fil de calcul chacun : ils ne se disputent pas les cœurs.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -q
 NBVAL := PYTHONHASHSEED=0 $(PYTEST) chapters --nbval --dist loadfile -p no:cacheprovider \
