@@ -80,8 +80,8 @@ def check_some_targets(n_tokens: int) -> None:
     """ValueError si rien n’était à prédire : la moyenne de rien n’a pas de sens."""
     if n_tokens == 0:
         raise ValueError(
-            f"Aucune cible dans ces données : vides, ou toutes à {IGNORE}. Vérifiez les étiquettes, ou "
-            "la longueur des réponses : il faut au moins un jeton à prédire."
+            f"Aucune cible dans ces données : vides, ou toutes à {IGNORE}. Vérifiez les "
+            "étiquettes, ou la longueur des réponses : il faut au moins un jeton à prédire."
         )
 
 
