@@ -253,6 +253,10 @@ def test_the_encoding_can_be_given(write):
     assert read_text(write(RUSSIAN.encode("koi8-r")), encoding="koi8-r") == RUSSIAN
     assert read_text(write("Ã©".encode()), encoding="utf-8") == "Ã©"  # voulu, donc permis
     assert read_text(write("\ufeffété".encode()), encoding="utf-8") == "été"
+    for wrong in ("latin-1", "cp1252", "mac-roman", "cp850"):
+        with pytest.raises(ValueError, match=r"est en UTF-8 : lu en .* pour « ’ ».*ou aucun"):
+            read_text(write("L’été".encode()), encoding=wrong)
+    assert read_text(write("É».".encode("cp1252")), encoding="cp1252") == "É»."
     for wrong in ("truc", "hex", "idna", "\0", ""):
         with pytest.raises(ValueError, match="encodage inconnu"):
             read_text(path, encoding=wrong)

@@ -429,8 +429,13 @@ def test_unreadable_files(tmp_path):
     with pytest.raises(FileNotFoundError, match="Créez-le"):
         BPE.save(tmp_path / "absent" / "t.json")
     path.write_bytes(b"\xff{")
-    with pytest.raises(ValueError, match="n'est pas un fichier JSON"):
+    with pytest.raises(ValueError, match="pas un fichier JSON en UTF-8 : octet 0xFF illisible"):
         load_tokenizer(path)
+    for content, place in (("{", "ligne 1, colonne 2"), ("[" * 99_999, "les unes dans les autres")):
+        path.write_text(content)
+        with pytest.raises(ValueError, match=place) as refusal:
+            load_tokenizer(path)
+        assert str(refusal.value).count(str(path)) == 1
     path.write_text("[1]")
     with pytest.raises(ValueError, match="la clé « model » manque"):
         load_tokenizer(path)

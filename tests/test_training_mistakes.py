@@ -175,6 +175,22 @@ def test_a_folder_without_its_settings_is_not_given_the_wrong_ones(corpus, tmp_p
     assert "fait avec" in fails(command(corpus, output, "--learning-rate", "0,01"), capsys)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[]",
+        "{",
+        '{"settings": [], "text": "", "divergences": [], "diverged": false}',
+        '{"settings": {}, "text": "", "divergences": 5, "diverged": false}',
+        '{"settings": {}, "text": "", "divergences": [{"step": 3}], "diverged": false}',
+    ],
+)
+def test_damaged_settings_are_told(corpus, tmp_path, capsys, content):  # noqa: F811
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "run.json").write_text(content)
+    assert "est abîmé" in fails(command(corpus, tmp_path / "s"), capsys)
+
+
 def test_a_tilde_is_the_home_folder(corpus, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))

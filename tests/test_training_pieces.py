@@ -83,6 +83,14 @@ def test_a_text_is_split_only_once(long_file, tmp_path, monkeypatch):
     assert not prepared_text.is_prepared(TextFile(long_file), settings_, folder)
     repaired = prepare_text(TextFile(long_file), settings_, folder, 16, 4, 0)
     assert repaired.training.fingerprint() == first
+    for damaged in ("{", '{"model": {"type": "WordLevel"}}', None):  # le découpage lui-même
+        (folder / "tokenizer.json").unlink()
+        if damaged:
+            (folder / "tokenizer.json").write_text(damaged)
+        again = prepare_text(TextFile(long_file), settings_, folder, 16, 4, 0)
+        assert again.tokenizer.to_json() == repaired.tokenizer.to_json()
+    (folder / "text.json").write_text("[]")
+    assert not prepared_text.is_prepared(TextFile(long_file), settings_, folder)
 
 
 @pytest.mark.parametrize(

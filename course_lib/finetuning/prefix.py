@@ -81,7 +81,7 @@ def attach_prefix(model: Decoder, n_tokens: int = 16, seed: int = 0) -> list[str
         raise ValueError("Un préfixe appris est déjà posé : retirez-le (detach_prefix).")
     if type(n_tokens) is not int or not 1 <= n_tokens < model.embedding.context_length:
         raise ValueError(
-            f"n_tokens = {n_tokens!r} : il en faut un nombre entier, au moins 1, et moins que le "
+            f"n_tokens = {n_tokens!r} : il en faut au moins 1 (un entier), et moins que le "
             f"contexte ({model.embedding.context_length})."
         )
     freeze_base(model)

@@ -58,15 +58,15 @@ class PromptedTokens(Wrapper):
 def attach_soft_prompt(model: Decoder, n_tokens: int = 16, seed: int = 0) -> list[int]:
     """Gèle le modèle et lui donne `n_tokens` jetons appris ; rend leurs identifiants.
 
-    À mettre au début de chaque consigne. ValueError si `n_tokens` n’est pas un entier positif, s’il
-    ne laisse pas de place dans le contexte, ou si une amorce est déjà posée.
+    À mettre au début de chaque consigne. ValueError si `n_tokens` n’est pas un entier
+    positif, s’il ne laisse pas de place dans le contexte, ou si une amorce est déjà posée.
     """
     embedding = model.embedding
     if isinstance(embedding.tokens, PromptedTokens):
         raise ValueError("Une amorce apprise est déjà posée : retirez-la (detach_soft_prompt).")
     if type(n_tokens) is not int or not 1 <= n_tokens < embedding.context_length:
         raise ValueError(
-            f"n_tokens = {n_tokens!r} : il en faut un nombre entier, au moins 1, et moins que le "
+            f"n_tokens = {n_tokens!r} : il en faut au moins 1 (un entier), et moins que le "
             f"contexte ({embedding.context_length})."
         )
     freeze_base(model)

@@ -21,6 +21,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from course_lib.pretrained.fields import read_settings
 from course_lib.pretrained.special_tokens import STANDARD, named_tokens, tokenizer_settings
+from course_lib.tokenization.files import text_fault
 
 CHAT_ROLES = ("system", "user", "assistant", "tool")
 _GGUF_ROLES = dict(
@@ -132,7 +133,9 @@ class ChatTemplate:
             try:
                 source = path.read_text("utf-8")
             except UnicodeDecodeError as error:
-                raise ValueError(f"« {path.name} » n’est pas en UTF-8 : {error}.") from None
+                raise ValueError(
+                    f"« {path.name} » n’est pas en UTF-8 : {text_fault(error)}."
+                ) from None
         if not isinstance(source, str):
             return None
         named = named_tokens(tokenizer_settings(folder))

@@ -5,6 +5,8 @@ import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from course_lib.tokenization.files import text_fault
+
 REQUIRED = object()
 MAX_SETTINGS = 1 << 26  # octets : les plus longs index publiés n’ont pas 10 Mo
 MAX_SIZE = 1 << 24  # aucun modèle n’a 16 millions de mots, d’étages ou de positions
@@ -81,7 +83,9 @@ def read_settings(path: Path) -> dict:
     try:
         content = json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"« {path.name} » n’est pas un JSON en UTF-8 : {error}.") from None
+        raise ValueError(
+            f"« {path.name} » n’est pas un JSON en UTF-8 : {text_fault(error)}."
+        ) from None
     if not isinstance(content, dict):
         raise ValueError(f"« {path.name} » ne contient pas un objet JSON.")
     return content

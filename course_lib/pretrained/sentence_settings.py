@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from course_lib.pretrained.fields import Fields, read_settings
+from course_lib.tokenization.files import text_fault
 
 _MODE = "pooling_mode_"
 POOLINGS = {  # nom dans le fichier → le nôtre
@@ -112,7 +113,9 @@ def _read_modules(root: Path) -> list[tuple[str, str]]:
     try:
         content = json.loads(path.read_bytes().decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"« {path.name} » n’est pas un JSON en UTF-8 : {error}.") from None
+        raise ValueError(
+            f"« {path.name} » n’est pas un JSON en UTF-8 : {text_fault(error)}."
+        ) from None
     if not isinstance(content, list) or not content:
         raise ValueError("« modules.json » n’est pas une liste d’étapes.")
     return [_module(one, rank) for rank, one in enumerate(content)]

@@ -24,8 +24,9 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
 
     FileNotFoundError si le fichier manque, ValueError si son contenu ne convient pas.
     """
+    content = read_json(path)
     try:
-        return tokenizer_from_content(read_json(path))
+        return tokenizer_from_content(content)
     except ValueError as error:
         raise ValueError(f"« {path} » : {error}") from None
 

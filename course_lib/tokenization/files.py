@@ -52,8 +52,10 @@ def read_json(path: str | Path) -> dict:
         raise FileNotFoundError(f"Le fichier « {path} » n'existe pas ou n'est pas un fichier.")
     try:
         content = json.loads(path.read_bytes().decode("utf-8"))
-    except ValueError as error:  # JSON mal formé ou octets qui ne sont pas de l'UTF-8
-        raise ValueError(f"« {path} » n'est pas un fichier JSON en UTF-8 : {error}.") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"« {path} » n'est pas un fichier JSON en UTF-8 : {text_fault(error)}."
+        ) from None
     if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
         raise ValueError(
             f"« {path} » n'est pas le fichier d'un tokeniseur : la clé « model » manque. "
@@ -62,6 +64,17 @@ def read_json(path: str | Path) -> dict:
     if "type" not in content["model"]:  # un fichier ancien : gpt2, bert-base-uncased
         content["model"] = {"type": _model_type(content["model"]), **content["model"]}
     return content
+
+
+def text_fault(error: Exception) -> str:
+    """Ce qui arrête la lecture d'un JSON ou d'un texte en UTF-8, en français, avec la place."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"erreur à la ligne {error.lineno}, colonne {error.colno}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"octet 0x{error.object[error.start]:02X} illisible à la position {error.start}"
+    if isinstance(error, RecursionError):
+        return "trop de listes les unes dans les autres"
+    return "un nombre trop long" if "integer string conversion" in str(error) else str(error)
 
 
 def _model_type(model: dict) -> str | None:

@@ -28,7 +28,7 @@ VALIDATION_SHARE = 0.1
 _LARGE = 5_000_000  # octets : au-delà, les morceaux de mots valent mieux que les lettres
 _DEFAULT_VOCABULARY = {"bpe": 2048, "word": 8000}
 _TOKENS, _TOKENIZER, _SUMMARY = "tokens.bin", "tokenizer.json", "text.json"
-_FORMAT = 1
+_FORMAT = 2
 MERGES_LEARNED_ON = 20_000_000  # caractères : d’un plus long texte, un morceau sur deux, trois…
 _PIECE = 1 << 20  # caractères découpés d’un coup
 
@@ -115,9 +115,8 @@ def _read_summary(folder: Path, identity: dict) -> dict | None:
     try:
         summary = json.loads((folder / _SUMMARY).read_text(encoding="utf-8"))
         known = {name: summary[name] for name in identity} == identity
-        intact = known and _checksum(folder / _TOKENS) == summary["checksum"]
-        return summary if intact and (folder / _TOKENIZER).is_file() else None
-    except (OSError, ValueError, KeyError):
+        return summary if known and _checksum(folder) == summary["checksum"] else None
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
@@ -154,7 +153,7 @@ def _build(file: TextFile, settings: TextSettings, folder: Path, follow: Callabl
         "n_validation": counts[1],
         "n_validation_characters": file.n_characters - cut,
         "n_unknown": n_unknown,
-        "checksum": _checksum(folder / _TOKENS),
+        "checksum": _checksum(folder),
     }
 
 
@@ -215,9 +214,11 @@ def _follow(file: TextFile, enabled: bool) -> Callable:
     return follow
 
 
-def _checksum(path: Path) -> int:
+def _checksum(folder: Path) -> int:
+    """L’empreinte de ce qui est découpé, et du découpage : l’un sans l’autre ne vaut rien."""
     value = 0
-    with path.open("rb") as file:
-        while block := file.read(_PIECE):
-            value = zlib.crc32(block, value)
+    for name in (_TOKENS, _TOKENIZER):
+        with (folder / name).open("rb") as file:
+            while block := file.read(_PIECE):
+                value = zlib.crc32(block, value)
     return value

@@ -12,6 +12,7 @@ from course_lib.training.history import write_json
 from course_lib.typography import format_number
 
 _FILE = "run.json"
+_CONTENT = {"settings": dict, "text": str, "divergences": list, "diverged": bool}
 _WRITTEN = ("model.safetensors", "tokenizer.json", "config.json", "history.json")
 
 
@@ -124,7 +125,7 @@ class RunFolder:
     def _read(self) -> dict | None:
         try:
             content = json.loads((self.path / _FILE).read_text(encoding="utf-8"))
-            return {name: content[name] for name in ("settings", "text", "divergences", "diverged")}
+            return {name: _typed(content[name], kind) for name, kind in _CONTENT.items()}
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:
@@ -141,6 +142,15 @@ class RunFolder:
             "divergences": self.divergences,
         }
         write_json(self.path / _FILE, content)
+
+
+def _typed(value, kind: type):
+    """La valeur, ou TypeError ; une divergence passée a ses trois champs, ou KeyError."""
+    if not isinstance(value, kind):
+        raise TypeError
+    if kind is list:
+        return [{name: past[name] for name in ("settings", "text", "step")} for past in value]
+    return value
 
 
 def written_option(name: str, value) -> str:

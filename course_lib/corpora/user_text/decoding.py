@@ -16,6 +16,7 @@ from typing import NamedTuple
 from course_lib.corpora.user_text.assembly import assemble
 from course_lib.corpora.user_text.eight_bit import choose_encoding
 from course_lib.corpora.user_text.files import Source
+from course_lib.corpora.user_text.mojibake import find_mojibake, restored
 from course_lib.corpora.user_text.places import Place, character_place
 
 _MARKS = (
@@ -51,7 +52,9 @@ def decode(source: Source, encoding: str | None = None) -> Decoded:
     inconnu, s’il n’est pas celui du fichier, ou si le fichier n’en laisse pas de certain.
     """
     if encoding is not None:
-        return _decode_strictly(source, _known_codec(encoding, source), announced=False)
+        name = _known_codec(encoding, source)
+        _refuse_utf8_under_another_name(source, name)
+        return _decode_strictly(source, name, announced=False)
     for mark, name in _MARKS:
         if source.head.startswith(mark):
             return _decode_strictly(source, name, announced=True)
@@ -130,6 +133,25 @@ def _decode_strictly(source: Source, encoding: str, announced: bool) -> Decoded:
         f"Le fichier « {source.path} » {claim} : {Place.of(data, start, encoding)} illisible. "
         f"{remedy}"
     )
+
+
+def _refuse_utf8_under_another_name(source: Source, encoding: str) -> None:
+    """ValueError si l’encodage imposé lit de travers un fichier qui est en UTF-8."""
+    if encoding.startswith("utf"):
+        return
+    data = source.read()
+    try:
+        data.decode("utf-8")
+        text = data.decode(encoding)
+    except UnicodeError:
+        return
+    if (index := find_mojibake(text)) is not None:
+        seen, meant = restored(text, index)
+        raise ValueError(
+            f"Le fichier « {source.path} » est en UTF-8 : lu en {encoding}, l’encodage demandé, il "
+            f"aurait « {seen} » pour « {meant} » ({character_place(text, index)}). Donnez "
+            "encoding='utf-8' (--encoding utf-8), ou aucun encodage."
+        )
 
 
 def _decode_unmarked(source: Source, offset: int) -> Decoded:
