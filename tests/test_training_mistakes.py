@@ -267,11 +267,15 @@ def test_a_polite_stop_or_a_closed_terminal_saves(corpus, tmp_path, capsys, monk
         if record.step == 16:
             signal.raise_signal(getattr(signal, name))
 
-    before = signal.getsignal(getattr(signal, name))
-    with monkeypatch.context() as patch:
-        patch.setattr(report, "print_record", stop_halfway)
-        assert cli.main(command(corpus, tmp_path / "s")) == 130
-    assert signal.getsignal(getattr(signal, name)) is before
+    number = getattr(signal, name)
+    before = signal.signal(number, signal.SIG_DFL)  # sous nohup, SIGHUP est ignoré, et doit l’être
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(report, "print_record", stop_halfway)
+            assert cli.main(command(corpus, tmp_path / "s")) == 130
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
     assert cli.main(command(corpus, tmp_path / "s")) == 0
     assert "Reprise au pas 16 (sur 64)" in plain(capsys.readouterr().out)
 
