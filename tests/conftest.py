@@ -11,10 +11,16 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import shape_checks
 
 # Une machine chargée ralentit un essai sans le rendre faux.
 hypothesis.settings.register_profile("cours", deadline=None)
 hypothesis.settings.load_profile("cours")
+
+
+def pytest_runtest_setup():
+    """Chaque essai vérifie les formes de ses premiers appels."""
+    shape_checks.restart()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -98,19 +98,19 @@ class Block(nn.Module):
         """`mask` vaut pour l’attention propre, `memory_mask` pour l’attention croisée."""
         self._check_memory(memory)
 
-        def read_itself(h: Tensor) -> Tensor:
-            own_cache = cache.self_attention if cache is not None else None
-            return self.self_attention(
-                h, mask=mask, is_causal=is_causal, rope=rope, cache=own_cache
-            )
-
-        def read_memory(h: Tensor) -> Tensor:
-            memory_cache = cache.cross_attention if cache is not None else None
-            return self.cross_attention(h, memory, mask=memory_mask, cache=memory_cache)
-
-        x = self._residual(x, read_itself, self.self_attention_norm)
+        own = cache.self_attention if cache is not None else None
+        x = self._residual(
+            x,
+            lambda h: self.self_attention(h, mask=mask, is_causal=is_causal, rope=rope, cache=own),
+            self.self_attention_norm,
+        )
         if self.cross_attention is not None:
-            x = self._residual(x, read_memory, self.cross_attention_norm)
+            read = cache.cross_attention if cache is not None else None
+            x = self._residual(
+                x,
+                lambda h: self.cross_attention(h, memory, mask=memory_mask, cache=read),
+                self.cross_attention_norm,
+            )
         return self._residual(x, self.feed_forward, self.feed_forward_norm)
 
     def _check_memory(self, memory: Tensor | None) -> None:
