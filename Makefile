@@ -9,7 +9,7 @@ SITE := _build/html
 export PYTHONDONTWRITEBYTECODE :=
 # Deux processus, un fil de calcul chacun : ils ne se disputent pas les cœurs.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -q
-NBVAL := PYTHONHASHSEED=0 $(PYTEST) chapters --nbval --dist loadfile -p no:cacheprovider \
+NBVAL := PYTHONHASHSEED=0 OMP_THREAD_LIMIT=1 $(PYTEST) chapters --nbval --dist loadfile -p no:cacheprovider \
 	--nbval-sanitize-with tests/nbval_sanitize.cfg -o addopts= -o filterwarnings=
 
 .PHONY: livre port site modeles lab chapitres style unites essai test bench nettoyer

@@ -65,6 +65,7 @@ def environment(case: str) -> dict[str, str]:
         **os.environ,
         **base,
         **CASES[case],
+        "OMP_THREAD_LIMIT": CASES[case].get("OMP_NUM_THREADS", "1"),
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         "PYTHONPYCACHEPREFIX": str(OUTPUT / "pycache"),  # les tests instrumentés n’y restent pas
     }
