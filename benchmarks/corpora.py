@@ -8,8 +8,8 @@ import random
 import time
 
 from course_lib.corpora import generate_pairs, generate_stories
-from course_lib.corpora.kernel import Draw
-from course_lib.corpora.stories import write_story
+from course_lib.corpora.microworld.kernel import Draw
+from course_lib.corpora.microworld.stories import write_story
 
 N = 20_000
 N_CHOICES = 28  # choix d’une histoire moyenne

@@ -22,12 +22,12 @@ import transformers
 from report import markdown_table, write_report
 from tqdm import tqdm
 
+from course_lib.arguments import FrenchArgumentParser, positive_int
 from course_lib.corpora import generate_stories
-from course_lib.experiments.base_model import load_base_model
+from course_lib.models.shipped import load_petit_llm
 from course_lib.pretrained.loading import load_pretrained
 from course_lib.pretrained.saving import save_folder, save_gguf
 from course_lib.tokenization import Tokenizer
-from course_lib.training.arguments import FrenchArgumentParser, positive_int
 from course_lib.typography import format_number
 
 RESULTS = Path(__file__).parent / "resultats" / "export.md"
@@ -154,7 +154,7 @@ def main() -> None:
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    model, tokenizer = load_base_model()
+    model, tokenizer = load_petit_llm()
     texts = [story.text for story in generate_stories(options.stories, "test")]
     prompts = [[tokenizer.bos_id, *tokenizer.encode(text)][:PROMPT_LENGTH] for text in texts]
 

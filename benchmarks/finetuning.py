@@ -30,11 +30,11 @@ from tqdm import tqdm
 from transformers import LlamaForCausalLM
 from transformers.utils import logging
 
-from course_lib.experiments.base_model import load_base_model
+from course_lib.arguments import FrenchArgumentParser, positive_int
 from course_lib.finetuning import LoRAConfig, attach_lora
+from course_lib.models.shipped import load_petit_llm
 from course_lib.pretrained import load_pretrained, save_folder, smollm2_path
 from course_lib.training import IGNORE, TrainingConfig, build_optimizer, language_model_loss
-from course_lib.training.arguments import FrenchArgumentParser, positive_int
 from course_lib.transformer import count_parameters
 from course_lib.typography import format_number
 
@@ -150,7 +150,7 @@ def fresh_peak(*arguments) -> int:
 def publish(name: str, folder: Path) -> tuple[int, int]:
     """Écrit les poids que liront les deux côtés ; rend les tailles du modèle et du vocabulaire."""
     if name == "petit":
-        model, tokenizer = load_base_model()
+        model, tokenizer = load_petit_llm()
     else:
         loaded = load_pretrained(smollm2_path())
         model, tokenizer = loaded.model, loaded.tokenizer

@@ -19,8 +19,9 @@ from tqdm import tqdm
 from transformers import LlamaConfig as ReferenceConfig
 from transformers import LlamaForCausalLM
 
-from course_lib.generation import SamplingConfig, generate
-from course_lib.training.arguments import FrenchArgumentParser
+from course_lib.acceleration import NumbaReader
+from course_lib.arguments import FrenchArgumentParser
+from course_lib.generation import CachedReader, SamplingConfig, generate
 from course_lib.transformer import LlamaConfig, count_parameters, llama
 from course_lib.typography import format_number
 
@@ -69,10 +70,10 @@ def contenders(shape: dict[str, int], batch: int, n_new: int) -> tuple[list[Call
             prompts, attention_mask=mask, max_new_tokens=n_new, do_sample=False, use_cache=True
         )
 
-    def by_backend(backend: str) -> Callable:
-        return lambda: generate(ours, lists, n_new, sampling=GREEDY, backend=backend)
+    def by_reader(reader: Callable) -> Callable:
+        return lambda: generate(ours, lists, n_new, sampling=GREEDY, reader=reader)
 
-    writers = [by_transformers, by_backend("torch"), by_backend("numba")]
+    writers = [by_transformers, by_reader(CachedReader), by_reader(NumbaReader)]
     assert by_transformers().shape[1] == PROMPT_LENGTH + n_new
     assert all(len(result.ids) == n_new for write in writers[1:] for result in write())
     return writers, count_parameters(ours)

@@ -1,9 +1,9 @@
-"""Le tableau des vitesses à deux processus, d’après `course_lib.experiments.parallel_speed`.
+"""Le tableau des vitesses à deux processus, d’après `course_experiments.parallel_speed`.
 
     python benchmarks/parallel.py [--repetitions 3]
 
 Les mesures déjà livrées ne sont pas refaites : pour les refaire, effacez
-`course_lib/experiments/results/parallel_speed.json`. L’efficacité rapporte le débit de deux
+`course_experiments/results/parallel_speed.json`. L’efficacité rapporte le débit de deux
 processus à deux fois celui d’un seul ; elle n’a de sens que sur une machine au repos.
 """
 
@@ -12,10 +12,10 @@ from pathlib import Path
 
 from report import markdown_table, write_report
 
-from course_lib.experiments import parallel_speed
-from course_lib.experiments.parallel_speed import ALONE, SHAPES, Load
+from course_experiments import parallel_speed
+from course_experiments.parallel_speed import ALONE, SHAPES, Load
+from course_lib.arguments import FrenchArgumentParser, positive_int
 from course_lib.parallel import STRATEGIES
-from course_lib.training.arguments import FrenchArgumentParser, positive_int
 from course_lib.typography import format_number, format_percent
 
 REPORT = Path(__file__).parent / "resultats" / "parallel.md"

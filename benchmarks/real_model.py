@@ -19,20 +19,20 @@ import torch
 from report import markdown_table, write_report
 from tqdm import tqdm
 
-from course_lib.acceleration import weight_bytes
-from course_lib.corpora.parallel_texts import PARALLEL_TEXTS
-from course_lib.evaluation.compression import compress
-from course_lib.experiments.decoding_speed import (
+from course_experiments.decoding_speed import (
     FORMS,
     PROMPT,
+    READERS,
     Protocol,
     memory_bandwidth,
     seconds_per_step,
 )
-from course_lib.generation.readers import open_reader
+from course_lib.acceleration import weight_bytes
+from course_lib.arguments import FrenchArgumentParser, positive_int
+from course_lib.corpora.sentences.parallel_texts import PARALLEL_TEXTS
+from course_lib.evaluation.compression import compress
 from course_lib.pretrained.loading import load_pretrained
 from course_lib.pretrained.store import smollm2_path
-from course_lib.training.arguments import FrenchArgumentParser, positive_int
 from course_lib.typography import format_number, format_percent
 
 REPORT = Path(__file__).parent / "resultats" / "real_model.md"
@@ -120,7 +120,7 @@ class CourseWriter:
     def __init__(self, form, smollm, prompt: list[int], n_positions: int):
         self.model = form.make(smollm.model)
         self.tokenizer = smollm.tokenizer
-        self.reader = open_reader(self.model, [prompt], n_positions, backend=form.backend)
+        self.reader = READERS[form.backend](self.model, [prompt], n_positions)
         self.reader.start()
         self.reader.step([1])  # compile
         self.n_bytes = weight_bytes(self.model)

@@ -23,10 +23,10 @@ import tokenizers
 from report import markdown_table, write_report
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
+from course_lib.arguments import FrenchArgumentParser
 from course_lib.tokenization import BPETokenizer
 from course_lib.tokenization.shared import SharedTokenizer
 from course_lib.tokenization.streaming import IncrementalDecoder
-from course_lib.training.arguments import FrenchArgumentParser
 from course_lib.typography import format_number
 
 REPORT = Path(__file__).parent / "resultats" / "tokenization.md"

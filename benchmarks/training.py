@@ -19,8 +19,8 @@ from torch import nn
 from transformers import LlamaConfig as ReferenceConfig
 from transformers import LlamaForCausalLM
 
+from course_lib.arguments import FrenchArgumentParser
 from course_lib.training import TokenStream, TrainingConfig, build_optimizer, train
-from course_lib.training.arguments import FrenchArgumentParser
 from course_lib.transformer import LlamaConfig, count_parameters, llama
 from course_lib.typography import format_number, format_percent
 

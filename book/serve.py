@@ -8,7 +8,7 @@ import sys
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from course_lib.training.arguments import FrenchArgumentParser
+from course_lib.arguments import FrenchArgumentParser
 
 SITE = Path(__file__).resolve().parent.parent / "_build" / "html"
 DEFAULT_PORT, LAST_PORT = 8000, 65535

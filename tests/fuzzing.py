@@ -114,7 +114,7 @@ def surprises(outcomes: Counter) -> dict[str, int]:
 
 def gguf_seeds(folder: Path) -> list[bytes]:
     """Quelques petits GGUF : réglages de toutes sortes, tenseurs de plusieurs formats."""
-    from course_lib.pretrained.gguf_writer import write_gguf
+    from course_lib.pretrained.gguf.writer import write_gguf
 
     draw = np.random.default_rng(0)
     settings = {
@@ -143,7 +143,7 @@ def gguf_seeds(folder: Path) -> list[bytes]:
 
 def read_gguf(path: Path) -> None:
     """Ouvre un GGUF et lit tous ses tenseurs."""
-    from course_lib.pretrained.gguf_reader import GGUFFile
+    from course_lib.pretrained.gguf.reader import GGUFFile
 
     with GGUFFile(path) as file:
         for name in file.tensors:
@@ -193,7 +193,7 @@ def weights_reader(folder: Path, name: str, same: bool = False) -> Callable[[Pat
     """
     import torch
 
-    from course_lib.pretrained.folders import FolderWeights
+    from course_lib.pretrained.folders.reading import FolderWeights
 
     def read_all() -> dict[str, torch.Tensor]:
         with FolderWeights(folder) as weights:

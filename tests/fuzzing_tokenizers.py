@@ -17,7 +17,7 @@ import tokenizers
 from fuzzing import fuzz, surprises
 from tokenizers import models, normalizers, pre_tokenizers
 
-from course_lib.pretrained.tokenizers import tokenizer_from_folder
+from course_lib.pretrained.folders.tokenizers import tokenizer_from_folder
 from course_lib.tokenization import (
     BPETokenizer,
     CharTokenizer,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from course_lib.corpora.kernel import Draw
+from course_lib.corpora.microworld.kernel import Draw
 
 
 class _Script(Draw):

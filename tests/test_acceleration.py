@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from course_lib.acceleration import NumbaReader
 from course_lib.finetuning import LoRAConfig, attach_lora, detach_adapters, merge_adapter
 from course_lib.generation import SamplingConfig, generate, stream
-from course_lib.generation.readers import open_reader
+from course_lib.generation.readers import CachedReader
 from course_lib.transformer import GPT2Config, LlamaConfig, gpt2, llama
 
 V, CONTEXT = 53, 41
@@ -31,7 +32,7 @@ def model(request):
 
 @pytest.mark.slow
 def test_logits_equal_torch(model):
-    readers = [open_reader(model, PROMPTS, CONTEXT, backend=b) for b in ("torch", "numba")]
+    readers = [reader(model, PROMPTS, CONTEXT) for reader in (CachedReader, NumbaReader)]
     assert_close(*[reader.start() for reader in readers])
     n_texts = len(PROMPTS)
     for turn in range(20):
@@ -53,7 +54,7 @@ def test_logits_equal_torch(model):
 def test_written_log_probs_are_those_of_the_model(model):
     for sampling in (SamplingConfig(), SamplingConfig(temperature=0)):
         options = {"sampling": sampling, "stop_ids": [3], "when_full": "stop"}
-        results = generate(model, PROMPTS, 60, backend="numba", **options)
+        results = generate(model, PROMPTS, 60, reader=NumbaReader, **options)
         for prompt, result in zip(PROMPTS, results, strict=True):
             ids = torch.tensor([prompt + result.ids[:-1]])
             logits = model(ids)[0, len(prompt) - 1 :].detach().log_softmax(-1)
@@ -62,17 +63,17 @@ def test_written_log_probs_are_those_of_the_model(model):
 
 
 def test_stream_accepts_the_backend(model):
-    steps = list(stream(model, [1, 2], 9, seed=1, backend="numba"))
-    (whole,) = generate(model, [[1, 2]], 9, seed=1, backend="numba")
+    steps = list(stream(model, [1, 2], 9, seed=1, reader=NumbaReader))
+    (whole,) = generate(model, [[1, 2]], 9, seed=1, reader=NumbaReader)
     assert [step.token_id for step in steps] == whole.ids
 
 
 def test_the_window_slides(model):
     options = {"sampling": SamplingConfig(temperature=0), "n_kept": 1}
-    for result in generate(model, PROMPTS[:3], 70, backend="numba", **options):
+    for result in generate(model, PROMPTS[:3], 70, reader=NumbaReader, **options):
         assert (len(result.ids), result.stopped_by) == (70, "max_new_tokens")
     # Les scores sont ceux de PyTorch (plus haut) : ici, on juge la fenêtre du dernier jeton.
-    (last,) = generate(model, [[5]], CONTEXT + 1, backend="numba", **options)
+    (last,) = generate(model, [[5]], CONTEXT + 1, reader=NumbaReader, **options)
     window = [5, *last.ids[-1 - (CONTEXT - 1) // 2 : -1]]
     logits = model(torch.tensor([window]))[0, -1].detach()
     assert last.log_probs[-1] == pytest.approx(
@@ -106,8 +107,8 @@ def unsupported(change: str) -> torch.nn.Module:
     ],
 )
 def test_other_architectures_are_refused(change, reason):
-    with pytest.raises(ValueError, match=f"{reason}.*prenez backend='torch'"):
-        generate(unsupported(change), [[1]], 5, backend="numba")
+    with pytest.raises(ValueError, match=f"{reason}.*prenez reader=CachedReader"):
+        generate(unsupported(change), [[1]], 5, reader=NumbaReader)
 
 
 @pytest.mark.parametrize("targets", [("query", "value"), ("key", "head")])
@@ -121,7 +122,7 @@ def test_a_merged_adapter_writes_like_torch(targets):
     merge_adapter(model)
     detach_adapters(model, keep_merged=True)
     texts = [
-        generate(model, [[3, 5, 7]], 11, seed=1, backend=backend)[0].ids
-        for backend in ("torch", "numba")
+        generate(model, [[3, 5, 7]], 11, seed=1, reader=reader)[0].ids
+        for reader in (CachedReader, NumbaReader)
     ]
     assert texts[0] == texts[1]

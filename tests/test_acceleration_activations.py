@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from course_lib.acceleration import QuantizedLinear, quantize, weight_bytes
+from course_lib.acceleration import NumbaReader, QuantizedLinear, quantize, weight_bytes
 from course_lib.acceleration.activations import (
     ActivationRange,
     DynamicLinear,
@@ -14,7 +14,7 @@ from course_lib.acceleration.activations import (
     quantize_dynamically,
     round_inputs,
 )
-from course_lib.generation import generate
+from course_lib.generation import CachedReader, RereadingReader, generate
 from course_lib.transformer import LlamaConfig, llama
 
 B, T, K, N, V = 2, 3, 17, 5, 53
@@ -178,12 +178,12 @@ def test_the_model_is_copied_and_still_writes():
     assert weight_bytes(dynamic) == weight_bytes(quantize(model))
     # Une échelle par position : lire d’un coup ou jeton par jeton, c’est le même calcul.
     cached, reread = (
-        generate(dynamic, [[1, 2, 3]], 9, seed=1, use_cache=use_cache)[0].ids
-        for use_cache in (True, False)
+        generate(dynamic, [[1, 2, 3]], 9, seed=1, reader=reader)[0].ids
+        for reader in (CachedReader, RereadingReader)
     )
     assert cached == reread
-    with pytest.raises(ValueError, match="prenez backend='torch'"):
-        generate(dynamic, [[1]], 3, backend="numba")
+    with pytest.raises(ValueError, match="prenez reader=CachedReader"):
+        generate(dynamic, [[1]], 3, reader=NumbaReader)
 
 
 def test_an_empty_input_has_an_empty_output():

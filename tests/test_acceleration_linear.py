@@ -11,13 +11,14 @@ from torch.testing import assert_close
 import course_lib.acceleration
 from course_lib.acceleration import (
     AcceleratedLinear,
+    NumbaReader,
     QuantizedLinear,
     accelerate,
     linear,
     quantize,
     weight_bytes,
 )
-from course_lib.generation import SamplingConfig, generate
+from course_lib.generation import generate
 from course_lib.transformer import GPT2Config, LlamaConfig, gpt2, llama
 
 K, N = 66, 31
@@ -97,12 +98,10 @@ def test_torch_serves_without_numba():
 
 
 @pytest.mark.usefixtures("without_numba")
-def test_generation_falls_back_on_torch_and_says_so():
+def test_the_reader_of_numba_says_what_it_needs():
     model = llama(LlamaConfig(53, 41, 30, 2, 3)).eval()
-    greedy = SamplingConfig(temperature=0)
-    expected = generate(model, [[1, 2]], 9, sampling=greedy)
-    with pytest.warns(RuntimeWarning, match="numba n’est pas installé.*PyTorch écrira"):
-        assert generate(model, [[1, 2]], 9, sampling=greedy, backend="numba") == expected
+    with pytest.raises(ImportError, match="pip install numba, ou prenez reader=CachedReader"):
+        generate(model, [[1, 2]], 9, reader=NumbaReader)
 
 
 def test_gradients_still_flow_through_an_accelerated_layer():
@@ -166,7 +165,7 @@ def test_quantized_model_is_close_and_leaves_the_original_alone(kind, bits, grou
 def test_quantized_decoder_writes_with_the_kernels(n_threads, bits, group, head_bits, monkeypatch):
     """Le lecteur compilé rend les scores des poids reformés, à un texte et à plusieurs."""
     from course_lib.acceleration import decoder
-    from course_lib.generation.readers import open_reader
+    from course_lib.generation.readers import CachedReader
 
     monkeypatch.setattr(decoder, "THREADED_MODEL_BYTES", 0)
     model = model_of("llama")
@@ -179,7 +178,7 @@ def test_quantized_decoder_writes_with_the_kernels(n_threads, bits, group, head_
     torch.set_num_threads(n_threads)
     try:
         for prompts in ([[1, 2, 3]], [[4], [5, 6], [7] * 5, [8], [9, 9]]):
-            readers = [open_reader(model, prompts, 40, backend=b) for b in ("torch", "numba")]
+            readers = [reader(model, prompts, 40) for reader in (CachedReader, NumbaReader)]
             assert_close(*[reader.start() for reader in readers])
             for turn in range(6):
                 ids = [(11 * turn + i) % 53 for i in range(len(prompts))]

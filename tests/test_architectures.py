@@ -13,7 +13,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from course_lib.pretrained.places import published_place
-from course_lib.scaling.parameters import build_on_meta, count_by_formula
+from course_lib.scaling.parameters import count_by_formula
 from course_lib.transformer import (
     BertConfig,
     GPT2Config,
@@ -29,6 +29,7 @@ from course_lib.transformer import (
     original_transformer,
 )
 from course_lib.transformer.half_precision import llama_config
+from course_lib.transformer.meta import build_on_meta
 from course_lib.transformer.positions import Llama3Scaling, RotaryPositions, rotary_frequencies
 from course_lib.transformer.recognition import config_of
 

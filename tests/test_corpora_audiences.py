@@ -11,8 +11,8 @@ from french_checker import elision_faults, gender_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course_lib.corpora.audience_phrases import EVENTS, PHRASES
-from course_lib.corpora.audiences import (
+from course_lib.corpora.microworld.audience_phrases import EVENTS, PHRASES
+from course_lib.corpora.microworld.audiences import (
     AUDIENCES,
     Facts,
     facts,
@@ -22,8 +22,8 @@ from course_lib.corpora.audiences import (
     tag,
     tell,
 )
-from course_lib.corpora.kernel import Draw
-from course_lib.corpora.stories import generate_stories
+from course_lib.corpora.microworld.kernel import Draw
+from course_lib.corpora.microworld.stories import generate_stories
 from course_lib.evaluation.readability import readability
 
 N = 400

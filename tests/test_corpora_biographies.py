@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from course_lib.corpora import biographies as bio
-from course_lib.corpora.kernel import Draw
+from course_lib.corpora.microworld.kernel import Draw
 
 
 @pytest.fixture(scope="module")

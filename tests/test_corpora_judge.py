@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from test_corpora_stories import enumerate_texts
 
 from course_lib.corpora import RULES, SKILLS, SPLITS, generate_stories, is_story, judge_story
-from course_lib.corpora.kernel import Noun
-from course_lib.corpora.lexicon import LEXICON
+from course_lib.corpora.microworld.kernel import Noun
+from course_lib.corpora.microworld.lexicon import LEXICON
 
 BEGINNING = (
     "Il était une fois une petite fille curieuse qui s'appelait Zoé. "

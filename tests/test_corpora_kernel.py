@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from course_lib.corpora.kernel import (
+from course_lib.corpora.microworld.kernel import (
     Adjective,
     Draw,
     Noun,

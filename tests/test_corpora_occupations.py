@@ -8,7 +8,7 @@ import pytest
 from grammar_enumeration import enumerate_derivations
 
 from course_lib.corpora import occupations as jobs
-from course_lib.corpora.lexicon import LEXICON
+from course_lib.corpora.microworld.lexicon import LEXICON
 
 N = 6000
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from course_lib.corpora.polite_forms import (
+from course_lib.corpora.sentences.polite_forms import (
     NEW_OBJECTS,
     NEW_VERBS,
     OBJECTS,

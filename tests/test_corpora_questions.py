@@ -3,7 +3,7 @@
 import pytest
 
 from course_lib.corpora import generate_stories
-from course_lib.corpora.questions import KINDS, ask, generate_questions
+from course_lib.corpora.microworld.questions import KINDS, ask, generate_questions
 
 
 def test_answers_are_in_the_story_and_kinds_alternate():

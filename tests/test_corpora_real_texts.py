@@ -2,9 +2,9 @@
 
 import pytest
 
-from course_lib.corpora.parallel_texts import PARALLEL_TEXTS
-from course_lib.corpora.paraphrases import ENGLISH_TRIPLETS, FRENCH_TRIPLETS
-from course_lib.corpora.referents import TWIN_SENTENCES
+from course_lib.corpora.sentences.parallel_texts import PARALLEL_TEXTS
+from course_lib.corpora.sentences.paraphrases import ENGLISH_TRIPLETS, FRENCH_TRIPLETS
+from course_lib.corpora.sentences.referents import TWIN_SENTENCES
 
 
 @pytest.mark.parametrize("twins", TWIN_SENTENCES, ids=lambda t: t.nouns[0])

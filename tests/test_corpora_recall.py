@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from course_lib.corpora.kernel import Draw
-from course_lib.corpora.recall import (
+from course_lib.corpora.microworld.kernel import Draw
+from course_lib.corpora.microworld.recall import (
     FORMS,
     KEYS,
     MAX_PAIRS,

@@ -11,8 +11,8 @@ from french_checker import story_faults
 from grammar_enumeration import enumerate_derivations
 
 from course_lib.corpora import SKILLS, generate_stories, split_of, story_entropy
-from course_lib.corpora.lexicon import LEXICON, Lexicon
-from course_lib.corpora.stories import write_story
+from course_lib.corpora.microworld.lexicon import LEXICON, Lexicon
+from course_lib.corpora.microworld.stories import write_story
 
 N = 10_000
 

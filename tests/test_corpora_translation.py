@@ -14,8 +14,8 @@ from course_lib.corpora import (
     minimal_pairs,
     translation,
 )
-from course_lib.corpora.kernel import Draw
-from course_lib.corpora.translation_lexicon import (
+from course_lib.corpora.microworld.kernel import Draw
+from course_lib.corpora.microworld.translation_lexicon import (
     ADVERBS,
     AGENT_ADJECTIVES,
     AGENTS,

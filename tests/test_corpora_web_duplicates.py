@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course_lib.corpora.web import minhash
-from course_lib.corpora.web.exact import exact_duplicates, fingerprint, words_of
+from course_lib.cleaning import minhash
+from course_lib.cleaning.exact import exact_duplicates, fingerprint, words_of
 
 
 def test_words_ignore_case_punctuation_and_ligatures():

@@ -6,14 +6,14 @@ from collections import Counter
 
 import pytest
 
+from course_lib.cleaning.exact import fingerprint
+from course_lib.cleaning.privacy import valid_iban
 from course_lib.corpora import split_of
 from course_lib.corpora.web import KINDS, generate_web, leaked_stories
 from course_lib.corpora.web.damage import excerpt, misread, misread_latin1, paraphrase, retouch
-from course_lib.corpora.web.exact import fingerprint
 from course_lib.corpora.web.material import FOOTERS, MENUS
 from course_lib.corpora.web.pages import roster
 from course_lib.corpora.web.people import disguise, draw_people
-from course_lib.corpora.web.privacy import valid_iban
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from course_lib.cleaning import STEP_NAMES, clean, standard_steps
+from course_lib.cleaning.contamination import ContaminationIndex, find_contamination
+from course_lib.cleaning.pipeline import Step, apply_step
 from course_lib.corpora import generate_stories
-from course_lib.corpora.web import STEP_NAMES, Page, Truth, clean, generate_web, standard_steps
-from course_lib.corpora.web.contamination import ContaminationIndex, find_contamination
+from course_lib.corpora.web import Page, Truth, generate_web
 from course_lib.corpora.web.damage import SYNONYMS, paraphrase
-from course_lib.corpora.web.pipeline import Step, apply_step
 
 TESTS = [story.text for story in generate_stories(199, "test")]
 

@@ -8,23 +8,23 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from course_lib.cleaning import quality
+from course_lib.cleaning.encoding import damage_score, repair, unreadable_share
+from course_lib.cleaning.language import (
+    LanguageIdentifier,
+    default_identifier,
+    letter_ngrams,
+)
+from course_lib.cleaning.privacy import find_private, mask, valid_iban
 from course_lib.corpora import detokenize_french, generate_pairs, generate_stories
-from course_lib.corpora.web import quality
 from course_lib.corpora.web.damage import (
     drop_accents,
     misread,
     misread_latin1,
     replace_unreadable,
 )
-from course_lib.corpora.web.encoding import damage_score, repair, unreadable_share
-from course_lib.corpora.web.language import (
-    LanguageIdentifier,
-    default_identifier,
-    letter_ngrams,
-)
 from course_lib.corpora.web.material import FOREIGN, SPAM, write_foreign
 from course_lib.corpora.web.people import draw_people, sign
-from course_lib.corpora.web.privacy import find_private, mask, valid_iban
 
 FRENCH = st.text(alphabet="abcdefgilmnoprstuvéèêàâçùîôïœÉÀÇ '’«»—…,.;:!?\u00a0\n", max_size=80)
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from course_experiments import pronoun
+from course_experiments.pronoun import __main__ as command
+from course_experiments.pronoun import causality, models
+from course_experiments.pronoun.task import noun_group, prepare
 from course_lib.corpora import famous_pair, generate_pairs, minimal_pairs
-from course_lib.experiments import pronoun
-from course_lib.experiments.intervals import wilson_interval
-from course_lib.experiments.pronoun import __main__ as command
-from course_lib.experiments.pronoun import causality, models
-from course_lib.experiments.pronoun.task import noun_group, prepare
+from course_lib.evaluation.intervals import wilson_interval
 from course_lib.transformer import count_parameters
 
 WORDS = pronoun.vocabulary()
@@ -165,5 +165,5 @@ _VERSIONS = ("torch", "python")
 
 
 def test_missing_results_say_which_command_makes_them(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"python -m course_lib\.experiments\.pronoun"):
+    with pytest.raises(FileNotFoundError, match=r"python -m course_experiments\.pronoun"):
         pronoun.load_results(tmp_path / "absent.json")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from course_lib.experiments import assistants
-from course_lib.experiments.assistants import ASSISTANT, SMALL, STUDENTS, Plan
-from course_lib.experiments.base_model import load_base_model
+from course_experiments import assistants
+from course_experiments.assistants import ASSISTANT, SMALL, STUDENTS, Plan
+from course_lib.models.shipped import load_petit_llm
 from course_lib.transformer import count_parameters
 
 TINY = Plan(
@@ -61,7 +61,7 @@ def test_shipped_assistants_are_those_of_the_record():
     runs = assistants.load_results()["runs"]
     assert all(set(runs[name]) >= {"0", "1", "2"} for name in (ASSISTANT, *STUDENTS))
     teacher, student, tokenizer = assistants.load_assistants()
-    assert tokenizer.to_json() == load_base_model()[1].to_json()
+    assert tokenizer.to_json() == load_petit_llm()[1].to_json()
     plan = Plan(n_held_out=40, n_asked=60)
     for name, model in ((ASSISTANT, teacher), (SMALL, student)):
         run, found = runs[name]["0"], assistants.measure_assistant(model, plan, tokenizer)

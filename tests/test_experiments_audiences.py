@@ -6,9 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from course_lib.corpora.audiences import AUDIENCES, NEUTRAL_TAG, generate_audience_texts, read, tag
-from course_lib.experiments import audience_measures as measures
-from course_lib.experiments import audiences
+from course_experiments import audience_measures as measures
+from course_experiments import audiences
+from course_lib.corpora.microworld.audiences import (
+    AUDIENCES,
+    NEUTRAL_TAG,
+    generate_audience_texts,
+    read,
+    tag,
+)
 from course_lib.training import IGNORE
 from course_lib.transformer import LlamaConfig
 

@@ -6,9 +6,9 @@ import shutil
 import pytest
 import torch
 
-from course_lib.experiments import base_model
-from course_lib.experiments.base_model import __main__ as command
-from course_lib.experiments.story_task import build_task, oracle_score, score_network
+from course_experiments import base_model
+from course_experiments import base_model as command
+from course_lib.evaluation.story_task import build_task, oracle_score, score_network
 from course_lib.scaling import find_model
 from course_lib.transformer import count_parameters
 from course_lib.transformer.positions import RotaryPositions
@@ -18,7 +18,7 @@ PROBES = 200
 
 @pytest.fixture(scope="module")
 def shipped():
-    return base_model.load_base_model()
+    return base_model.load_petit_llm()
 
 
 def test_record_tells_the_size_and_the_share(shipped):
@@ -51,7 +51,7 @@ def test_command_remakes_every_file(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(command, "N_TEST", 11)
     assert command.main(["--stories", "24", "--output", str(tmp_path)]) == 0
     assert "de l’entropie d’une histoire" in capsys.readouterr().out
-    _, tokenizer = base_model.load_base_model(tmp_path)
+    _, tokenizer = base_model.load_petit_llm(tmp_path)
     assert tokenizer.encode("Il était une fois") == shipped_ids("Il était une fois")
     record = base_model.load_training_record(tmp_path)
     assert record["training"]["n_steps"] == 3
@@ -65,7 +65,7 @@ def test_command_remakes_every_file(tmp_path, capsys, monkeypatch):
 
 
 def shipped_ids(text):
-    return base_model.load_base_model()[1].encode(text)
+    return base_model.load_petit_llm()[1].encode(text)
 
 
 @pytest.mark.parametrize("missing", ["model.safetensors", "tokenizer.json", "config.json"])
@@ -73,8 +73,8 @@ def test_a_missing_file_names_the_command(tmp_path, missing):
     folder = tmp_path / "petit_llm"
     shutil.copytree(base_model.FOLDER, folder)
     (folder / missing).unlink()
-    with pytest.raises(FileNotFoundError, match=f"{missing}.*python -m course_lib.experiments"):
-        base_model.load_base_model(folder)
+    with pytest.raises(FileNotFoundError, match=f"{missing}.*python -m course_experiments"):
+        base_model.load_petit_llm(folder)
 
 
 def test_weights_of_another_shape_are_refused(tmp_path):
@@ -83,12 +83,12 @@ def test_weights_of_another_shape_are_refused(tmp_path):
     config = json.loads((folder / "config.json").read_text("utf-8"))
     (folder / "config.json").write_text(json.dumps(config | {"d_ff": 64}), encoding="utf-8")
     with pytest.raises(ValueError, match="va avec une autre configuration"):
-        base_model.load_base_model(folder)
+        base_model.load_petit_llm(folder)
 
 
 def test_positions_are_not_rounded_with_the_weights():
     """Un modèle passé en F16 puis en F32 arrondit aussi ses tables de positions : 2e-4 d’écart."""
-    model, _ = base_model.load_base_model()
+    model, _ = base_model.load_petit_llm()
     exact = RotaryPositions(base_model.SHAPE.context_length, base_model.SHAPE.head_dim)
     assert torch.equal(model.rope.cos, exact.cos) and torch.equal(model.rope.sin, exact.sin)
     assert model.embedding.tokens.weight.dtype == torch.float32

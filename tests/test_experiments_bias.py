@@ -3,11 +3,11 @@
 import pytest
 import torch
 
+from course_experiments import bias as lab
+from course_experiments.records import load_records
 from course_lib.corpora import occupations as jobs
-from course_lib.corpora.lexicon import LEXICON
+from course_lib.corpora.microworld.lexicon import LEXICON
 from course_lib.evaluation.bias import mean_absolute_bias
-from course_lib.experiments import bias as lab
-from course_lib.experiments.records import load_records
 
 TINY = lab.Budget(n_texts=600, steps=(7, 13), batch_size=8, d_model=16)
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from course_experiments import corpus_cleaning as cleaning
+from course_lib.cleaning import STEP_NAMES
 from course_lib.corpora import generate_stories
-from course_lib.corpora.web import STEP_NAMES, generate_web
-from course_lib.experiments import corpus_cleaning as cleaning
+from course_lib.corpora.web import generate_web
 from course_lib.tokenization import BPETokenizer
 from course_lib.transformer import LlamaConfig, llama
 

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from course_lib.experiments import directory
+from course_experiments import directory
 from course_lib.training.data import IGNORE
 
 SMALL = directory.Directory(n_first_names=7, n_last_names=5, n_cities=3, passes=2, batch_size=5)
@@ -79,5 +79,5 @@ def test_three_seeds_of_each_width_are_shipped():
     shipped = directory.load_results()["runs"]
     assert [int(width) for width in shipped] == list(directory.WIDTHS)
     assert all(sorted(seeds) == ["0", "1", "2"] for seeds in shipped.values())
-    with pytest.raises(FileNotFoundError, match=r"python -m course_lib\.experiments\.absent"):
+    with pytest.raises(FileNotFoundError, match=r"python -m course_experiments\.absent"):
         directory.load_results(directory.RESULTS.with_name("absent.json"))

@@ -4,8 +4,8 @@ from dataclasses import asdict
 
 import pytest
 
-from course_lib.experiments import distilling
-from course_lib.experiments.classroom import MODES, TAUGHT, Budget, open_classroom, student_shape
+from course_experiments import distilling
+from course_experiments.classroom import MODES, TAUGHT, Budget, open_classroom, student_shape
 from course_lib.transformer import count_parameters, llama
 
 TINY = Budget(

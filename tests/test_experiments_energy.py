@@ -7,9 +7,9 @@ import pytest
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from course_lib.experiments import energy as lab
-from course_lib.experiments.records import load_records
-from course_lib.generation import generate
+from course_experiments import energy as lab
+from course_experiments.records import load_records
+from course_lib.generation import CachedReader, RereadingReader, generate
 from course_lib.scaling import chinchilla
 from course_lib.transformer import llama
 
@@ -29,7 +29,7 @@ def test_writing_flops_equal_the_counter_of_torch(use_cache):
     model = llama(config, 0).eval()
     prompts = [[3, 1, 4, 1, 5], [9, 2, 6, 5, 3]]
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        generate(model, prompts, 7, use_cache=use_cache)
+        generate(model, prompts, 7, reader=CachedReader if use_cache else RereadingReader)
     assert counter.get_total_flops() == 2 * lab.writing_flops(config, 5, 7, use_cache)
 
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from course_experiments import hallucination as lab
+from course_experiments.records import load_records
 from course_lib.corpora import biographies as bio
-from course_lib.experiments import hallucination as lab
-from course_lib.experiments.records import load_records
 
 TINY = lab.Budget(
     n_known=23,

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from course_lib.corpora.recall import KEYS, VALUES, generate_prompts, generate_recall
-from course_lib.experiments import in_context
+from course_experiments import in_context
+from course_lib.corpora.microworld.recall import KEYS, VALUES, generate_prompts, generate_recall
 from course_lib.training import IGNORE
 
 TINY = (

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from course_lib.experiments import layer_dropping as lab
-from course_lib.experiments import written_texts
-from course_lib.experiments.records import load_records
-from course_lib.experiments.written_texts import OPENINGS, Writing, read_texts, write_texts
+from course_experiments import layer_dropping as lab
+from course_experiments import written_texts
+from course_experiments.records import load_records
+from course_experiments.written_texts import OPENINGS, Writing, read_texts, write_texts
 from course_lib.tokenization import BPETokenizer
 from course_lib.transformer import LlamaConfig, count_parameters, llama
 
@@ -219,9 +219,7 @@ def test_impossible_settings_are_told_in_a_sentence(tmp_path, capsys):
 
 
 def test_missing_measures_name_the_command(tmp_path):
-    with pytest.raises(
-        FileNotFoundError, match=r"python -m course_lib\.experiments\.layer_droppin"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"python -m course_experiments\.layer_droppin"):
         lab.load_results(tmp_path / "layer_dropping.json")
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from course_lib.experiments import model_families as families
-from course_lib.experiments.story_task import build_task, oracle_score, score_ngram, with_end
+from course_experiments import model_families as families
+from course_lib.evaluation.story_task import build_task, oracle_score, score_ngram, with_end
 from course_lib.ngram import KneserNeyModel
 from course_lib.transformer import LlamaConfig, llama
 

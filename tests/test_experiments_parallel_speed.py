@@ -3,8 +3,8 @@
 import pytest
 from parallel_workers import run_quickly
 
-from course_lib.experiments import parallel_speed
-from course_lib.experiments.parallel_speed import ALONE, SHAPES, Load
+from course_experiments import parallel_speed
+from course_experiments.parallel_speed import ALONE, SHAPES, Load
 from course_lib.parallel import STRATEGIES
 
 
@@ -37,7 +37,5 @@ def test_shipped_measures_are_complete_and_honest():
 
 
 def test_missing_measures_name_the_command(tmp_path):
-    with pytest.raises(
-        FileNotFoundError, match=r"python -m course_lib\.experiments\.parallel_speed"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"python -m course_experiments\.parallel_speed"):
         parallel_speed.load_results(tmp_path / "parallel_speed.json")

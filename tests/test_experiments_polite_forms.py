@@ -2,8 +2,13 @@
 
 import pytest
 
-from course_lib.corpora.polite_forms import NEW_OBJECTS, NEW_VERBS, SAME_VERB, generate_polite_forms
-from course_lib.experiments import polite_forms
+from course_experiments import polite_forms
+from course_lib.corpora.sentences.polite_forms import (
+    NEW_OBJECTS,
+    NEW_VERBS,
+    SAME_VERB,
+    generate_polite_forms,
+)
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,10 @@
 
 import pytest
 
+from course_experiments import pretraining
+from course_experiments.pretraining import Plan
 from course_lib.corpora import SKILLS
-from course_lib.experiments import pretraining
-from course_lib.experiments.pretraining import Plan
-from course_lib.experiments.story_task import build_task
+from course_lib.evaluation.story_task import build_task
 from course_lib.tokenization import BPETokenizer
 from course_lib.transformer import LlamaConfig
 
@@ -37,5 +37,5 @@ def test_shipped_measures_cover_three_seeds_of_the_whole_training():
 
 
 def test_missing_measures_name_the_command(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"python -m course_lib\.experiments\.pretraining"):
+    with pytest.raises(FileNotFoundError, match=r"python -m course_experiments\.pretraining"):
         pretraining.load_results(tmp_path / "pretraining.json")

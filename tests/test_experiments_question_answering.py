@@ -2,12 +2,12 @@
 
 import pytest
 
-from course_lib.corpora.questions import generate_questions
-from course_lib.experiments import question_answering
-from course_lib.experiments.base_model import load_base_model
-from course_lib.experiments.question_answering import METHODS, RATES, Budget
-from course_lib.experiments.story_task import build_task
+from course_experiments import question_answering
+from course_experiments.question_answering import METHODS, RATES, Budget
+from course_lib.corpora.microworld.questions import generate_questions
+from course_lib.evaluation.story_task import build_task
 from course_lib.finetuning import count_trainable
+from course_lib.models.shipped import load_petit_llm
 
 TINY = Budget(n_steps=2, batch_size=2, n_test=6, n_stories=3, n_replay=4)
 TRAINED = {
@@ -27,7 +27,7 @@ TRAINED = {
 
 @pytest.mark.parametrize("method", METHODS)
 def test_each_way_trains_what_it_says(method):
-    base, _ = load_base_model()
+    base, _ = load_petit_llm()
     model, prefix = question_answering.prepare(method, base, seed=0)
     assert count_trainable(model) == TRAINED[method]
     assert len(prefix) == (16 if method == "amorce apprise" else 0)
@@ -35,19 +35,19 @@ def test_each_way_trains_what_it_says(method):
 
 @pytest.mark.parametrize("method", ["LoRA, rang 4", "tout, avec reprise"])
 def test_a_tiny_run_from_end_to_end(method):
-    stories = build_task(1, TINY.n_stories, 0, "validation", load_base_model()[1])
+    stories = build_task(1, TINY.n_stories, 0, "validation", load_petit_llm()[1])
     found = question_answering.run(method, 6, 0, TINY, stories)
     assert set(found) >= {"exact", "place", "thief", "hero", "trained", "cpu_seconds", "kl"}
     assert 0 <= found["exact"] <= 1
     if method == "LoRA, rang 4":  # l’adaptateur retiré, la base est intacte
-        from course_lib.experiments.story_task import score_network
+        from course_lib.evaluation.story_task import score_network
 
-        base = score_network(load_base_model()[0], stories).kl
+        base = score_network(load_petit_llm()[0], stories).kl
         assert found["kl_detached"] == pytest.approx(base, abs=1e-4)
 
 
 def test_an_answer_counts_only_if_every_token_is_right():
-    base, tokenizer = load_base_model()
+    base, tokenizer = load_petit_llm()
     questions = generate_questions(4, "test")
     examples = question_answering.as_examples(questions, tokenizer)
     data = question_answering.AnswerExamples(examples, 3)
@@ -60,7 +60,7 @@ def test_an_answer_counts_only_if_every_token_is_right():
 
 def test_unknown_ways_are_refused():
     with pytest.raises(ValueError, match="Façon inconnue : 'magie'"):
-        question_answering.prepare("magie", load_base_model()[0], 0)
+        question_answering.prepare("magie", load_petit_llm()[0], 0)
 
 
 def test_trials_widen_until_the_best_rate_is_inside():

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from course_lib import experiments
-from course_lib.experiments.__main__ import commands
-from course_lib.experiments.records import (
+import course_experiments as experiments
+from course_experiments.__main__ import commands
+from course_experiments.records import (
     Records,
     experiment_parser,
     load_records,
@@ -44,7 +44,7 @@ def test_other_settings_start_afresh(tmp_path):
 
 
 def test_an_absent_file_says_how_to_make_it(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"python -m course_lib.experiments.energy"):
+    with pytest.raises(FileNotFoundError, match=r"python -m course_experiments.energy"):
         load_records(tmp_path / "energy.json")
 
 
@@ -119,14 +119,14 @@ def test_every_module_is_a_command_or_says_it_is_not(monkeypatch):
         assert isinstance(last, ast.If) and "__main__" in ast.unparse(last.test), path.name
     assert {"bias", "pronoun", "base_model"} <= set(commands())
     assert not {"records", "intervals", "story_task"} & set(commands())
-    monkeypatch.delitem(sys.modules, "course_lib.experiments.intervals", raising=False)
+    monkeypatch.delitem(sys.modules, "course_lib.evaluation.intervals", raising=False)
     with pytest.raises(SystemExit, match="n’est pas une commande"):
-        runpy.run_module("course_lib.experiments.intervals", run_name="__main__")
+        runpy.run_module("course_lib.evaluation.intervals", run_name="__main__")
 
 
 def test_a_model_already_written_is_not_replaced_unasked(tmp_path, capsys):
-    from course_lib.experiments.base_model import WEIGHTS
-    from course_lib.experiments.base_model import __main__ as command
+    from course_experiments import base_model as command
+    from course_lib.models.shipped import WEIGHTS
 
     (tmp_path / WEIGHTS).write_text(json.dumps("à moi"))
     assert command.main(["--stories", "8", "--output", str(tmp_path)]) == 2

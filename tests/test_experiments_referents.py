@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from course_lib.corpora.referents import TWIN_SENTENCES, TwinSentences
-from course_lib.experiments import referents
+from course_experiments import referents
+from course_lib.corpora.sentences.referents import TWIN_SENTENCES, TwinSentences
 from course_lib.tokenization import WordTokenizer
 from course_lib.transformer import LlamaConfig, llama
 

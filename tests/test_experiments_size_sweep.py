@@ -4,8 +4,8 @@ from dataclasses import asdict
 
 import pytest
 
-from course_lib.experiments import size_sweep
-from course_lib.experiments.model_families import build_model
+from course_experiments import size_sweep
+from course_experiments.model_families import build_model
 from course_lib.transformer import count_parameters
 
 SETTINGS = [size_sweep.setting_for(width) for width in size_sweep.WIDTHS]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from parallel_workers import run_quickly
 
-from course_lib.experiments import two_processes as lab
+from course_experiments import two_processes as lab
 from course_lib.parallel import STRATEGIES
 
 ATOL64 = 1e-10

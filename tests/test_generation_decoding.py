@@ -19,7 +19,7 @@ from course_lib.generation import (
     row_seeds,
     stream,
 )
-from course_lib.generation.readers import open_reader
+from course_lib.generation.readers import CachedReader, RereadingReader
 from course_lib.generation.sampling import draw
 from course_lib.transformer import (
     BertConfig,
@@ -101,16 +101,16 @@ def test_cached_batch_equals_each_text_alone_uncached(model, sampling):
     for i, prompt in enumerate(PROMPTS):
         room = CONTEXT - len(prompt) + 1
         assert (len(together[i].ids), together[i].stopped_by) == (room, "context")
-        logits = open_reader(model, [prompt], CONTEXT, use_cache=False)
+        logits = RereadingReader(model, [prompt], CONTEXT)
         scores = [logits.start(), *(logits.step([token]) for token in together[i].ids[:-1])]
         expected = torch.cat(scores).log_softmax(-1)[range(room), together[i].ids]
         assert_close(torch.tensor(together[i].log_probs), expected, atol=1e-4, rtol=1e-4)
-    alone = generate(model, PROMPTS[:1], 40, use_cache=False, **options)
+    alone = generate(model, PROMPTS[:1], 40, reader=RereadingReader, **options)
     assert alone[0].ids == together[0].ids
 
 
 def test_cached_logits_equal_uncached(model):
-    readers = [open_reader(model, PROMPTS[:3], 27, use_cache=c) for c in (True, False)]
+    readers = [reader(model, PROMPTS[:3], 27) for reader in (CachedReader, RereadingReader)]
     logits = [reader.start() for reader in readers]
     for turn in range(8):
         assert_close(*logits, atol=1e-5, rtol=1e-5)
@@ -180,7 +180,7 @@ def test_the_window_slides_as_in_a_slow_rereading(model, n_kept):
         ids, log_probs = written_slowly(model, prompt, n_new, options["sampling"], seed, n_kept)
         assert (result.ids, result.stopped_by) == (ids, "max_new_tokens")
         assert result.log_probs == pytest.approx(log_probs, abs=1e-4)
-    uncached = generate(model, prompts[:1], n_new, n_kept=n_kept, use_cache=False, **options)
+    uncached = generate(model, prompts[:1], n_new, n_kept=n_kept, reader=RereadingReader, **options)
     assert [result.ids for result in uncached] == [results[0].ids]
 
 
@@ -365,8 +365,6 @@ def test_beam_search_equals_transformers(n_beams, length_penalty):
         (([[1] * (CONTEXT + 1)], 5), {}, r"a 32 jetons .* tient 31 : .*prompt\[-31:\]"),
         (([[1]], 0), {}, "max_new_tokens = 0"),
         (([], 5), {}, "Aucune amorce"),
-        (([[1]], 5), {"backend": "cuda"}, "backend = 'cuda' est inconnu"),
-        (([[1]], 5), {"backend": "numba", "use_cache": False}, "laissez use_cache=True"),
         (([[1]], 5), {"stop_sequences": [[]]}, "suite vide"),
         (([[1]], 5), {"seed": -1}, "seed = -1"),
         (([[1]], 5), {"seed": None}, "seed = None"),
@@ -400,7 +398,7 @@ def test_impossible_requests_are_refused(small, arguments, settings, message):
         ([[1]], {"stop_sequences": [3]}, "3 n’est pas une suite d’ids"),
         ([[1]], {"sampling": 0}, "sampling = 0 : il faut un SamplingConfig"),
         ([[1]], {"sampling": {"top_k": 2}}, "il faut un SamplingConfig"),
-        ([[1]], {"use_cache": "non"}, "use_cache = 'non' : il faut True ou False"),
+        ([[1]], {"reader": "numba"}, "reader = 'numba' : donnez une façon de lire"),
     ],
 )
 def test_settings_of_another_kind_are_refused(small, prompts, settings, message):

@@ -6,7 +6,7 @@ import pytest
 from gguf.quants import dequantize as reference_dequantize
 from gguf.quants import quantize as reference_quantize
 
-from course_lib.pretrained.gguf_blocks import BLOCKS, dequantize, quantize
+from course_lib.pretrained.gguf.blocks import BLOCKS, dequantize, quantize
 
 REFERENCED = [kind for kind in BLOCKS if kind != "F64"]
 HALVES = {  # où sont les F16 d’un bloc : des octets au hasard y feraient des infinis

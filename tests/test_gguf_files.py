@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from fuzzing import fuzz, gguf_seeds, read_gguf, surprises
 
-from course_lib.pretrained.gguf_reader import GGUFFile
-from course_lib.pretrained.gguf_writer import write_gguf
+from course_lib.pretrained.gguf.reader import GGUFFile
+from course_lib.pretrained.gguf.writer import write_gguf
 
 SETTINGS = {
     "general.architecture": "llama",

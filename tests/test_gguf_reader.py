@@ -11,8 +11,8 @@ from fuzzing import fuzz, read_gguf, surprises
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from course_lib.pretrained.gguf_blocks import BLOCKS, UNREADABLE
-from course_lib.pretrained.gguf_reader import MAX_DEPTH, GGUFFile
+from course_lib.pretrained.gguf.blocks import BLOCKS, UNREADABLE
+from course_lib.pretrained.gguf.reader import MAX_DEPTH, GGUFFile
 
 UINT8, UINT32, STRING, ARRAY = 0, 4, 8, 9
 HUGE = (0, 1, 2**31, 2**32 - 1, 2**48, 2**63 - 1, 2**63, 2**64 - 1)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from course_lib.pretrained.gguf_reader import GGUFFile
-from course_lib.pretrained.gguf_writer import write_gguf
+from course_lib.pretrained.gguf.reader import GGUFFile
+from course_lib.pretrained.gguf.writer import write_gguf
 
 ONE = np.ones((2, 32), np.float32)
 

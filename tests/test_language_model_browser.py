@@ -26,7 +26,7 @@ pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).resolve().parent.parent
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")
-SHIPPED = ROOT / "course_lib" / "experiments" / "results" / "petit_llm"
+SHIPPED = ROOT / "course_lib" / "models" / "petit_llm"
 SENTENCES = [
     "Il était une fois un petit chat qui n’avait pas peur du tonnerre.",
     "Léa range l'écharpe rouge dans le coffre ; Hugo la cherche au jardin.",

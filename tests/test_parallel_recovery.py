@@ -24,9 +24,10 @@ from safetensors.torch import load_file
 from test_training_cli import command
 from torch.distributed import HashStore
 
+from course_lib.commands import train as cli
 from course_lib.parallel import WorkerLost
 from course_lib.parallel.meeting import fresh_board
-from course_lib.training import CheckpointStore, cli
+from course_lib.training import CheckpointStore
 
 SHAPES = {"ddp": PRIME, "fsdp": PRIME, "tensor": EVEN}
 FILES = ("model.safetensors", "optimizer.safetensors")

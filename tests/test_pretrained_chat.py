@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from course_lib.pretrained import store
 from course_lib.pretrained.chat import MAX_LENGTH, ChatTemplate
-from course_lib.pretrained.gguf_reader import GGUFFile
+from course_lib.pretrained.gguf.reader import GGUFFile
 
 MESSAGES = [
     {"role": "system", "content": "Sois bref. "},

@@ -23,10 +23,11 @@ from torch.testing import assert_close
 
 from course_lib.pretrained.families import FAMILIES, read_config, write_config
 from course_lib.pretrained.fields import Fields
-from course_lib.pretrained.gguf_models import config_from_gguf, gguf_settings, rope_factors
+from course_lib.pretrained.gguf.models import config_from_gguf, gguf_settings, rope_factors
 from course_lib.pretrained.places import Place, gguf_place, pack, published_place
-from course_lib.scaling.parameters import build_on_meta, count_by_formula
+from course_lib.scaling.parameters import count_by_formula
 from course_lib.transformer import BertConfig, GPT2Config, LlamaConfig, MixtralConfig
+from course_lib.transformer.meta import build_on_meta
 from course_lib.transformer.positions import Llama3Scaling
 
 CLASSES = {

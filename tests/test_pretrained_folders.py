@@ -17,8 +17,8 @@ from fuzzing import (
 )
 from safetensors.torch import save, save_file
 
-from course_lib.pretrained.folders import INDEX, WEIGHTS, FolderWeights
-from course_lib.pretrained.locating import check_not_pickle
+from course_lib.pretrained.folders.locating import check_not_pickle
+from course_lib.pretrained.folders.reading import INDEX, WEIGHTS, FolderWeights
 
 TENSORS = {
     "a.weight": torch.arange(15.0).reshape(3, 5),

@@ -12,8 +12,8 @@ import torch
 from pretrained_references import reference, rewrite_json, save_reference, tokenizer_for
 from safetensors.torch import load_file, save_file
 
-from course_lib.pretrained import locating
 from course_lib.pretrained.families import read_config
+from course_lib.pretrained.folders import locating
 from course_lib.pretrained.loading import load_pretrained
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"

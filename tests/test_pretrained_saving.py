@@ -14,7 +14,7 @@ from pretrained_references import reference, rewrite_json, save_reference
 from safetensors import SafetensorError
 from torch.testing import assert_close
 
-from course_lib.experiments.base_model import load_base_model
+from course_lib import files
 from course_lib.finetuning import (
     LoRAConfig,
     attach_bottleneck,
@@ -25,10 +25,12 @@ from course_lib.finetuning import (
     merge_adapter,
 )
 from course_lib.generation import SamplingConfig, generate
-from course_lib.pretrained import gguf_writer, new_folders, saving
-from course_lib.pretrained.gguf_reader import GGUFFile
+from course_lib.models.shipped import load_petit_llm
+from course_lib.pretrained import saving
+from course_lib.pretrained.folders.replacing import FILES
+from course_lib.pretrained.gguf import writer as gguf_writer
+from course_lib.pretrained.gguf.reader import GGUFFile
 from course_lib.pretrained.loading import load_pretrained
-from course_lib.pretrained.replacing import FILES
 from course_lib.pretrained.saving import save_folder, save_gguf
 from course_lib.tokenization import BPETokenizer, CharTokenizer, WordTokenizer
 from course_lib.transformer import BertConfig, GPT2Config, LlamaConfig, bert, gpt2, llama
@@ -123,7 +125,7 @@ def test_our_folder_comes_back(name, tmp_path):
 @pytest.fixture(scope="module")
 def small_llm():
     """Le petit LLM du cours, et dix débuts d’histoires."""
-    model, tokenizer = load_base_model()
+    model, tokenizer = load_petit_llm()
     starts = ["Il était une fois", "Un jour,", "Le chat", "Marie", "La petite fille", "Dans la",
               "Paul", "Le roi", "Un soir", "Elle"]  # fmt: skip
     return model, tokenizer, [[tokenizer.bos_id, *tokenizer.encode(start)] for start in starts]
@@ -224,10 +226,10 @@ def test_a_failure_leaves_the_old_folder(step, tmp_path, monkeypatch):
 
         tokenizer = TOKENIZER.__class__.from_json(TOKENIZER.to_json())
         tokenizer.save = lambda path: path.write_text("{}")
-        monkeypatch.setattr(new_folders.os, "replace", replace_once)
+        monkeypatch.setattr(files.os, "replace", replace_once)
     else:
         tokenizer = TOKENIZER
-        place = saving if step == "save_file" else new_folders
+        place = saving if step == "save_file" else files
         monkeypatch.setattr(place, step, fail)
     with pytest.raises(OSError, match="disque plein"):
         save_folder(random_model("qwen2"), tokenizer, folder)

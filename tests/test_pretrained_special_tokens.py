@@ -10,8 +10,8 @@ from fuzzing import surprises
 from fuzzing_tokenizers import run, seeds
 
 from course_lib.pretrained.chat import ChatTemplate
-from course_lib.pretrained.special_tokens import end_of_turn_ids
-from course_lib.pretrained.tokenizers import tokenizer_from_folder
+from course_lib.pretrained.folders.special_tokens import end_of_turn_ids
+from course_lib.pretrained.folders.tokenizers import tokenizer_from_folder
 from course_lib.tokenization import BPETokenizer, WordPieceTokenizer, load_tokenizer
 from course_lib.tokenization.shared import SharedTokenizer
 

@@ -23,13 +23,13 @@ from tokenizers import (
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX as QWEN2
 
 from course_lib.pretrained import store
-from course_lib.pretrained.gguf_reader import GGUFFile
-from course_lib.pretrained.tokenizers import (
+from course_lib.pretrained.folders.tokenizers import (
     SharedTokenizer,
     gguf_tokenizer_metadata,
     tokenizer_from_folder,
     tokenizer_from_gguf,
 )
+from course_lib.pretrained.gguf.reader import GGUFFile
 from course_lib.tokenization import BPETokenizer, WordPieceTokenizer, load_tokenizer
 from course_lib.tokenization.sentencepiece import SentencePieceTokenizer
 from course_lib.tokenization.splits import LLAMA3, LLAMA_CPP_DEFAULT, Split

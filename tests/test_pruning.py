@@ -8,7 +8,7 @@ import torch
 from torch.testing import assert_close
 
 from course_lib.finetuning import LoRAConfig, attach_lora, weight_fingerprint
-from course_lib.generation import SamplingConfig, generate
+from course_lib.generation import CachedReader, RereadingReader, SamplingConfig, generate
 from course_lib.pruning import (
     head_importance,
     least_important_heads,
@@ -120,7 +120,8 @@ def test_writing_with_the_cache_still_works(name):
     greedy = SamplingConfig(temperature=0)
     prompts = [[3, 5, 7], [11], [13, 17]]
     cached, reread = (
-        generate(model, prompts, 12, sampling=greedy, use_cache=use) for use in (True, False)
+        generate(model, prompts, 12, sampling=greedy, reader=reader)
+        for reader in (CachedReader, RereadingReader)
     )
     assert [text.ids for text in cached] == [text.ids for text in reread]
     cache = model.new_cache(3)

@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from course_lib.scaling import flops, memory
 from course_lib.scaling.models import MODELS
-from course_lib.scaling.parameters import BUILDERS, count_by_formula
+from course_lib.scaling.parameters import count_by_formula
 from course_lib.transformer import (
     BertConfig,
     GPT2Config,
@@ -17,6 +17,7 @@ from course_lib.transformer import (
     OriginalTransformerConfig,
     SwitchConfig,
 )
+from course_lib.transformer.meta import BUILDERS
 
 ONE = {"context_length": 31, "n_layers": 3, "dropout": 0.0}
 TWO = {"context_length": 31, "n_encoder_layers": 2, "n_decoder_layers": 3, "dropout": 0.0}

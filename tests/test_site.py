@@ -109,10 +109,7 @@ def axe_violations(page, *runs: str) -> list[str]:
     """Ce qu'axe reproche à la page, en une ou plusieurs lectures."""
     assert page.evaluate(MARK_EACH_LOOK) > 10
     page.evaluate(AXE)
-    results = [
-        page.evaluate(f"axe.run({run}, resultTypes: ['violations']}})")
-        for run in runs
-    ]
+    results = [page.evaluate(f"axe.run({run}, resultTypes: ['violations']}})") for run in runs]
     return [
         f"{violation['id']} : {node['target']} {node['html'][:120]}"
         for result in results

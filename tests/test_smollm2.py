@@ -13,13 +13,13 @@ import torch
 import transformers
 from pretrained_references import PROMPTS, published
 
-from course_lib.corpora.polite_forms import generate_polite_forms
+from course_experiments import polite_forms
+from course_lib.corpora.sentences.polite_forms import generate_polite_forms
 from course_lib.evaluation.answers import exact_answers
-from course_lib.experiments import polite_forms
 from course_lib.finetuning import AnswerExamples, detach_adapters, load_adapter, weight_fingerprint
 from course_lib.generation import SamplingConfig, generate
 from course_lib.pretrained import load_pretrained, store
-from course_lib.pretrained.gguf_reader import GGUFFile
+from course_lib.pretrained.gguf.reader import GGUFFile
 
 pytestmark = pytest.mark.slow
 

@@ -10,12 +10,14 @@ import sys
 
 import pytest
 import torch
+from course_lib.training.sampling import sample_ids
 
+from course_lib.arguments import FrenchArgumentParser, translate
+from course_lib.commands import report
+from course_lib.commands import train as cli
 from course_lib.generation import TextGenerator
 from course_lib.tokenization import load_tokenizer
-from course_lib.training import TokenStream, cli, evaluate_loss, load_weights, report
-from course_lib.training.arguments import FrenchArgumentParser, translate
-from course_lib.training.sampling import sample_ids
+from course_lib.training import TokenStream, evaluate_loss, load_weights
 from course_lib.transformer import LlamaConfig, count_parameters, llama
 
 # fmt: off

@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 from test_training_cli import command, corpus  # noqa: F401 (corpus est une préparation de pytest)
 
+from course_lib.arguments import FrenchArgumentParser, translate
+from course_lib.commands import report
+from course_lib.commands import train as cli
+from course_lib.commands.failures import explain, run_command, say
+from course_lib.commands.folder_lock import FolderBusy, FolderLock
+from course_lib.commands.options import build_parser, output_folder
 from course_lib.tokenization import CharTokenizer
-from course_lib.training import checkpoint, cli, report
-from course_lib.training.arguments import FrenchArgumentParser, translate
-from course_lib.training.failures import explain, run_command, say
-from course_lib.training.folder_lock import FolderBusy, FolderLock
-from course_lib.training.options import build_parser, output_folder
+from course_lib.training import checkpoint
 
 ENGLISH = re.compile(
     r"\b(error|usage:|argument:|invalid|expected|denied|No such|No space|file system|warning|"
@@ -351,7 +353,7 @@ def test_every_message_of_argparse_is_translated(capsys):
 
 
 def test_the_char_fast_path_equals_the_tokenizer():
-    from course_lib.training.characters import array_encoder, train_characters
+    from course_lib.commands.characters import array_encoder, train_characters
 
     texts = ["été <bos> à l’œuvre 😀\n", "<eos><pad>bé\u0301 ", "zz<un", "k>zz"]
     fast, slow = train_characters(texts), CharTokenizer.train(texts)

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from course_lib.commands import prepared_text, text_pieces
+from course_lib.commands.prepared_text import TextSettings, prepare_text
+from course_lib.commands.text_pieces import TextFile
 from course_lib.corpora import read_text
 from course_lib.tokenization import BPETokenizer, CharTokenizer, WordTokenizer
-from course_lib.training import prepared_text, text_pieces
-from course_lib.training.prepared_text import TextSettings, prepare_text
-from course_lib.training.text_pieces import TextFile
 
 TEXT = st.text(st.sampled_from("ab é\u0301’.\n\t 1<bos>œ\u00a0\u2028"), min_size=1, max_size=60)
 TOKENIZERS = {"char": CharTokenizer, "bpe": BPETokenizer, "word": WordTokenizer}

@@ -71,7 +71,7 @@ def quantize_dynamically(
 ) -> nn.Module:
     """Copie du modèle, en mode lecture, aux couches linéaires changées en `DynamicLinear`.
 
-    Elle écrit avec backend="torch" : les noyaux numba n’arrondissent pas les entrées.
+    Elle écrit avec reader=CachedReader : les noyaux numba n’arrondissent pas les entrées.
     """
 
     def convert(_: str, linear: nn.Linear) -> DynamicLinear:

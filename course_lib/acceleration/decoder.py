@@ -1,6 +1,6 @@
 """Écrire avec les noyaux numba : un lecteur à l’interface de `course_lib.generation.readers`.
 
-Il se choisit : `generate(..., backend="numba")`. Les couches du modèle décident du reste : poids
+Il se choisit : `generate(..., reader=NumbaReader)`. Les couches du modèle décident du reste : poids
 flottants (`nn.Linear`) ou entiers (`quantize`). L’amorce est lue par PyTorch.
 
 La compilation prend quelques secondes au premier jeton de chaque processus. On ne la garde pas
@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from course_lib.acceleration.linear import QuantizedLinear, choose_form
+from course_lib.acceleration.linear import QuantizedLinear, choose_form, has_numba
+from course_lib.generation.readers import CachedReader
 from course_lib.transformer import Attention, Decoder, SwiGLU
 
 # Les noyaux se relaient toutes les quelques microsecondes : il faut un modèle d’un certain poids
@@ -22,7 +23,7 @@ from course_lib.transformer import Attention, Decoder, SwiGLU
 THREADED_MODEL_BYTES = 20_000_000
 _ADAPTED = (
     "des adaptateurs sont posés : fondez-les et retirez-les (merge_adapter, puis "
-    "detach_adapters(model, keep_merged=True)), ou prenez torch"
+    "detach_adapters(model, keep_merged=True)), ou prenez CachedReader"
 )
 
 
@@ -31,8 +32,8 @@ def check_supported(model: nn.Module) -> None:
     reason = _unsupported(model)
     if reason:
         raise ValueError(
-            f"backend = 'numba' ne convient pas à ce modèle : {reason}. Il n’écrit qu’avec les "
-            "décodeurs de type Llama, sur le processeur ; prenez backend='torch'."
+            f"NumbaReader ne convient pas à ce modèle : {reason}. Il n’écrit qu’avec les "
+            "décodeurs de type Llama, sur le processeur ; prenez reader=CachedReader."
         )
 
 
@@ -139,6 +140,11 @@ class NumbaReader:
         self._choose_kernels()
 
     def _choose_kernels(self) -> None:
+        if not has_numba():
+            raise ImportError(
+                "NumbaReader a besoin de numba, qui n’est pas installé : pip install numba, ou "
+                "prenez reader=CachedReader."
+            )
         from course_lib.acceleration import kernels, token_step
 
         arrays = [array for weight in (*self.weights, self.head) for array in weight]
@@ -157,9 +163,6 @@ class NumbaReader:
 
     def _read(self, rows: Sequence[int], texts: Sequence[Sequence[int]]) -> Tensor:
         """Fait lire par PyTorch un texte par ligne de `rows` ; scores du jeton suivant."""
-        # Importé ici : la génération charge ce module à la demande, et non l’inverse.
-        from course_lib.generation.readers import CachedReader
-
         prefill = CachedReader(self.model, texts, max(map(len, texts)))
         logits = prefill.start()
         for i, block in enumerate(prefill.cache.blocks):

@@ -1,9 +1,9 @@
 """Les corpus du cours : le micro-monde, dont la loi est connue, et le texte de l’utilisateur."""
 
-from course_lib.corpora.judge import RULES, Verdict, is_story, judge_story
-from course_lib.corpora.kernel import Draw
-from course_lib.corpora.splits import SPLITS, split_of
-from course_lib.corpora.stories import (
+from course_lib.corpora.microworld.judge import RULES, Verdict, is_story, judge_story
+from course_lib.corpora.microworld.kernel import Draw
+from course_lib.corpora.microworld.splits import SPLITS, split_of
+from course_lib.corpora.microworld.stories import (
     SKILLS,
     Meaning,
     Probe,
@@ -11,14 +11,14 @@ from course_lib.corpora.stories import (
     generate_stories,
     story_entropy,
 )
-from course_lib.corpora.story_reader import Fault
-from course_lib.corpora.translation import (
+from course_lib.corpora.microworld.story_reader import Fault
+from course_lib.corpora.microworld.translation import (
     PAIR_SPLITS,
     famous_pair,
     generate_pairs,
     minimal_pairs,
 )
-from course_lib.corpora.translation_rendering import (
+from course_lib.corpora.microworld.translation_rendering import (
     NO_COUNTERPART,
     Clause,
     TranslationPair,

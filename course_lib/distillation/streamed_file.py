@@ -7,13 +7,14 @@ peut remplir les tenseurs dans n’importe quel ordre.
 
 import json
 import math
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from course_lib.files import atomic
 
 NAMES = {
     torch.float32: "F32",
@@ -70,12 +71,7 @@ def streamed_file(
     path: Path, layout: dict[str, tuple[torch.dtype, tuple[int, ...]]], metadata: dict[str, str]
 ) -> Iterator[StreamedFile]:
     """Ouvre un `StreamedFile` ; le fichier n’apparaît sous son nom qu’une fois complet."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            streamed = StreamedFile(file, layout, metadata)
-            yield streamed
-            streamed.check_full()
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        streamed = StreamedFile(file, layout, metadata)
+        yield streamed
+        streamed.check_full()

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from course_lib.files import new_folder
 from course_lib.finetuning.adapter_base import check_intact, check_same_base, is_close, marks
 from course_lib.finetuning.adapter_layers import (
     FileLayer,
@@ -42,7 +43,6 @@ from course_lib.finetuning.lora import (
 )
 from course_lib.finetuning.lora_weights import LoRAConfig, check_matrix
 from course_lib.pretrained.fields import read_settings
-from course_lib.pretrained.new_folders import new_folder
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PICKLE = "adapter_model.bin"

@@ -8,13 +8,16 @@ from course_lib.generation.decoding import (
     next_token_distribution,
     stream,
 )
+from course_lib.generation.readers import CachedReader, RereadingReader
 from course_lib.generation.sampling import SamplingConfig, next_distribution
 from course_lib.generation.text import TextGenerator
 from course_lib.generation.writer import Generation, row_seeds
 
 __all__ = [
     "Beam",
+    "CachedReader",
     "Generation",
+    "RereadingReader",
     "SamplingConfig",
     "Step",
     "TextGenerator",

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from course_lib.generation.checks import check_prompts, check_stops, check_window, n_writable
-from course_lib.generation.readers import open_reader
+from course_lib.generation.readers import CachedReader
 from course_lib.generation.sampling import check_scores, single_precision
 from course_lib.generation.writer import window_start
 
@@ -60,7 +60,7 @@ def beam_search(
     def scored(ids: list[int], log_prob: float) -> Beam:
         return Beam(ids, log_prob, log_prob / len(ids) ** length_penalty)
 
-    reader = open_reader(model, [prompt], min(context, n_read + n_new - 1))
+    reader = CachedReader(model, [prompt], min(context, n_read + n_new - 1))
     logits, beams, finished = reader.start(), [([], 0.0)], []
     for length in range(1, n_new + 1):
         active = []

@@ -51,12 +51,6 @@ def check_decoder(model: nn.Module) -> None:
         )
 
 
-def check_flag(name: str, value: object) -> None:
-    """TypeError si ce n’est pas True ou False : « non » passerait pour vrai."""
-    if not isinstance(value, bool):
-        raise TypeError(f"{name} = {value!r} : il faut True ou False.")
-
-
 def check_window(model: nn.Module, when_full: str, n_kept: int) -> None:
     """Que faire quand le contexte est plein. ValueError si ce n’est pas possible."""
     if when_full not in ("slide", "stop"):

@@ -6,14 +6,14 @@ au plus `context_length` jetons : quand le contexte est plein, on relit la fin d
 continue (`when_full="slide"`), ou l’on s’arrête (« stop »). Le dernier jeton écrit n’est pas relu.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from course_lib.generation.checks import check_continuation, check_prompts
-from course_lib.generation.readers import open_reader, reading
+from course_lib.generation.readers import CachedReader, reading
 from course_lib.generation.sampling import (
     SamplingConfig,
     check_scores,
@@ -42,19 +42,18 @@ def generate(
     stop_ids: Sequence[int] = (),
     stop_sequences: Sequence[Sequence[int]] = (),
     seed: int = 0,
-    use_cache: bool = True,
-    backend: str = "torch",
+    reader: Callable = CachedReader,
     when_full: str = "slide",
     n_kept: int = 0,
 ) -> list[Generation]:
     """Écrit la suite de chaque amorce ; elles peuvent avoir des longueurs différentes.
 
     Un texte fini quitte le lot. Le texte i tire ses nombres de `row_seeds(seed, …)[i]` : ses
-    voisins n’y changent rien. `use_cache=False` relit tout à chaque jeton ; `backend="numba"`
-    écrit avec les noyaux de `course_lib.acceleration` (modèles de type Llama). Contexte plein :
-    « slide » garde les `n_kept` premiers jetons et la moitié la plus récente de la place qui reste,
-    « stop » s’arrête là. ValueError si une amorce est vide, trop longue, hors du vocabulaire, ou
-    si un réglage est impossible ; TypeError s’il n’est pas de la bonne sorte.
+    voisins n’y changent rien. `reader` dit qui lit le modèle : `RereadingReader` relit tout à
+    chaque jeton, `NumbaReader` (course_lib.acceleration, modèles de type Llama) est plus rapide.
+    Contexte plein : « slide » garde les `n_kept` premiers jetons et la moitié la plus récente de la
+    place qui reste, « stop » s’arrête là. ValueError si une amorce est vide, trop longue, hors du
+    vocabulaire, ou si un réglage est impossible ; TypeError s’il n’est pas de la bonne sorte.
     """
     writer = Writer(
         model,
@@ -64,8 +63,7 @@ def generate(
         stop_ids=stop_ids,
         stop_sequences=stop_sequences,
         seed=seed,
-        use_cache=use_cache,
-        backend=backend,
+        reader=reader,
         when_full=when_full,
         n_kept=n_kept,
     )
@@ -96,7 +94,7 @@ def next_token_distribution(
 ) -> Tensor:
     """Probabilités (V,) du jeton qui suit `ids`, tous réglages appliqués."""
     (ids,) = check_prompts(model, [ids], 1)
-    logits = open_reader(model, [ids], len(ids)).start()[0]
+    logits = CachedReader(model, [ids], len(ids)).start()[0]
     return next_distribution(logits, sampling, scored_ids(ids, logits))
 
 

@@ -5,6 +5,9 @@ par texte : les deux rendent les scores du suivant, (B, V), en simple précision
 `keep(rows)` ne garde que ces textes. `restart(rows, texts)` oublie ce que ces textes ont lu et leur
 fait lire autre chose : la fenêtre glisse.
 
+`generate(..., reader=…)` en choisit un : `CachedReader`, `RereadingReader`, ou tout ce qui se bâtit
+comme eux, `reader(model, prompts, n_positions)`, tel `course_lib.acceleration.NumbaReader`.
+
 Les amorces n’ont pas la même longueur : on les cale à droite, avec du remplissage à gauche.
 
     ·  ·  Il  était          ·  ·  Il  était  une
@@ -12,13 +15,11 @@ Les amorces n’ont pas la même longueur : on les cale à droite, avec du rempl
 """
 
 import contextlib
-import warnings
 from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from course_lib.generation.checks import check_flag
 from course_lib.transformer import evaluating
 from course_lib.transformer.precision import widened
 
@@ -125,7 +126,7 @@ class CachedReader:
 class RereadingReader:
     """Relit tout le texte à chaque jeton : lent, sans mémoire, il sert de point de comparaison."""
 
-    def __init__(self, model: nn.Module, prompts: Sequence[Sequence[int]]):
+    def __init__(self, model: nn.Module, prompts: Sequence[Sequence[int]], n_positions: int = 0):
         self.model = model
         self.texts = [list(prompt) for prompt in prompts]
 
@@ -152,39 +153,3 @@ class RereadingReader:
         """Met `texts` à la place de ce que ces lignes avaient lu ; un texte peut être vide."""
         for row, text in zip(rows, texts, strict=True):
             self.texts[row] = list(text)
-
-
-def open_reader(
-    model: nn.Module,
-    prompts: Sequence[Sequence[int]],
-    n_positions: int,
-    use_cache: bool = True,
-    backend: str = "torch",
-):
-    """Le lecteur demandé. ValueError si `backend` est inconnu ou se passe de mémoire cache.
-
-    Sans numba, `backend="numba"` revient à PyTorch et le dit (RuntimeWarning).
-    """
-    check_flag("use_cache", use_cache)
-    if backend not in ("torch", "numba"):
-        raise ValueError(f"backend = {backend!r} est inconnu : choisissez « torch » ou « numba ».")
-    if backend == "numba":
-        if not use_cache:
-            raise ValueError(
-                "backend = 'numba' ne sait écrire qu’avec la mémoire cache : laissez "
-                "use_cache=True, ou revenez à backend='torch'."
-            )
-        # Importé ici seulement : numba met une demi-seconde à se charger.
-        from course_lib.acceleration import NumbaReader, has_numba
-
-        if has_numba():
-            return NumbaReader(model, prompts, n_positions)
-        warnings.warn(
-            "numba n’est pas installé (pip install numba) : PyTorch écrira à sa place, plus "
-            "lentement.",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-    if use_cache:
-        return CachedReader(model, prompts, n_positions)
-    return RereadingReader(model, prompts)

@@ -7,7 +7,7 @@ modèle relit ce début de mémoire. La relecture ne revient qu’une fois par d
     lu :  <bos> a b c d e f g │ h écrit      →      <bos> f g h │ la suite
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from course_lib.generation.checks import check_prompts, check_stops, check_window, n_writable
-from course_lib.generation.readers import open_reader
+from course_lib.generation.readers import CachedReader
 from course_lib.generation.sampling import (
     SamplingConfig,
     check_sampling,
@@ -92,8 +92,7 @@ class Writer:
         stop_ids: Sequence[int] = (),
         stop_sequences: Sequence[Sequence[int]] = (),
         seed: int = 0,
-        use_cache: bool = True,
-        backend: str = "torch",
+        reader: Callable = CachedReader,
         when_full: str = "slide",
         n_kept: int = 0,
         written: Sequence[WrittenText] = (),
@@ -108,7 +107,12 @@ class Writer:
         self.context, self.slides = model.embedding.context_length, when_full == "slide"
         longest = max(map(len, prompts)) + max_new_tokens - 1
         n_positions = min(self.context, longest)
-        self.reader = open_reader(model, prompts, n_positions, use_cache, backend)
+        if not callable(reader):
+            raise TypeError(
+                f"reader = {reader!r} : donnez une façon de lire, CachedReader, RereadingReader ou "
+                "NumbaReader (course_lib.acceleration)."
+            )
+        self.reader = reader(model, prompts, n_positions)
         self.texts = [list(prompt) for prompt in prompts]
         self.n_read = [len(prompt) for prompt in prompts]
         self.results = [Generation([], [], "") for _ in prompts]

@@ -9,7 +9,7 @@
 """
 
 from course_lib.pretrained.chat import ChatTemplate
-from course_lib.pretrained.gguf_reader import GGUFFile
+from course_lib.pretrained.gguf.reader import GGUFFile
 from course_lib.pretrained.loading import Pretrained, load_pretrained
 from course_lib.pretrained.saving import save_folder, save_gguf
 from course_lib.pretrained.sentences import sentence_embeddings

@@ -5,8 +5,8 @@ python -m course_lib.pretrained [--check]
 
 import sys
 
+from course_lib.arguments import FrenchArgumentParser
 from course_lib.pretrained.store import MODELS, fetch, is_ready
-from course_lib.training.arguments import FrenchArgumentParser
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -20,7 +20,11 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from course_lib.pretrained.fields import read_settings
-from course_lib.pretrained.special_tokens import STANDARD, named_tokens, tokenizer_settings
+from course_lib.pretrained.folders.special_tokens import (
+    STANDARD,
+    named_tokens,
+    tokenizer_settings,
+)
 from course_lib.tokenization.files import text_fault
 
 CHAT_ROLES = ("system", "user", "assistant", "tool")

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from course_lib.pretrained.fields import Fields
-from course_lib.pretrained.foreign import check_aliases, check_foreign, check_layer_types
-from course_lib.pretrained.rope_settings import read_rope
+from course_lib.pretrained.folders.foreign import check_aliases, check_foreign, check_layer_types
+from course_lib.pretrained.folders.rope_settings import read_rope
 from course_lib.transformer import BertConfig, GPT2Config, LlamaConfig
 
 Config = LlamaConfig | GPT2Config | BertConfig

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from course_lib.pretrained.places import Place
-from course_lib.scaling.parameters import build_on_meta
+from course_lib.transformer.meta import build_on_meta
 
 _SHOWN = 5
 _PACKED = (".qweight", ".qzeros", ".weight_packed", ".absmax", ".SCB", ".weight_scale", ".scales")

@@ -17,19 +17,19 @@ from course_lib.pretrained.disk import explained
 from course_lib.pretrained.families import Config, read_config
 from course_lib.pretrained.fields import read_settings
 from course_lib.pretrained.filling import Source, build_empty, fill
-from course_lib.pretrained.folders import FolderWeights
-from course_lib.pretrained.gguf_models import ROPE_FACTORS, config_from_gguf
-from course_lib.pretrained.gguf_parts import GGUFParts
-from course_lib.pretrained.locating import find_model
-from course_lib.pretrained.origin import Origin
-from course_lib.pretrained.places import gguf_place, published_place
-from course_lib.pretrained.sentence_settings import sentence_files
-from course_lib.pretrained.special_tokens import end_of_turn_ids, tokenizer_settings
-from course_lib.pretrained.tokenizers import (
+from course_lib.pretrained.folders.locating import find_model
+from course_lib.pretrained.folders.origin import Origin
+from course_lib.pretrained.folders.reading import FolderWeights
+from course_lib.pretrained.folders.sentence_settings import sentence_files
+from course_lib.pretrained.folders.special_tokens import end_of_turn_ids, tokenizer_settings
+from course_lib.pretrained.folders.tokenizers import (
     SharedTokenizer,
     tokenizer_from_folder,
     tokenizer_from_gguf,
 )
+from course_lib.pretrained.gguf.models import ROPE_FACTORS, config_from_gguf
+from course_lib.pretrained.gguf.parts import GGUFParts
+from course_lib.pretrained.places import gguf_place, published_place
 from course_lib.tokenization import Tokenizer
 from course_lib.transformer import BertConfig, Decoder, Encoder, LlamaConfig
 from course_lib.transformer.llama import llama_positions

@@ -15,29 +15,33 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from course_lib.files import new_folder
 from course_lib.pretrained.chat import ChatTemplate
 from course_lib.pretrained.disk import explained
 from course_lib.pretrained.families import Config, write_config
-from course_lib.pretrained.gguf_blocks import BLOCKS
-from course_lib.pretrained.gguf_models import ROPE_FACTORS, gguf_settings, rope_factors
-from course_lib.pretrained.gguf_writer import write_gguf
-from course_lib.pretrained.keeping import (
+from course_lib.pretrained.folders.keeping import (
     as_dtype,
     kept_generation,
     kept_gguf_settings,
     kept_settings,
     kept_tokenizer_settings,
 )
-from course_lib.pretrained.new_folders import new_folder
-from course_lib.pretrained.origin import Origin, origin_of
-from course_lib.pretrained.places import gguf_place, pack, published_place
-from course_lib.pretrained.replacing import (
+from course_lib.pretrained.folders.origin import Origin, origin_of
+from course_lib.pretrained.folders.replacing import (
     AUTHOR,
     MARK,
     check_free,
     check_replaceable,
 )
-from course_lib.pretrained.tokenizers import ROLES, SharedTokenizer, gguf_tokenizer_metadata
+from course_lib.pretrained.folders.tokenizers import (
+    ROLES,
+    SharedTokenizer,
+    gguf_tokenizer_metadata,
+)
+from course_lib.pretrained.gguf.blocks import BLOCKS
+from course_lib.pretrained.gguf.models import ROPE_FACTORS, gguf_settings, rope_factors
+from course_lib.pretrained.gguf.writer import write_gguf
+from course_lib.pretrained.places import gguf_place, pack, published_place
 from course_lib.tokenization import Tokenizer
 from course_lib.transformer import Decoder, LlamaConfig
 from course_lib.transformer.plain import plain_model

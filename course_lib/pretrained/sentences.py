@@ -7,8 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from course_lib.generation.readers import reading
+from course_lib.pretrained.folders.sentence_settings import (
+    SentenceSettings,
+    read_sentence_settings,
+)
 from course_lib.pretrained.loading import Pretrained
-from course_lib.pretrained.sentence_settings import SentenceSettings, read_sentence_settings
 from course_lib.tokenization import WordPieceTokenizer
 
 _BATCH = 32

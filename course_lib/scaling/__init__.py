@@ -29,10 +29,10 @@ from course_lib.scaling.models import MODELS, Adjustment, Model, find_model
 from course_lib.scaling.parameters import (
     PART_LABELS,
     active_parameters,
-    build_on_meta,
     count_by_formula,
     parameter_breakdown,
 )
+from course_lib.transformer.meta import build_on_meta
 
 __all__ = [
     "BYTES",

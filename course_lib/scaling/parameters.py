@@ -1,30 +1,10 @@
 """Compter les paramètres, de deux façons qui doivent s’accorder.
 
-Par formule : quelques produits de tailles. En bâtissant le modèle sur l’appareil « meta » de
-PyTorch : toutes les formes y sont, aucun nombre n’est gardé en mémoire.
+Par formule : quelques produits de tailles. En bâtissant le modèle sans mémoire (`build_on_meta`) :
+toutes les formes y sont.
 """
 
-import gc
-
-import torch
-from torch import nn
-from torch.overrides import TorchFunctionMode
-
 from course_lib.scaling.anatomy import Stack, anatomy
-from course_lib.transformer import (
-    BertConfig,
-    GPT2Config,
-    LlamaConfig,
-    MixtralConfig,
-    OriginalTransformerConfig,
-    SwitchConfig,
-    bert,
-    gpt2,
-    llama,
-    mixtral,
-    original_transformer,
-    switch_transformer,
-)
 
 PART_LABELS = {
     "embeddings": "incrustations",
@@ -35,14 +15,6 @@ PART_LABELS = {
     "router": "routeurs",
     "norms": "normes",
     "head": "tête",
-}
-BUILDERS = {
-    MixtralConfig: mixtral,
-    LlamaConfig: llama,
-    GPT2Config: gpt2,
-    BertConfig: bert,
-    OriginalTransformerConfig: original_transformer,
-    SwitchConfig: switch_transformer,
 }
 
 
@@ -92,39 +64,3 @@ def active_parameters(config: object) -> int:
         if stack.n_experts
     )
     return count_by_formula(config) - idle
-
-
-def build_on_meta(config: object) -> nn.Module:
-    """Bâtit le modèle sans allouer un seul nombre, si grand soit-il. TypeError si inconnu."""
-    anatomy(config)  # refuse, avec le remède, ce que l’on ne sait pas bâtir
-    # Bâtir cent mille experts sans que Python cherche à chaque instant des objets à jeter.
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        with torch.device("meta"), _NoDraws():
-            return BUILDERS[type(config)](config)
-    finally:
-        if collecting:
-            gc.enable()
-
-
-class _NoDraws(TorchFunctionMode):
-    """Saute les tirages : sans mémoire, il n’y a rien à tirer."""
-
-    SKIPPED = frozenset(
-        {
-            nn.init.kaiming_uniform_,
-            nn.init.uniform_,
-            nn.init.normal_,
-            torch.Tensor.uniform_,
-            torch.Tensor.normal_,
-            torch.Tensor.fill_,
-            torch.Tensor.zero_,
-        }
-    )
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if function in self.SKIPPED:
-            return args[0] if args else kwargs["tensor"]
-        return function(*args, **kwargs)

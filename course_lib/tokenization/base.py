@@ -12,6 +12,7 @@ from typing import Self
 
 import regex
 
+from course_lib.files import write_json
 from course_lib.tokenization.files import (
     AddedToken,
     frame_template,
@@ -19,7 +20,6 @@ from course_lib.tokenization.files import (
     read_frame,
     read_json,
     starts_bare,
-    write_json,
 )
 from course_lib.tokenization.patterns import special_pattern
 from course_lib.tokenization.streaming import Stream

@@ -1,10 +1,7 @@
 """Lire et écrire le fichier JSON d'un tokeniseur, au format de la bibliothèque `tokenizers`."""
 
 import json
-import os
-import tempfile
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,29 +17,6 @@ class AddedToken:
     content: str
     special: bool = True
     normalized: bool = False
-
-
-def write_json(path: str | Path, content: dict) -> None:
-    """Écrit le JSON d'un seul coup : un fichier existant reste intact si l'écriture échoue."""
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(
-            f"Le dossier « {path.parent} » n'existe pas. "
-            f"Créez-le avant d'enregistrer « {path.name} »."
-        )
-    text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp réserve le fichier à son propriétaire
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
 
 
 def read_json(path: str | Path) -> dict:

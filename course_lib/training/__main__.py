@@ -1,8 +1,8 @@
-"""Point d’entrée de `python -m course_lib.training`."""
+"""`python -m course_lib.training` : un autre nom de `python -m course_lib train`."""
 
 import sys
 
-from course_lib.training.cli import main
+from course_lib.commands.train import main
 
 if __name__ == "__main__":
     for stream in (sys.stdout, sys.stderr):

@@ -12,7 +12,6 @@ import re
 import shutil
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -22,7 +21,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as serialize
 from torch import Tensor, nn
 
-from course_lib.training.failures import with_path
+from course_lib.files import atomic, with_path
 
 _WEIGHTS, _MOMENTS = "model.safetensors", "optimizer.safetensors"
 _COMPLETE = re.compile(r"step-(\d{7,})")
@@ -42,14 +41,8 @@ def named_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 def save_weights(model: nn.Module, path) -> None:
     """Écrit les poids en safetensors ; le fichier n’apparaît qu’une fois complet."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with atomic(path) as temporary:
         _save_tensors(named_tensors(model), temporary)
-        os.replace(temporary, path)
-    finally:
-        with suppress(OSError):  # disque plein : ne pas laisser la moitié d’un fichier
-            temporary.unlink()
 
 
 @torch.no_grad()

@@ -1,12 +1,10 @@
 """Le journal d’un entraînement : ce qui a été mesuré à chaque relevé, en JSON et en figure."""
 
 import json
-import os
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from course_lib.training.failures import with_path
+from course_lib.files import write_json
 from course_lib.typography import format_number
 
 
@@ -96,18 +94,3 @@ class History:
         ax.grid(alpha=0.3)
         ax.legend(frameon=False)
         return ax
-
-
-def write_json(path, content) -> None:
-    """Écrit du JSON sous un nom provisoire du même dossier, puis le renomme d’un seul geste."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    text = json.dumps(content, ensure_ascii=False, indent=1)
-    try:
-        temporary.write_text(text + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise with_path(error, path) from error
-    finally:
-        with suppress(OSError):  # disque plein : ne pas laisser la moitié d’un fichier
-            temporary.unlink()

@@ -5,8 +5,6 @@ que ce que l'apprentissage a laissé d'incertain. Le calcul, lui, reste en simpl
 """
 
 import json
-import os
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from course_lib.files import atomic
 from course_lib.transformer.architectures import LlamaConfig, llama
 from course_lib.transformer.models import Decoder
 from course_lib.transformer.recognition import config_of
@@ -102,12 +101,5 @@ def export_folder(model: Decoder, tokenizer, folder: str | Path) -> None:
 
 def _write(path: Path, content: bytes) -> None:
     """Écrit sous un nom provisoire, puis renomme : jamais de fichier à moitié écrit."""
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-        os.chmod(temporary, 0o644)  # mkstemp réserve le fichier à son propriétaire
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)

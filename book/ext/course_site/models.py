@@ -3,15 +3,15 @@
 import shutil
 from pathlib import Path
 
-RESULTS = Path(__file__).resolve().parents[3] / "course_lib" / "experiments" / "results"
+MODELS = Path(__file__).resolve().parents[3] / "course_lib" / "models"
 FILES = ("model.safetensors", "config.json", "tokenizer.json")
 
 
 def copy_models(app, exception):
-    """Copie chaque modèle complet de `results/` sous `_static/models/`, un dossier par modèle."""
+    """Copie sous `_static/models/` chaque modèle complet de `course_lib/models/`."""
     if exception or app.builder.format != "html":
         return
-    for weights in sorted(RESULTS.glob(f"*/{FILES[0]}")):
+    for weights in sorted(MODELS.glob(f"*/{FILES[0]}")):
         if not all((weights.parent / name).is_file() for name in FILES):
             continue
         folder = Path(app.outdir, "_static", "models", weights.parent.name)

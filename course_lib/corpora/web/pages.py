@@ -16,9 +16,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from course_lib.corpora.lexicon import LEXICON
-from course_lib.corpora.splits import check_count
-from course_lib.corpora.stories import Story, generate_stories
+from course_lib.corpora.microworld.lexicon import LEXICON
+from course_lib.corpora.microworld.splits import check_count
+from course_lib.corpora.microworld.stories import Story, generate_stories
 from course_lib.corpora.web.damage import (
     add_title,
     damage_encoding,

@@ -1,0 +1,23 @@
+"""`python -m course_experiments` : la liste des expériences que l’on peut refaire."""
+
+import ast
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+
+
+def commands() -> dict[str, str]:
+    """{commande: ce qu’elle mesure}, d’après la première phrase de chaque module."""
+    found = {}
+    for path in [*FOLDER.glob("[a-z]*.py"), *FOLDER.glob("*/__main__.py")]:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body):
+            package = path.name == "__main__.py"
+            name = path.parent.name if package else path.stem
+            found[name] = ast.get_docstring(tree).splitlines()[0]
+    return dict(sorted(found.items()))
+
+
+if __name__ == "__main__":
+    for name, what in commands().items():
+        print(f"python -m course_experiments.{name}\n    {what}")

@@ -1,0 +1,159 @@
+"""L’assistant et le petit assistant : la fin de la chaîne, du texte à la distillation.
+
+    python -m course_experiments.assistants --seeds 0 1 2
+
+L’assistant est le petit LLM affiné en entier à répondre aux questions, avec une reprise
+d’histoires pour ne pas oublier de raconter. Ses élèves sont quatre fois plus petits, et lisent
+trois lots d’histoires pour un lot de questions :
+
+    petit assistant       apprend les probabilités de l’assistant, et où il regarde
+    probabilités seules   apprend ses probabilités
+    sans enseignant       apprend des mêmes textes, sans lui
+
+Les mesures vont dans `results/assistants.json` ; l’assistant et le petit assistant de la première
+graine, en demi-précision, dans `results/assistant/` et `results/petit_assistant/`. Une commande
+interrompue reprend au modèle suivant.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from tqdm.auto import tqdm
+
+from course_experiments import question_answering
+from course_experiments.classroom import (
+    ALONE,
+    GUIDED,
+    TAUGHT,
+    loss_for,
+    rate_for,
+    report,
+    student_shape,
+    teach,
+)
+from course_experiments.question_answering import as_examples
+from course_experiments.records import (
+    Records,
+    experiment_parser,
+    load_records,
+    measure_command,
+    rounded,
+)
+from course_lib.corpora.microworld.questions import generate_questions
+from course_lib.evaluation.answers import exact_answers
+from course_lib.evaluation.story_task import StoryTask, build_task
+from course_lib.finetuning import AnswerExamples, ReplayMix
+from course_lib.models.shipped import load_petit_llm, load_shipped_model
+from course_lib.tokenization import Tokenizer
+from course_lib.training.losses import language_model_loss
+from course_lib.transformer import Decoder, llama
+from course_lib.transformer.half_precision import export_folder
+
+SHIPPED = Path(__file__).parent / "results"
+RESULTS = SHIPPED / "assistants.json"
+WIDTH = 48
+ASSISTANT, SMALL = "assistant", "petit assistant"
+STUDENTS = {SMALL: GUIDED, "probabilités seules": TAUGHT, "sans enseignant": ALONE}
+FOLDERS = {ASSISTANT: "assistant", SMALL: "petit_assistant"}
+COMMAND = "python -m course_experiments.assistants"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Exemples et pas de l’affinage, histoires et pas de la distillation, mesures."""
+
+    n_questions: int = 3_000
+    tuning_steps: int = 600
+    n_stories: int = 16_000
+    distillation_steps: int = 3_000
+    batch_size: int = 8
+    every: int = 4
+    n_held_out: int = 300
+    n_asked: int = 300
+    first_seed: int = 200
+
+
+def lessons(plan: Plan, seed: int, tokenizer: Tokenizer) -> tuple[StoryTask, AnswerExamples]:
+    """Les histoires et les questions d’une graine."""
+    stories = build_task(plan.n_stories, 1, plan.first_seed + seed, "validation", tokenizer)
+    questions = generate_questions(plan.n_questions, "train", seed + 1)
+    return stories, AnswerExamples(as_examples(questions, tokenizer), plan.batch_size, seed)
+
+
+def tune_assistant(plan: Plan, seed: int) -> tuple[Decoder, float]:
+    """Affine le petit LLM, avec reprise ; rend le modèle et le temps de calcul."""
+    model, tokenizer = load_petit_llm()
+    model.requires_grad_(True)
+    stories, questions = lessons(plan, seed, tokenizer)
+    data = ReplayMix(questions, stories.batches(plan.batch_size, seed), plan.every)
+    rate = question_answering.rate_for("tout, avec reprise")
+    return model, teach(model, data, plan.tuning_steps, rate, seed, language_model_loss)
+
+
+def train_student(plan: Plan, seed: int, teacher: Decoder, mode: str) -> tuple[Decoder, float]:
+    """Entraîne un élève de l’assistant, selon la leçon ; rend l’élève et le temps de calcul."""
+    student = llama(student_shape(WIDTH), seed)
+    stories, questions = lessons(plan, seed, load_petit_llm()[1])
+    data = ReplayMix(stories.batches(plan.batch_size, seed), questions, plan.every)
+    loss = loss_for(mode, teacher)
+    return student, teach(student, data, plan.distillation_steps, rate_for(WIDTH), seed, loss)
+
+
+def measure_assistant(model: Decoder, plan: Plan, tokenizer: Tokenizer) -> dict:
+    """Ce que vaut un assistant : ses histoires, et la part de ses réponses exactes."""
+    held_out = build_task(1, plan.n_held_out, 0, "test", tokenizer)
+    asked = generate_questions(plan.n_asked, "test")
+    found = exact_answers(model, AnswerExamples(as_examples(asked, tokenizer), 50))
+    return report(model, held_out) | {"exact": sum(found) / len(found)}
+
+
+def load_assistants(shipped: Path = SHIPPED) -> tuple[Decoder, Decoder, Tokenizer]:
+    """Rend l’assistant, le petit assistant et leur découpage, prêts à écrire.
+
+    FileNotFoundError si un fichier manque : le message donne la commande qui le refait.
+    """
+    teacher, tokenizer = load_shipped_model(shipped / FOLDERS[ASSISTANT], "de l’assistant", COMMAND)
+    student, _ = load_shipped_model(shipped / FOLDERS[SMALL], "du petit assistant", COMMAND)
+    return teacher, student, tokenizer
+
+
+def load_results(path: Path = RESULTS) -> dict:
+    """Relit les mesures livrées : `runs["petit assistant"]["0"]["quality"]`…"""
+    return load_records(path)
+
+
+def measure(seeds: Sequence[int], path: Path, plan: Plan | None = None) -> dict:
+    """Fait ce qui manque au relevé ; les modèles de la première graine s’écrivent à côté de lui."""
+    plan = plan or Plan()
+    records, tokenizer = Records(path, asdict(plan)), load_petit_llm()[1]
+
+    def keep(name: str, seed: int, model: Decoder, seconds: float) -> None:
+        if seed == seeds[0] and name in FOLDERS:
+            export_folder(model, tokenizer, path.parent / FOLDERS[name])
+        measures = measure_assistant(model, plan, tokenizer) | {"cpu_seconds": seconds}
+        records.add(name, seed, rounded(measures))
+
+    for seed in seeds:
+        missing = [name for name, _ in records.missing([ASSISTANT, *STUDENTS], [seed])]
+        if not missing:
+            continue
+        teacher, seconds = tune_assistant(plan, seed)
+        if ASSISTANT in missing:
+            keep(ASSISTANT, seed, teacher, seconds)
+        students = [name for name in STUDENTS if name in missing]
+        for name in tqdm(students, desc=f"Élèves de la graine {seed}"):
+            keep(name, seed, *train_student(plan, seed, teacher, STUDENTS[name]))
+    return records.load()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = experiment_parser(RESULTS, "Affine le petit LLM en assistant, puis le distille.")
+    options = parser.parse_args(arguments)
+    return measure_command(options, lambda: measure(options.seeds, options.output))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    raise SystemExit(main())

@@ -1,0 +1,188 @@
+"""L’énergie d’un mot écrit : taille du modèle, mémoire cache, taille du lot.
+
+    python -m course_experiments.energy --repeats 0 1 2
+
+Ce qui est mesuré, c’est le temps de calcul par jeton, sur un seul fil. Les joules sont mesurés eux
+aussi si la machine a un compteur, sinon estimés : `measured` et `method` le disent.
+Les poids sont tirés au sort : ce que coûte un jeton ne dépend pas de ce que le modèle a appris.
+Les mesures vont dans `results/energy.json` ; une commande interrompue reprend où elle en était.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from course_experiments.records import Records, add_output, measure_command, rounded
+from course_lib.arguments import FrenchArgumentParser, natural_int
+from course_lib.footprint import WATTS_PER_CORE, EnergyMeter, footprint_from_flops
+from course_lib.generation import CachedReader, RereadingReader, generate
+from course_lib.scaling import MACHINES, chinchilla, count_by_formula, forward_flops
+from course_lib.scaling.anatomy import anatomy
+from course_lib.transformer import LlamaConfig, llama
+
+RESULTS = Path(__file__).parent / "results" / "energy.json"
+LAPTOP = "portable (2 cœurs)"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Modèles (largeur, étages), longueurs, et temps de calcul au moins passé à chaque mesure."""
+
+    sizes: tuple[tuple[int, int], ...] = ((64, 2), (128, 4), (256, 6), (512, 6))
+    vocab_size: int = 1000
+    prompt_length: int = 16
+    new_tokens: int = 48
+    batch_sizes: tuple[int, ...] = (1, 16)
+    min_cpu_seconds: float = 0.5
+
+    def config(self, d_model: int, n_layers: int) -> LlamaConfig:
+        """La configuration d’une taille ; des têtes de 32."""
+        context = self.prompt_length + self.new_tokens
+        return LlamaConfig(self.vocab_size, context, d_model, n_layers, max(1, d_model // 32))
+
+
+def writing_flops(config: object, prompt_length: int, new_tokens: int, use_cache: bool) -> float:
+    """Opérations pour écrire `new_tokens` jetons après une amorce, par texte.
+
+    La tête ne sert qu’à la dernière position lue. Avec la mémoire cache, chaque jeton n’est lu
+    qu’une fois, et compare sa requête aux clés déjà gardées ; sans elle, tout est relu.
+    """
+    head = 2 * anatomy(config).head_matrices
+    lengths = range(prompt_length, prompt_length + new_tokens)  # textes lus à chaque tour
+    if not use_cache:
+        return sum(forward_flops(config, length) - head * (length - 1) for length in lengths)
+    first = forward_flops(config, prompt_length) - head * (prompt_length - 1)
+    read_once = [forward_flops(config, length, skip_masked=True) for length in lengths]
+    return first + read_once[-1] - read_once[0]
+
+
+def measure_writing(
+    model: torch.nn.Module, budget: Budget, batch_size: int, use_cache: bool, seed: int
+) -> dict:
+    """Écrit jusqu’à `min_cpu_seconds` de calcul ; rend le temps et l’énergie par jeton."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (batch_size, budget.prompt_length)
+    prompts = torch.randint(budget.vocab_size, shape, generator=generator).tolist()
+    reader = CachedReader if use_cache else RereadingReader
+    generate(model, prompts, 2, reader=reader)  # les premiers appels préparent la mémoire
+    cpu_seconds = joules = 0.0
+    tokens = 0
+    while cpu_seconds < budget.min_cpu_seconds:
+        with EnergyMeter() as meter:
+            written = generate(model, prompts, budget.new_tokens, reader=reader, seed=seed)
+        tokens += sum(len(text.ids) for text in written)
+        cpu_seconds += meter.footprint.cpu_seconds
+        joules += meter.footprint.joules
+    return {
+        "batch_size": batch_size,
+        "use_cache": use_cache,
+        "tokens": tokens,
+        "cpu_seconds_per_token": cpu_seconds / tokens,
+        "joules_per_token": joules / tokens,
+        "measured": meter.footprint.measured,
+        "method": meter.footprint.method,
+    }
+
+
+def measure(name: str, seed: int, budget: Budget) -> dict:
+    """Toutes les mesures d’une taille, « largeur-étages » ; `seed` tire poids et amorces."""
+    config = budget.config(*map(int, name.split("-")))
+    model = llama(config, seed).eval()
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    settings = []
+    try:
+        for use_cache in (True, False):
+            lengths = (budget.prompt_length, budget.new_tokens)
+            flops = writing_flops(config, *lengths, use_cache) / budget.new_tokens
+            estimate = footprint_from_flops(flops, MACHINES[LAPTOP])
+            estimated = {
+                "flops_per_token": flops,
+                "joules_per_token_from_flops": estimate.joules,
+                "method_from_flops": estimate.method,
+            }
+            settings += [
+                measure_writing(model, budget, batch_size, use_cache, seed) | estimated
+                for batch_size in budget.batch_sizes
+            ]
+    finally:
+        torch.set_num_threads(before)
+    return rounded({"parameters": count_by_formula(config), "settings": settings}, 9)
+
+
+@dataclass(frozen=True)
+class TradeOff:
+    """Le modèle le moins cher pour un emploi ; énergies estimées, en kWh, et joules par jeton."""
+
+    inference_tokens: float
+    parameters: float
+    training_tokens: float
+    training_kwh: float
+    inference_kwh: float
+    joules_per_token: float
+
+
+def inference_trade_off(
+    training_flops: float = 1e21,
+    inference_tokens: Sequence[float] = (0.0, 1e10, 1e11, 1e12, 1e13, 1e14),
+    machine_name: str = "A100 80 Go",
+) -> list[TradeOff]:
+    """Plus de texte à l’apprentissage, moins d’énergie à l’emploi : le même niveau, à chaque fois.
+
+    La perte visée est celle du meilleur modèle pour `training_flops`. Plus il servira, plus il
+    vaut mieux le prendre petit et le faire lire longtemps. Tout est estimé : loi de Chinchilla,
+    puissance et vitesse de la machine.
+    """
+    target = chinchilla.optimal(training_flops).loss
+    machine = MACHINES[machine_name]
+
+    def energy(flops: float):
+        return footprint_from_flops(flops, machine, dtype="bfloat16")
+
+    points = []
+    for tokens in inference_tokens:
+        plan = chinchilla.cheapest_model(target, tokens)
+        points.append(
+            TradeOff(
+                tokens,
+                plan.parameters,
+                plan.tokens,
+                energy(plan.training_flops).kwh,
+                energy(plan.inference_flops).kwh,
+                energy(2 * plan.parameters).joules,
+            )
+        )
+    return points
+
+
+def records(path: Path = RESULTS, budget: Budget | None = None) -> Records:
+    """Le relevé de cette expérience."""
+    return Records(path, asdict(budget or Budget()) | {"watts_per_core": WATTS_PER_CORE})
+
+
+def main(arguments: list[str] | None = None, budget: Budget | None = None) -> int:
+    parser = FrenchArgumentParser(
+        prog="python -m course_experiments.energy",
+        description="Mesure le temps de calcul et l’énergie d’un jeton écrit.",
+    )
+    parser.add_argument(
+        "--repeats", type=natural_int, nargs="+", default=[0, 1, 2], help="répétitions (0 1 2)"
+    )
+    add_output(parser, RESULTS)
+    options = parser.parse_args(arguments)
+    budget = budget or Budget()
+    kept = records(options.output, budget)
+    names = [f"{d_model}-{n_layers}" for d_model, n_layers in budget.sizes]
+
+    def work() -> None:
+        if kept.missing(names, options.repeats):
+            measure(names[0], 0, budget)  # à froid, les premiers calculs sont plus lents
+        kept.complete(names, options.repeats, lambda name, seed: measure(name, seed, budget))
+
+    return measure_command(options, work)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

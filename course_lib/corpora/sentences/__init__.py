@@ -1,0 +1,1 @@
+"""Des phrases choisies une à une : reformulées, traduites, ambiguës, tutoyées puis vouvoyées."""

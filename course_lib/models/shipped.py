@@ -1,0 +1,64 @@
+"""Le « petit LLM » : le modèle de base des chapitres 03 à 08, et les fichiers qui le livrent.
+
+    python -m course_experiments.base_model      l’entraîne à nouveau et réécrit ses fichiers
+
+Le dossier `petit_llm/` contient les poids en demi-précision (`model.safetensors`), les
+tailles (`config.json`), le découpage (`tokenizer.json`) et le journal de l’entraînement
+(`training.json`), avec la distance exacte du modèle à la loi des histoires.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from course_lib.tokenization import Tokenizer, load_tokenizer
+from course_lib.transformer import Decoder, LlamaConfig
+from course_lib.transformer.half_precision import load_half_precision
+
+MODELS = Path(__file__).parent
+FOLDER = MODELS / "petit_llm"
+WEIGHTS, CONFIG, TOKENIZER, TRAINING = (
+    "model.safetensors",
+    "config.json",
+    "tokenizer.json",
+    "training.json",
+)
+COMMAND = "python -m course_experiments.base_model"
+SHAPE = LlamaConfig(
+    vocab_size=1536, context_length=256, d_model=128, n_layers=2, n_heads=4, d_ff=256
+)
+
+
+def load_petit_llm(folder: Path = FOLDER) -> tuple[Decoder, Tokenizer]:
+    """Rend le petit LLM livré, en simple précision et prêt à générer, et son découpage.
+
+    FileNotFoundError si un fichier manque : le message donne la commande qui le refait.
+    """
+    return load_shipped_model(folder, "du petit LLM", COMMAND)
+
+
+def load_shipped_model(folder: Path, whose: str, command: str) -> tuple[Decoder, Tokenizer]:
+    """Rend un modèle qu’a écrit `export_folder`, en simple précision, et son découpage.
+
+    FileNotFoundError si un fichier manque : le message dit `whose` et la commande qui le refait.
+    """
+    folder = Path(folder)
+    for name in (WEIGHTS, CONFIG, TOKENIZER):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(
+                f"Le fichier « {name} » {whose} manque dans « {folder.name} ». "
+                f"Refaites-le (quelques minutes) : {command}"
+            )
+    config = LlamaConfig(**json.loads((folder / CONFIG).read_text("utf-8")))
+    # Les poids sont en F16 dans le fichier ; les positions, elles, se recalculent en F32.
+    return load_half_precision(folder / WEIGHTS, config), load_tokenizer(folder / TOKENIZER)
+
+
+def load_training_record(folder: Path = FOLDER) -> dict:
+    """Rend le journal de l’entraînement livré : réglages, courbe, mesures finales."""
+    return json.loads((Path(folder) / TRAINING).read_text("utf-8"))
+
+
+def config_as_json(config: LlamaConfig) -> str:
+    """Les tailles du modèle, en JSON lisible."""
+    return json.dumps(asdict(config), indent=2) + "\n"

@@ -1,0 +1,1 @@
+"""Le format GGUF : lire et écrire un fichier, ses blocs arrondis, ses modèles, ses morceaux."""
