@@ -9,7 +9,7 @@ from grammar_enumeration import enumerate_derivations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course_lib.corpora import biographies as bio
+from course_lib.corpora.microworld import biographies as bio
 from course_lib.corpora.microworld.kernel import Draw
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from grammar_enumeration import enumerate_derivations
 
-from course_lib.corpora import occupations as jobs
+from course_lib.corpora.microworld import occupations as jobs
 from course_lib.corpora.microworld.lexicon import LEXICON
 
 N = 6000

@@ -12,8 +12,8 @@ from course_lib.corpora import (
     famous_pair,
     generate_pairs,
     minimal_pairs,
-    translation,
 )
+from course_lib.corpora.microworld import translation
 from course_lib.corpora.microworld.kernel import Draw
 from course_lib.corpora.microworld.translation_lexicon import (
     ADVERBS,

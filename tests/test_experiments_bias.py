@@ -5,7 +5,7 @@ import torch
 
 from course_experiments import bias as lab
 from course_experiments.records import load_records
-from course_lib.corpora import occupations as jobs
+from course_lib.corpora.microworld import occupations as jobs
 from course_lib.corpora.microworld.lexicon import LEXICON
 from course_lib.evaluation.bias import mean_absolute_bias
 

@@ -5,7 +5,7 @@ import torch
 
 from course_experiments import hallucination as lab
 from course_experiments.records import load_records
-from course_lib.corpora import biographies as bio
+from course_lib.corpora.microworld import biographies as bio
 
 TINY = lab.Budget(
     n_known=23,

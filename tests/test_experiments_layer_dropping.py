@@ -12,6 +12,7 @@ from course_experiments import layer_dropping as lab
 from course_experiments import written_texts
 from course_experiments.records import load_records
 from course_experiments.written_texts import OPENINGS, Writing, read_texts, write_texts
+from course_lib.generation import CachedReader
 from course_lib.tokenization import BPETokenizer
 from course_lib.transformer import LlamaConfig, count_parameters, llama
 
@@ -43,7 +44,7 @@ def pair():
 def stand_in(pair, monkeypatch):
     monkeypatch.setattr(lab, "load_teacher", lambda: (*pair, STOPS))
     monkeypatch.setattr(lab, "PARALLEL_TEXTS", lab.PARALLEL_TEXTS[:2])
-    monkeypatch.setattr(written_texts, "BACKEND", "torch")
+    monkeypatch.setattr(written_texts, "NumbaReader", CachedReader)
 
 
 def write(path, wanted, pair, writing=WRITING, **options):

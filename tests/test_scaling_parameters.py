@@ -11,7 +11,6 @@ from course_lib.scaling.models import MODELS, find_model
 from course_lib.scaling.parameters import (
     PART_LABELS,
     active_parameters,
-    build_on_meta,
     count_by_formula,
     parameter_breakdown,
 )
@@ -24,6 +23,7 @@ from course_lib.transformer import (
     SwitchConfig,
     count_parameters,
 )
+from course_lib.transformer.meta import build_on_meta
 
 small = st.integers(1, 13)
 

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
 from course_lib.tokenization import BPETokenizer, CharTokenizer, WordTokenizer, load_tokenizer
-from course_lib.tokenization import files as tokenizer_files
 from course_lib.tokenization.bytes_alphabet import BYTE_TO_CHAR, CHAR_TO_BYTE
 from course_lib.tokenization.files import AddedToken
 from course_lib.tokenization.normalization import compose, compose_with_places
@@ -320,7 +319,7 @@ def test_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("disque plein")
 
-    monkeypatch.setattr(tokenizer_files.os, "replace", fail)
+    monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="disque plein"):
         TOKENIZERS["mots"].save(path)
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["t.json"]
@@ -426,7 +425,7 @@ def test_unreadable_files(tmp_path):
     path = tmp_path / "t.json"
     with pytest.raises(FileNotFoundError, match="n'existe pas"):
         load_tokenizer(path)
-    with pytest.raises(FileNotFoundError, match="Créez-le"):
+    with pytest.raises(FileNotFoundError, match="créez-le"):
         BPE.save(tmp_path / "absent" / "t.json")
     path.write_bytes(b"\xff{")
     with pytest.raises(ValueError, match="pas un fichier JSON en UTF-8 : octet 0xFF illisible"):

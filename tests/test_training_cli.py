@@ -9,8 +9,6 @@ import subprocess
 import sys
 
 import pytest
-import torch
-from course_lib.training.sampling import sample_ids
 
 from course_lib.arguments import FrenchArgumentParser, translate
 from course_lib.commands import report
@@ -165,18 +163,3 @@ def test_the_default_model_is_no_larger_than_announced():
     sizes = {name: getattr(options, name) for name in names}
     vocab_size = 85 + 4  # les caractères de Molière et les jetons spéciaux
     assert count_parameters(llama(LlamaConfig(vocab_size, **sizes))) == 614_400
-
-
-def test_the_sample_runs_past_the_context_and_follows_the_model():
-    model = llama(LlamaConfig(11, context_length=8, d_model=8, n_layers=1, n_heads=2)).eval()
-    prompt = torch.tensor([1, 4, 7])
-    sample = sample_ids(model, prompt, 30, temperature=0.8, seed=0)
-    assert sample == sample_ids(model, prompt, 30, temperature=0.8, seed=0)
-    assert len(sample) == 30
-    cold = sample_ids(model, prompt, 5, temperature=1e-6, seed=0)
-    ids = prompt.tolist()
-    with torch.no_grad():
-        for token in cold:  # presque sans hasard, sans mémoire cache
-            assert token == int(model(torch.tensor([ids]))[0, -1].argmax())
-            ids.append(token)
-    assert sample_ids(model, prompt, 5, temperature=0, seed=3) == cold

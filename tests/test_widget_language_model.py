@@ -206,7 +206,7 @@ def test_the_site_receives_each_complete_model(tmp_path, monkeypatch):
     spec = importlib.util.spec_from_file_location("site_models", path)
     models = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(models)
-    monkeypatch.setattr(models, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(models, "MODELS", tmp_path / "results")
     for name in ("complet", "incomplet"):
         export_folder(llama(CONFIG), TOKENIZER, tmp_path / "results" / name)
     (tmp_path / "results" / "complet" / "training.json").write_text("{}", "utf-8")
