@@ -36,6 +36,7 @@ FLOORS = {
     "figures": 5,
     "widgets": 5,
     "checks": 5,
+    "notebook": 5,
     "commands": 6,
 }
 MODULES = sorted(LIBRARY.rglob("*.py"))
