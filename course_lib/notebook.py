@@ -32,7 +32,7 @@ def keep_range(
 
 
 def span(values: Iterable[float], digits: int = 1) -> str:
-    """« 44,8 à 46,1 » : de la plus petite à la plus grande mesure ; une seule si elles s’accordent."""
+    """« 44,8 à 46,1 » : de la plus petite à la plus grande mesure, si elles diffèrent."""
     values = list(values)
     low, high = format_number(min(values), digits), format_number(max(values), digits)
     return low if low == high else f"{low} à {high}"

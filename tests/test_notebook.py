@@ -55,5 +55,5 @@ def test_text_is_folded(capsys):
 def test_a_table_is_aligned_and_whole():
     lines = notebook.table(["nom", "n"], [["a", "1"], ["b", "2"]]).data.splitlines()
     assert lines == ["| nom | n |", "| --- | --: |", "| a | 1 |", "| b | 2 |"]
-    with pytest.raises(ValueError, match="Ligne 2 : 1 case.s. pour 2 colonnes"):
+    with pytest.raises(ValueError, match=r"Ligne 2 : 1 case\(s\) pour 2 colonnes"):
         notebook.table(["nom", "n"], [["a", "1"], ["b"]])
