@@ -11,7 +11,7 @@ trois lots d’histoires pour un lot de questions :
     sans enseignant       apprend des mêmes textes, sans lui
 
 Les mesures vont dans `results/assistants.json` ; l’assistant et le petit assistant de la première
-graine, en demi-précision, dans `results/assistant/` et `results/petit_assistant/`. Une commande
+graine, en demi-précision, dans `course_lib/models/assistant/` et `petit_assistant/`. Une commande
 interrompue reprend au modèle suivant.
 """
 
@@ -45,19 +45,17 @@ from course_lib.corpora.microworld.questions import generate_questions
 from course_lib.evaluation.answers import exact_answers
 from course_lib.evaluation.story_task import StoryTask, build_task
 from course_lib.finetuning import AnswerExamples, ReplayMix
-from course_lib.models.shipped import load_petit_llm, load_shipped_model
+from course_lib.models import MODELS, load_petit_llm
 from course_lib.tokenization import Tokenizer
 from course_lib.training.losses import language_model_loss
 from course_lib.transformer import Decoder, llama
 from course_lib.transformer.half_precision import export_folder
 
-SHIPPED = Path(__file__).parent / "results"
-RESULTS = SHIPPED / "assistants.json"
+RESULTS = Path(__file__).parent / "results" / "assistants.json"
 WIDTH = 48
 ASSISTANT, SMALL = "assistant", "petit assistant"
 STUDENTS = {SMALL: GUIDED, "probabilités seules": TAUGHT, "sans enseignant": ALONE}
 FOLDERS = {ASSISTANT: "assistant", SMALL: "petit_assistant"}
-COMMAND = "python -m course_experiments.assistants"
 
 
 @dataclass(frozen=True)
@@ -109,29 +107,19 @@ def measure_assistant(model: Decoder, plan: Plan, tokenizer: Tokenizer) -> dict:
     return report(model, held_out) | {"exact": sum(found) / len(found)}
 
 
-def load_assistants(shipped: Path = SHIPPED) -> tuple[Decoder, Decoder, Tokenizer]:
-    """Rend l’assistant, le petit assistant et leur découpage, prêts à écrire.
-
-    FileNotFoundError si un fichier manque : le message donne la commande qui le refait.
-    """
-    teacher, tokenizer = load_shipped_model(shipped / FOLDERS[ASSISTANT], "de l’assistant", COMMAND)
-    student, _ = load_shipped_model(shipped / FOLDERS[SMALL], "du petit assistant", COMMAND)
-    return teacher, student, tokenizer
-
-
 def load_results(path: Path = RESULTS) -> dict:
     """Relit les mesures livrées : `runs["petit assistant"]["0"]["quality"]`…"""
     return load_records(path)
 
 
 def measure(seeds: Sequence[int], path: Path, plan: Plan | None = None) -> dict:
-    """Fait ce qui manque au relevé ; les modèles de la première graine s’écrivent à côté de lui."""
-    plan = plan or Plan()
+    """Fait ce qui manque au relevé ; les modèles de la première graine s’écrivent à côté."""
+    plan, folder = plan or Plan(), MODELS if path == RESULTS else path.parent
     records, tokenizer = Records(path, asdict(plan)), load_petit_llm()[1]
 
     def keep(name: str, seed: int, model: Decoder, seconds: float) -> None:
         if seed == seeds[0] and name in FOLDERS:
-            export_folder(model, tokenizer, path.parent / FOLDERS[name])
+            export_folder(model, tokenizer, folder / FOLDERS[name])
         measures = measure_assistant(model, plan, tokenizer) | {"cpu_seconds": seconds}
         records.add(name, seed, rounded(measures))
 

@@ -6,7 +6,7 @@ Trois cents exemples, LoRA sur les requêtes et les valeurs, cent pas. On mesure
 exactes sur des objets nouveaux, sur des verbes nouveaux, et quand « je » emploie le même mot que
 « tu » ; avant, pendant, après ; et ce qu’un dictionnaire appris mot à mot en fait. La graine tire
 aussi les mots gardés pour l’épreuve. Les mesures vont dans `results/polite_forms.json`,
-l’adaptateur de la première graine dans `results/adaptateur_vous/` ; une commande interrompue
+l’adaptateur de la première graine dans `course_lib/models/adaptateur_vous/` ; une commande interrompue
 reprend à la graine suivante.
 """
 
@@ -43,6 +43,7 @@ from course_lib.finetuning import (
     save_adapter,
 )
 from course_lib.generation import SamplingConfig, generate
+from course_lib.models import MODELS
 from course_lib.pretrained import Pretrained, load_pretrained
 from course_lib.pretrained.store import smollm2_path
 from course_lib.tokenization import Tokenizer
@@ -50,7 +51,7 @@ from course_lib.training import TrainingConfig, train
 from course_lib.transformer import Decoder
 
 RESULTS = Path(__file__).parent / "results" / "polite_forms.json"
-ADAPTER = Path(__file__).parent / "results" / "adaptateur_vous"
+ADAPTER = MODELS / "adaptateur_vous"
 BASE_NAME = "HuggingFaceTB/SmolLM2-135M-Instruct"
 LORA = LoRAConfig(8, 16.0, targets=("query", "value"))
 GREEDY = SamplingConfig(temperature=0.0)

@@ -4,7 +4,7 @@ import pytest
 
 from course_experiments import assistants
 from course_experiments.assistants import ASSISTANT, SMALL, STUDENTS, Plan
-from course_lib.models.shipped import load_petit_llm
+from course_lib.models import load_assistants, load_petit_llm
 from course_lib.transformer import count_parameters
 
 TINY = Plan(
@@ -29,7 +29,7 @@ def folder(tmp_path_factory):
 def test_the_command_ships_what_it_measured(folder):
     record = assistants.load_results(folder / "assistants.json")["runs"]
     assert set(record) == {ASSISTANT, *STUDENTS}
-    teacher, student, tokenizer = assistants.load_assistants(folder)
+    teacher, student, tokenizer = load_assistants(folder)
     for name, model in ((ASSISTANT, teacher), (SMALL, student)):
         found = assistants.measure_assistant(model, TINY, tokenizer)
         assert found["parameters"] == record[name]["0"]["parameters"] == count_parameters(model)
@@ -52,7 +52,7 @@ def test_an_interrupted_command_only_does_what_is_missing(folder, monkeypatch):
 
 def test_a_missing_model_names_the_command(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"de l’assistant .*experiments\.assistants"):
-        assistants.load_assistants(tmp_path)
+        load_assistants(tmp_path)
 
 
 @pytest.mark.slow
@@ -60,7 +60,7 @@ def test_shipped_assistants_are_those_of_the_record():
     """Reprise sur moins d’histoires et de questions : de quoi voir un autre fichier."""
     runs = assistants.load_results()["runs"]
     assert all(set(runs[name]) >= {"0", "1", "2"} for name in (ASSISTANT, *STUDENTS))
-    teacher, student, tokenizer = assistants.load_assistants()
+    teacher, student, tokenizer = load_assistants()
     assert tokenizer.to_json() == load_petit_llm()[1].to_json()
     plan = Plan(n_held_out=40, n_asked=60)
     for name, model in ((ASSISTANT, teacher), (SMALL, student)):

@@ -1,6 +1,7 @@
 """Le modèle et son tokeniseur réunis : du texte entre, du texte sort."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -206,6 +207,7 @@ def test_what_is_shown_never_has_to_be_taken_back(text, stops):
 # ------------------------------------------------------------------ ce qu’on rend
 
 
+@pytest.mark.filterwarnings("ignore:Hors du vocabulaire")
 def test_the_beginning_is_returned_as_it_was_given():
     words = generator(WordTokenizer.train(TEXTS))
     for text in ("Le  chat\n dort", "Le chat ", "Le « zèbre » <eos> dort", "<bos>"):
@@ -271,3 +273,22 @@ def test_refusals(bpe):
         TextGenerator(bpe.tokenizer, bpe.model)
     with pytest.raises(ValueError, match="demi-codet"):
         bpe.complete("\ud800")
+
+
+def test_a_sign_out_of_the_vocabulary_is_told():
+    tokenizer = CharTokenizer.train(["le chat dort"])
+    model = llama(LlamaConfig(tokenizer.vocab_size, 31, 12, 1, 2)).eval()
+    writer = TextGenerator(model, tokenizer)
+    with pytest.warns(UserWarning, match="Hors du vocabulaire : « ½ », « W ». Le modèle lit <unk>"):
+        writer.complete("le ½W½", 3)
+    writer.complete("le <unk>", 3)  # écrit exprès : rien à dire
+
+
+def test_a_beginning_longer_than_the_context_is_refused_in_characters():
+    tokenizer = CharTokenizer.train(["le chat dort"])
+    model = llama(LlamaConfig(tokenizer.vocab_size, 31, 12, 1, 2)).eval()
+    text = "le chat dort" * 5
+    with pytest.raises(ValueError, match=r"60 caractères, soit \d+ jetons.* tient 31") as refusal:
+        TextGenerator(model, tokenizer).complete(text, 3)
+    kept = int(re.search(r"text\[-(\d+):\]", str(refusal.value))[1])
+    TextGenerator(model, tokenizer).complete(text[-kept:], 3)  # le remède marche

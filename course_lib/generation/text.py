@@ -1,5 +1,6 @@
 """Écrire avec des mots : le modèle et son tokeniseur réunis."""
 
+import warnings
 from collections.abc import Iterator
 from inspect import signature
 
@@ -82,7 +83,7 @@ class TextGenerator:
         eos_id = self.tokenizer.eos_id
         settings.setdefault("stop_ids", () if eos_id is None else (eos_id,))
         settings.setdefault("n_kept", self._n_kept())
-        prompts = [self.encode(text) for text in texts]
+        prompts = [self._fitting(text) for text in texts]
         written = [
             WrittenText(
                 self.tokenizer, prompt, stops, sequences, self._gives_back_space(text, prompt)
@@ -97,6 +98,33 @@ class TextGenerator:
             written=written,
             **settings,
         )
+
+    def _fitting(self, text: str) -> list[int]:
+        """Les ids d’un début. ValueError s’il ne tient pas dans le contexte."""
+        ids, context = self.encode(text), self.model.embedding.context_length
+        if len(ids) > context:
+            raise ValueError(
+                f"Le début a {len(text)} caractères, soit {len(ids)} jetons, et le contexte du "
+                f"modèle en tient {context} : donnez-en la fin, à peu près "
+                f"text[-{len(text) * context // len(ids)}:], ou moins encore."
+            )
+        return ids
+
+    def _warn_of_unknown(self, text: str, ids: list[int], spans: list[tuple[int, int]]) -> None:
+        unknown = self.tokenizer.unk_id
+        if unknown is None or unknown not in ids:
+            return
+        name = self.tokens[unknown]
+        pairs = zip(ids, spans, strict=True)
+        pieces = dict.fromkeys(text[a:b] for token_id, (a, b) in pairs if token_id == unknown)
+        pieces.pop(name, None)  # écrit exprès
+        if pieces:
+            shown = ", ".join(f"« {piece} »" for piece in list(pieces)[:5])
+            warnings.warn(
+                f"Hors du vocabulaire : {shown}{'…' if len(pieces) > 5 else ''}. Le modèle lit "
+                f"{name} à la place, et ne sait pas ce que vous avez écrit.",
+                stacklevel=3,
+            )
 
     def _n_kept(self) -> int:
         """Les jetons de début, que la fenêtre garde en tête si le contexte a la place."""
@@ -139,9 +167,12 @@ class TextGenerator:
     def encode(self, text: str) -> list[int]:
         """Les ids du texte, précédés du jeton de début s’il a été appris. ValueError s’il est vide.
 
-        Le texte est pris tel quel : un jeton spécial qui y est écrit est lu comme tel.
+        Le texte est pris tel quel : un jeton spécial qui y est écrit est lu comme tel. Avertit
+        (UserWarning) de ce qui est hors du vocabulaire : le modèle lit « inconnu » à la place.
         """
-        ids = [*self._start(), *self.tokenizer.encode(text)]
+        ids, spans = self.tokenizer.encode_with_spans(text)
+        self._warn_of_unknown(text, ids, spans)
+        ids = [*self._start(), *ids]
         if not ids:
             raise ValueError(
                 "Le texte est vide et le modèle n’a pas appris de jeton <bos> : donnez au moins un "

@@ -7,9 +7,16 @@ load_shipped_model      n’importe quel dossier de modèle livré
 
 from course_lib.models.shipped import (
     MODELS,
+    load_assistants,
     load_petit_llm,
     load_shipped_model,
     load_training_record,
 )
 
-__all__ = ["MODELS", "load_petit_llm", "load_shipped_model", "load_training_record"]
+__all__ = [
+    "MODELS",
+    "load_assistants",
+    "load_petit_llm",
+    "load_shipped_model",
+    "load_training_record",
+]

@@ -62,3 +62,14 @@ def load_training_record(folder: Path = FOLDER) -> dict:
 def config_as_json(config: LlamaConfig) -> str:
     """Les tailles du modèle, en JSON lisible."""
     return json.dumps(asdict(config), indent=2) + "\n"
+
+
+def load_assistants(folder: Path = MODELS) -> tuple[Decoder, Decoder, Tokenizer]:
+    """Rend l’assistant, le petit assistant et leur découpage, prêts à écrire.
+
+    FileNotFoundError si un fichier manque : le message donne la commande qui le refait.
+    """
+    command = "python -m course_experiments.assistants"
+    teacher, tokenizer = load_shipped_model(folder / "assistant", "de l’assistant", command)
+    student, _ = load_shipped_model(folder / "petit_assistant", "du petit assistant", command)
+    return teacher, student, tokenizer
