@@ -6,8 +6,8 @@ Trois cents exemples, LoRA sur les requêtes et les valeurs, cent pas. On mesure
 exactes sur des objets nouveaux, sur des verbes nouveaux, et quand « je » emploie le même mot que
 « tu » ; avant, pendant, après ; et ce qu’un dictionnaire appris mot à mot en fait. La graine tire
 aussi les mots gardés pour l’épreuve. Les mesures vont dans `results/polite_forms.json`,
-l’adaptateur de la première graine dans `course_lib/models/adaptateur_vous/` ; une commande interrompue
-reprend à la graine suivante.
+l’adaptateur de la première graine dans `course_lib/models/adaptateur_vous/` ; une commande
+interrompue reprend à la graine suivante.
 """
 
 import time
