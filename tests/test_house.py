@@ -14,6 +14,7 @@ FLOORS = {
     "typography": 0,
     "files": 0,
     "arguments": 0,
+    "extras": 0,
     "corpora": 0,
     "tokenization": 0,
     "cleaning": 0,

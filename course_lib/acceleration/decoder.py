@@ -142,8 +142,8 @@ class NumbaReader:
     def _choose_kernels(self) -> None:
         if not has_numba():
             raise ImportError(
-                "NumbaReader a besoin de numba, qui n’est pas installé : pip install numba, ou "
-                "prenez reader=CachedReader."
+                "NumbaReader a besoin de numba, qui n’est pas installé : "
+                'pip install "course-lib[acceleration]", ou prenez reader=CachedReader.'
             )
         from course_lib.acceleration import kernels, token_step
 
