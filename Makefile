@@ -1,7 +1,7 @@
 # Pour qui a l'habitude de make : chaque nom passe à `python cours.py`, qui sait tout faire.
 PYTHON ?= python3
 PORT ?= 8000
-COMMANDES := lab test essai bench modeles site style nettoyer
+COMMANDS := lab test essai bench modeles site style nettoyer
 
 .PHONY: livre chapitres $(COMMANDES)
 

@@ -38,8 +38,9 @@ class Failure(Exception):
         self.code = code
 
 
-def venv_python(folder=VENV, system=os.name):
-    """Le Python d’un environnement : `Scripts` sous Windows, `bin` ailleurs."""
+def venv_python(folder=None, system=os.name):
+    """Le Python de `.venv`, ou d’un autre : dans `Scripts` sous Windows, `bin` ailleurs."""
+    folder = folder or VENV
     return folder / "Scripts" / "python.exe" if system == "nt" else folder / "bin" / "python"
 
 
