@@ -3,7 +3,7 @@ PYTHON ?= python3
 PORT ?= 8000
 COMMANDS := lab test essai bench modeles site style nettoyer
 
-.PHONY: livre chapitres $(COMMANDES)
+.PHONY: livre chapitres $(COMMANDS)
 
 livre:
 	@$(PYTHON) cours.py livre --port "$(PORT)"
@@ -11,5 +11,5 @@ livre:
 chapitres:
 	@$(PYTHON) cours.py chapitres $(CHAPITRES)
 
-$(COMMANDES):
+$(COMMANDS):
 	@$(PYTHON) cours.py $@

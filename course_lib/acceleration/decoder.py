@@ -56,7 +56,7 @@ def _unsupported(model: nn.Module) -> str:
     for block in model.blocks:
         attention = block.self_attention
         if type(attention) is not Attention:
-            return "un préfixe appris est posé"
+            return "une de ses attentions n’est pas celle du cours"
         if block.cross_attention is not None:
             return "il a une attention croisée"
         if not block.norm_first or not isinstance(block.feed_forward, SwiGLU):
