@@ -20,9 +20,6 @@ TRANSLATIONS = {
     ),
 }
 SCRIPT_TRANSLATIONS = {
-    # Rôles périmés ou incomplets d'ARIA : les notices sont de simples paragraphes.
-    ' role="doc-biblioentry"': "",
-    '<div role="list" class="citation-list">': '<div class="citation-list">',
     "togglebutton.js": {"Toggle hidden content": "Afficher ou masquer"},
 }
 
