@@ -143,7 +143,7 @@ def install():
                 "sudo apt-get install python3-venv",
             )
         run([sys.executable, "-m", "venv", VENV])
-    say("Installation (la première fois, environ un gigaoctet)…")
+    say("Installation de ce qui manque (plusieurs minutes la première fois)…")
     command = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
     command += ["--constraint", "constraints.txt", *group_requirements()]
     python(*command, "--editable", ".[all]", "--editable", "./course_experiments")

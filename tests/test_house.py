@@ -1,6 +1,7 @@
 """Les règles de la maison : des étages, des modules courts, des textes de présentation vrais."""
 
 import ast
+import re
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -107,3 +108,11 @@ def test_every_chapter_is_announced(page):
     assert chapters
     for chapter in chapters:
         assert chapter in text, f"{page} ne cite pas {chapter}"
+
+
+def test_the_floors_are_drawn_as_they_are():
+    """Le tableau des étages de CONTRIBUTING.md est celui que ce fichier vérifie."""
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d) \| (.*) \|$", page, re.MULTILINE)
+    drawn = {room: int(floor) for floor, rooms in rows for room in re.findall(r"`(\w+)`", rooms)}
+    assert drawn == FLOORS

@@ -238,9 +238,8 @@ def test_internal_links_resolve(site_folder):
             target = site_folder / unquote(path).lstrip("/")
             if not target.is_file():
                 broken.append(f"{page} → {link}")
-            elif fragment and target.suffix == ".html":
-                if unquote(fragment) not in anchors(target):
-                    broken.append(f"{page} → {link} (ancre absente)")
+            elif fragment and target.suffix == ".html" and unquote(fragment) not in anchors(target):
+                broken.append(f"{page} → {link} (ancre absente)")
     assert broken == []
 
 
