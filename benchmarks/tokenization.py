@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-os.environ["RAYON_NUM_THREADS"] = "1"  # un seul cœur de chaque côté, avant l'import
+os.environ["RAYON_NUM_THREADS"] = "1"  # un seul cœur de chaque côté, avant l’import
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import tokenizers
@@ -59,7 +59,7 @@ def train_reference(text: str, vocab_size: int) -> tokenizers.Tokenizer:
 
 
 def timed(function, *arguments):
-    """Le résultat d'un appel et sa durée en secondes."""
+    """Le résultat d’un appel et sa durée en secondes."""
     start = time.perf_counter()
     result = function(*arguments)
     return result, time.perf_counter() - start

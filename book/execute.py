@@ -37,13 +37,13 @@ CELL_TIMEOUT_SECONDS = 600
 def read_source(path: Path) -> nbformat.NotebookNode:
     """Lit un chapitre MyST et lui donne des identifiants de cellule stables.
 
-    ValueError si l'en-tête d'une cellule n'est pas du YAML.
+    ValueError si l’en-tête d’une cellule n’est pas du YAML.
     """
     try:
         notebook = jupytext.read(path)
     except MystMetadataParsingError as error:
         raise ValueError(
-            f"{path.name} : l'en-tête d'une cellule n'est pas du YAML. Un texte qui contient "
+            f"{path.name} : l’en-tête d’une cellule n’est pas du YAML. Un texte qui contient "
             f"« : » doit y être entre guillemets.\n{error}"
         ) from error
     for index, cell in enumerate(notebook.cells):
@@ -57,7 +57,7 @@ def read_source(path: Path) -> nbformat.NotebookNode:
 
 
 def disagreements(source: Path, target: Path) -> list[str]:
-    """Dit, phrase par phrase, en quoi le cahier diffère de sa source ou n'est pas exécuté."""
+    """Dit, phrase par phrase, en quoi le cahier diffère de sa source ou n’est pas exécuté."""
     if not target.exists():
         return [f"{target.name} n'existe pas : lancez « python cours.py chapitres »."]
     expected, found = read_source(source).cells, nbformat.read(target, as_version=4).cells
@@ -78,7 +78,7 @@ def disagreements(source: Path, target: Path) -> list[str]:
 
 
 def execution_problems(cell: nbformat.NotebookNode) -> list[str]:
-    """Dit si une cellule de code n'a pas été exécutée, ou l'a été avec une erreur."""
+    """Dit si une cellule de code n’a pas été exécutée, ou l’a été avec une erreur."""
     if cell.cell_type != "code" or not cell.source.strip():
         return []
     problems = [] if cell.execution_count else ["n'a pas été exécutée."]
@@ -89,19 +89,19 @@ def execution_problems(cell: nbformat.NotebookNode) -> list[str]:
 
 
 def strip_volatile(notebook: nbformat.NotebookNode) -> None:
-    """Retire ce qui change d'une exécution à l'autre sans rien apprendre au lecteur."""
+    """Retire ce qui change d’une exécution à l’autre sans rien apprendre au lecteur."""
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         for output in cell.get("outputs", []):
             data = output.get("data", {})
-            # La forme HTML du composant reste ; l'identifiant de la vue, tiré au hasard, s'en va.
+            # La forme HTML du composant reste ; l’identifiant de la vue, tiré au hasard, s’en va.
             if "text/html" in data:
                 data.pop(WIDGET_VIEW, None)
 
 
 def execute(source: Path, target: Path) -> None:
-    """Exécute un chapitre dans son dossier et écrit le cahier d'un seul geste.
+    """Exécute un chapitre dans son dossier et écrit le cahier d’un seul geste.
 
     Lève `CellExecutionError` si une cellule échoue : le cahier en place reste alors intact.
     """
@@ -120,7 +120,7 @@ def execute(source: Path, target: Path) -> None:
 
 
 def refresh(source: Path, target: Path) -> bool:
-    """Reprend la prose sans rien exécuter si aucun code n'a changé ; dit si c'est fait.
+    """Reprend la prose sans rien exécuter si aucun code n’a changé ; dit si c’est fait.
 
     Les sorties ne dépendent que du code : celles du cahier en place restent vraies.
     """
@@ -166,10 +166,10 @@ def select_sources(names: list[str]) -> list[Path]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Point d'entrée : 0 si tout va bien, 1 si un chapitre échoue ou diffère."""
+    """Point d’entrée : 0 si tout va bien, 1 si un chapitre échoue ou diffère."""
     parser = argparse.ArgumentParser(description="Exécute les chapitres du cours.")
     parser.add_argument("chapters", nargs="*", help="chapitres à traiter (tous par défaut)")
-    parser.add_argument("--all", action="store_true", help="exécute même ce qui n'a pas changé")
+    parser.add_argument("--all", action="store_true", help="exécute même ce qui n’a pas changé")
     parser.add_argument("--check", action="store_true", help="compare sans rien exécuter")
     options = parser.parse_args(arguments)
     try:

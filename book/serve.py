@@ -29,7 +29,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
     }
 
     def log_message(self, *arguments):
-        """Tait le journal : le lecteur n'a besoin que de l'adresse."""
+        """Tait le journal : le lecteur n’a besoin que de l’adresse."""
 
 
 def make_server(port: int, folder: Path = SITE) -> ThreadingHTTPServer:
@@ -42,7 +42,7 @@ def read_port(text: str) -> int:
     """Un numéro de port, de 0 (au choix du système) à 65535 ; une erreur en français sinon."""
     if not text.strip().isdecimal() or int(text) > LAST_PORT:
         raise argparse.ArgumentTypeError(
-            f"« {text} » n'est pas un port : il faut un entier de 1024 à {LAST_PORT}, "
+            f"« {text} » n’est pas un port : il faut un entier de 1024 à {LAST_PORT}, "
             f"par exemple {DEFAULT_PORT}"
         )
     return int(text)
@@ -62,7 +62,7 @@ def free_port() -> int:
 
 
 def main(arguments: list[str] | None = None, site: Path = SITE) -> int:
-    """Sert jusqu'à Ctrl+C ; rend 1 si le site manque ou si le port est pris."""
+    """Sert jusqu’à Ctrl+C ; rend 1 si le site manque ou si le port est pris."""
     parser = FrenchArgumentParser(
         prog="python book/serve.py", description="Sert le site du cours sur cette machine."
     )

@@ -1,8 +1,8 @@
-"""Vérifier une réponse d'exercice et soutenir une affirmation du cours.
+"""Vérifier une réponse d’exercice et soutenir une affirmation du cours.
 
-Les fonctions `check_…` disent juste ou faux, aident d'un indice et ne montrent jamais la réponse
+Les fonctions `check_…` disent juste ou faux, aident d’un indice et ne montrent jamais la réponse
 attendue. Tant que la réponse vaut `...` (ou `None`), elles invitent à essayer, sans erreur : le
-cahier s'exécute ainsi d'un bout à l'autre. `claim` accompagne une mesure et échoue si elle dément
+cahier s’exécute ainsi d’un bout à l’autre. `claim` accompagne une mesure et échoue si elle dément
 le texte.
 """
 
@@ -15,10 +15,10 @@ from course_lib.typography import NO_BREAK, format_number, french_spaces
 
 
 class WrongAnswer(AssertionError):
-    """La réponse n'est pas encore la bonne ; le message porte l'indice."""
+    """La réponse n’est pas encore la bonne ; le message porte l’indice."""
 
     def _render_traceback_(self) -> list[str]:
-        """Dans un cahier, montre le message seul : la pile d'appels n'aiderait personne."""
+        """Dans un cahier, montre le message seul : la pile d’appels n’aiderait personne."""
         return [str(self)]
 
 
@@ -53,7 +53,7 @@ def check_equal(value: Any, expected: Any, hint: str = "", *, name: str = "votre
     if isinstance(wanted, str) and not isinstance(found, str):
         raise _wrong(f"{name} devrait être un texte, pas {_type_name(found)}", hint)
     if not np.array_equal(found, wanted) if _has_array(found, wanted) else found != wanted:
-        raise _wrong(f"{name} vaut {_show(found)} ; ce n'est pas encore cela", hint)
+        raise _wrong(f"{name} vaut {_show(found)} ; ce n’est pas encore cela", hint)
     _praise(name)
 
 
@@ -62,7 +62,7 @@ def check_true(condition: Any, hint: str = "", *, name: str = "votre réponse") 
     if _is_blank(condition):
         return _invite()
     if not bool(condition):
-        raise _wrong(f"{name} n'a pas encore la propriété demandée", hint)
+        raise _wrong(f"{name} n’a pas encore la propriété demandée", hint)
     _praise(name)
 
 
@@ -71,7 +71,7 @@ def check_function(
 ) -> None:
     """Essaie une fonction sur des cas `((arguments…), résultat attendu)`.
 
-    Un échec montre les arguments et ce que la fonction a rendu, jamais ce qu'il fallait rendre.
+    Un échec montre les arguments et ce que la fonction a rendu, jamais ce qu’il fallait rendre.
     """
     cases = list(cases)
     if not cases:
@@ -92,8 +92,8 @@ def check_function(
 def claim(condition: Any, message: str, **measured: Any) -> None:
     """Soutient une phrase du cours : « ✓ … » si la mesure la confirme, `FalseClaim` sinon.
 
-    Les valeurs mesurées n'apparaissent qu'en cas d'échec : la sortie reste la même d'une machine à
-    l'autre. Exemple : `claim(delta > 0, "Δ est positif", delta=delta)`.
+    Les valeurs mesurées n’apparaissent qu’en cas d’échec : la sortie reste la même d’une machine à
+    l’autre. Exemple : `claim(delta > 0, "Δ est positif", delta=delta)`.
     """
     message = french_spaces(message)
     if not bool(condition):
@@ -106,7 +106,7 @@ def claim(condition: Any, message: str, **measured: Any) -> None:
 
 
 def _is_blank(value: Any) -> bool:
-    """Dit si le lecteur n'a pas encore répondu : `...` ou `None`."""
+    """Dit si le lecteur n’a pas encore répondu : `...` ou `None`."""
     return value is None or value is Ellipsis
 
 
@@ -122,7 +122,7 @@ def _praise(name: str, detail: str = "") -> None:
 
 
 def _wrong(problem: str, hint: str) -> WrongAnswer:
-    """Compose le message d'une réponse fausse : ce qu'on a vu, puis l'indice."""
+    """Compose le message d’une réponse fausse : ce qu’on a vu, puis l’indice."""
     text = french_spaces(f"Pas encore : {problem}.")
     if hint:
         text += "\n" + french_spaces(f"Indice : {hint}")
@@ -137,14 +137,14 @@ def _detach(value: Any) -> Any:
 def _as_array(value: Any, name: str, hint: str) -> np.ndarray:
     try:
         if isinstance(value, str):
-            raise TypeError("un texte n'est pas un nombre")
+            raise TypeError("un texte n’est pas un nombre")
         return np.asarray(_detach(value), dtype=float)
     except (TypeError, ValueError):
         raise _wrong(f"{name} devrait être numérique, pas {_type_name(value)}", hint) from None
 
 
 def _require_shape(found: np.ndarray, shape: tuple, hint: str, name: str) -> None:
-    """Refuse une forme différente, sans dire celle qu'il fallait."""
+    """Refuse une forme différente, sans dire celle qu’il fallait."""
     if found.shape != shape:
         raise _wrong(f"la forme de {name} est {found.shape}", hint)
 

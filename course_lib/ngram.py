@@ -1,14 +1,14 @@
-"""Les n-grammes de Kneser-Ney interpolés : le modèle de langue d'avant les réseaux.
+"""Les n-grammes de Kneser-Ney interpolés : le modèle de langue d’avant les réseaux.
 
-Un n-gramme prédit le jeton suivant d'après les n − 1 précédents, en comptant. Notons c les
+Un n-gramme prédit le jeton suivant d’après les n − 1 précédents, en comptant. Notons c les
 comptes, D la remise, c′ le contexte c privé de son premier jeton et N₁₊(c·) le nombre de
 jetons différents vus après c :
 
     p(w | c) = max(c(c w) − D, 0) / c(c) + D · N₁₊(c·) / c(c) · p(w | c′)
 
-Aux ordres inférieurs, le compte d'un n-gramme est le nombre de jetons différents qui le
+Aux ordres inférieurs, le compte d’un n-gramme est le nombre de jetons différents qui le
 précèdent (Kneser et Ney, 1995) : « Francisco » est fréquent, mais ne suit guère que « San ».
-Sous l'ordre 1 se trouve la loi uniforme : toute probabilité est strictement positive.
+Sous l’ordre 1 se trouve la loi uniforme : toute probabilité est strictement positive.
 La remise vient des comptes : D = n₁ / (n₁ + 2 n₂), où n₁ et n₂ sont les nombres de n-grammes
 comptés une et deux fois (Chen et Goodman, 1999, « An empirical study of smoothing techniques
 for language modeling », doi:10.1006/csla.1999.0128, équations 17 et 22).
@@ -23,7 +23,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class _Level:
-    """Les n-grammes d'un ordre, triés par clé = contexte · vocab_size + jeton."""
+    """Les n-grammes d’un ordre, triés par clé = contexte · vocab_size + jeton."""
 
     context_keys: np.ndarray  # (C,) clé du contexte : contexte plus court · vocab_size + jeton
     entry_keys: np.ndarray  # (E,)
@@ -34,15 +34,15 @@ class _Level:
 
 
 class KneserNeyModel:
-    """Modèle n-gramme d'ordre `order` (contexte de `order` − 1 jetons) sur `vocab_size` jetons.
+    """Modèle n-gramme d’ordre `order` (contexte de `order` − 1 jetons) sur `vocab_size` jetons.
 
-    Le début d'une suite est précédé de jetons `bos_id` ; ne les mettez pas vous-même.
-    `discount` (entre 0 et 1, exclus) fixe la remise ; None l'estime à chaque ordre.
+    Le début d’une suite est précédé de jetons `bos_id` ; ne les mettez pas vous-même.
+    `discount` (entre 0 et 1, exclus) fixe la remise ; None l’estime à chaque ordre.
     """
 
     def __init__(self, order: int, vocab_size: int, bos_id: int = 1, discount: float | None = None):
         if order < 1:
-            raise ValueError(f"order={order} : l'ordre d'un n-gramme est au moins 1.")
+            raise ValueError(f"order={order} : l’ordre d’un n-gramme est au moins 1.")
         if vocab_size < 1:
             raise ValueError(f"vocab_size={vocab_size} : il faut au moins un jeton.")
         if not 0 <= bos_id < vocab_size:
@@ -54,7 +54,7 @@ class KneserNeyModel:
         self._levels: list[_Level] = []
 
     def fit(self, sequences: Iterable[Sequence[int]]) -> Self:
-        """Compte les n-grammes des suites d'ids (une suite par texte) et renvoie le modèle."""
+        """Compte les n-grammes des suites d’ids (une suite par texte) et renvoie le modèle."""
         padded, targets = self._pad(sequences)
         if not len(targets):
             raise ValueError("Aucun jeton à compter : donnez au moins une suite non vide.")
@@ -72,7 +72,7 @@ class KneserNeyModel:
         levels = [self._level(context_keys[-1], entries, counts)]
         for keys, parent in zip(context_keys[-2::-1], parents[::-1], strict=True):
             context, word = np.divmod(entries, self.vocab_size)
-            # Chaque entrée de l'ordre supérieur est un prédécesseur différent : on les compte.
+            # Chaque entrée de l’ordre supérieur est un prédécesseur différent : on les compte.
             entries, counts = np.unique(
                 parent[context] * self.vocab_size + word, return_counts=True
             )
@@ -162,7 +162,7 @@ class KneserNeyModel:
             ids = np.asarray(sequence)
             if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
                 raise TypeError(
-                    f"Une suite est une liste d'ids entiers ; reçu un tableau de forme "
+                    f"Une suite est une liste d’ids entiers ; reçu un tableau de forme "
                     f"{ids.shape} et de type {ids.dtype}."
                 )
             pieces += [bos, ids.astype(np.int64)]
@@ -178,10 +178,10 @@ class KneserNeyModel:
 
     def _check_fitted(self) -> None:
         if not self._levels:
-            raise ValueError("Le modèle n'a encore rien compté : appelez d'abord fit(sequences).")
+            raise ValueError("Le modèle n’a encore rien compté : appelez d’abord fit(sequences).")
 
 
 def _find(sorted_keys: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Place de chaque clé dans le tableau trié, et masque des clés qui s'y trouvent."""
+    """Place de chaque clé dans le tableau trié, et masque des clés qui s’y trouvent."""
     places = np.minimum(np.searchsorted(sorted_keys, keys), len(sorted_keys) - 1)
     return places, sorted_keys[places] == keys

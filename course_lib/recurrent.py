@@ -3,7 +3,7 @@
 Un réseau récurrent lit les jetons un à un et résume tout le passé dans un état de taille fixe :
 GRU (Cho et al., 2014, arXiv:1406.1078), LSTM (Hochreiter et Schmidhuber, 1997,
 doi:10.1162/neco.1997.9.8.1735). Pour traduire, un premier réseau lit la source et un second
-écrit la cible (Sutskever et al., 2014, arXiv:1409.3215) ; l'attention lui laisse relire chaque
+écrit la cible (Sutskever et al., 2014, arXiv:1409.3215) ; l’attention lui laisse relire chaque
 mot de la source (Luong et al., 2015, arXiv:1508.04025).
 
 Notations : B textes, T jetons, S jetons de la source, D d_model, H hidden_size, V vocabulaire.
@@ -20,15 +20,15 @@ State = Tensor | tuple[Tensor, Tensor]  # GRU : (couches, B, H) ; LSTM : deux te
 
 
 class Memory(NamedTuple):
-    """Ce que l'encodeur transmet au décodeur."""
+    """Ce que l’encodeur transmet au décodeur."""
 
     outputs: Tensor  # (B, S, H) un vecteur par jeton de la source
-    mask: Tensor  # (B, S) vrai là où la source n'est pas du remplissage
+    mask: Tensor  # (B, S) vrai là où la source n’est pas du remplissage
     state: State  # état du réseau après le dernier vrai jeton de chaque source
 
 
 class RecurrentLM(nn.Module):
-    """Modèle de langue récurrent ; le remplissage, s'il y en a, se place à droite.
+    """Modèle de langue récurrent ; le remplissage, s’il y en a, se place à droite.
 
     Avec `tie_weights`, la tête réemploie les plongements (Press et Wolf, 2017,
     arXiv:1608.05859) ; une projection ramène H à D quand ils diffèrent.
@@ -65,7 +65,7 @@ class RecurrentLM(nn.Module):
         return self._run(ids, None)[0]
 
     def advance(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Logits (B, T, V) et nouvel état, en reprenant là où `state` s'est arrêté."""
+        """Logits (B, T, V) et nouvel état, en reprenant là où `state` s’est arrêté."""
         hidden, state = self._run(ids, state)
         return self.head(hidden), state
 
@@ -78,7 +78,7 @@ class RecurrentLM(nn.Module):
 class RecurrentSeq2Seq(nn.Module):
     """Traducteur récurrent, avec ou sans attention.
 
-    Sans attention, toute la source passe par l'état final de l'encodeur. Avec elle, à chaque
+    Sans attention, toute la source passe par l’état final de l’encodeur. Avec elle, à chaque
     pas, le vecteur h du décodeur pondère les vecteurs s de la source (score hᵀ W s de Luong) :
     a = softmax(score), c = Σ a s, puis h̃ = tanh(W_c [c ; h]).
     """
@@ -124,7 +124,7 @@ class RecurrentSeq2Seq(nn.Module):
                 f"Chaque source doit commencer par au moins un vrai jeton, et le remplissage "
                 f"(pad_id={self.pad_id}) se placer à droite."
             )
-        # Empaqueter arrête chaque suite à sa vraie fin : le remplissage n'atteint pas l'état.
+        # Empaqueter arrête chaque suite à sa vraie fin : le remplissage n’atteint pas l’état.
         packed = pack_padded_sequence(
             self.dropout(self.source_embedding(source)),
             lengths.cpu(),
@@ -142,7 +142,7 @@ class RecurrentSeq2Seq(nn.Module):
     def advance(
         self, target: Tensor, memory: Memory, state: State | None = None
     ) -> tuple[Tensor, State]:
-        """Logits (B, T, V) et nouvel état, en reprenant là où `state` s'est arrêté."""
+        """Logits (B, T, V) et nouvel état, en reprenant là où `state` s’est arrêté."""
         hidden, state = self._run(target, memory, state)
         return self.head(hidden), state
 
@@ -182,7 +182,7 @@ def _embedding(vocab_size: int, d_model: int) -> nn.Embedding:
         if value < 1:
             raise ValueError(f"{name}={value} doit être au moins 1.")
     embedding = nn.Embedding(vocab_size, d_model)
-    nn.init.normal_(embedding.weight, std=d_model**-0.5)  # logits d'ordre 1 quand la tête est liée
+    nn.init.normal_(embedding.weight, std=d_model**-0.5)  # logits d’ordre 1 quand la tête est liée
     return embedding
 
 

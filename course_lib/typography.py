@@ -1,6 +1,6 @@
 """La typographie française des nombres et des textes que le lecteur rencontre.
 
-Un nombre s'écrit « 1 234,5 », un pourcentage « 12,3 % » ; l'espace qui précède « ; » est fine.
+Un nombre s’écrit « 1 234,5 », un pourcentage « 12,3 % » ; l’espace qui précède « ; » est fine.
 """
 
 import math
@@ -12,9 +12,9 @@ MINUS = "\u2212"
 
 
 def format_number(value: float, digits: int | None = None) -> str:
-    """Écrit un nombre à la française : milliers séparés d'une fine insécable, virgule décimale.
+    """Écrit un nombre à la française : milliers séparés d’une fine insécable, virgule décimale.
 
-    `digits` est le nombre de décimales ; sans lui, un entier n'en a pas et un réel garde au plus
+    `digits` est le nombre de décimales ; sans lui, un entier n’en a pas et un réel garde au plus
     trois chiffres après la virgule, sans zéro inutile.
     """
     number = float(value)
@@ -78,14 +78,14 @@ def _three_figures(number: float) -> str:
 def french_spaces(text: str) -> str:
     """Pose apostrophes courbes et espaces insécables : « mot », deux-points, ! ? ; et %.
 
-    Le code entre accents graves n'est pas touché.
+    Le code entre accents graves n’est pas touché.
     """
     parts = re.split(r"(`[^`]*`)", text)
     return "".join(part if part.startswith("`") else _space(part) for part in parts)
 
 
 def _space(text: str) -> str:
-    """Applique les règles d'espacement à un passage sans code."""
+    """Applique les règles d’espacement à un passage sans code."""
     text = re.sub(r"(?<=\w)'(?=\w|«)", "’", text)
     text = re.sub(r" +(?=[!?;])", NARROW_NO_BREAK, text)
     text = re.sub(r" +(?=[:»%])", NO_BREAK, text)

@@ -40,7 +40,7 @@ NO_DNS = "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"
 
 
 def load_script(path: Path):
-    """Importe un script du dépôt qui n'appartient à aucun paquet."""
+    """Importe un script du dépôt qui n’appartient à aucun paquet."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -48,7 +48,7 @@ def load_script(path: Path):
 
 
 def find_chromium() -> str:
-    """Trouve Chromium (variable CHROMIUM, puis PATH) ou explique comment l'installer."""
+    """Trouve Chromium (variable CHROMIUM, puis PATH) ou explique comment l’installer."""
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
     found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     if found:
@@ -104,7 +104,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def open_widget(browser, tmp_path):
-    """Ouvre une page d'un composant, servie comme le site ; une plainte de la console est fatale.
+    """Ouvre une page d’un composant, servie comme le site ; une plainte de la console est fatale.
 
     Les fichiers que la page demande se rangent dans `tmp_path / "_static"`.
     """

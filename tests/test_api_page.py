@@ -85,7 +85,7 @@ def test_a_long_signature_takes_one_line_by_argument(reader, tmp_path):
 
 def test_an_announced_name_that_does_not_exist_is_an_error(reader, tmp_path):
     (tmp_path / "piece.py").write_text('"""Une pièce."""\n__all__ = ["absent"]\n', "utf-8")
-    with pytest.raises(ValueError, match="« absent », qu'annonce"):
+    with pytest.raises(ValueError, match="« absent », qu’annonce"):
         reader.read_room(tmp_path, "piece")
 
 

@@ -1,4 +1,4 @@
-"""Les chapitres : source et cahier d'accord, tout est exécuté, rien de fragile n'est comparé."""
+"""Les chapitres : source et cahier d’accord, tout est exécuté, rien de fragile n’est comparé."""
 
 import json
 import re
@@ -49,7 +49,7 @@ def test_notebook_agrees_with_source_and_is_executed(execute, source):
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_fragile_outputs_are_tagged(source):
-    """Un nombre à virgule dépend de la machine : l'auteur dit s'il faut le comparer."""
+    """Un nombre à virgule dépend de la machine : l’auteur dit s’il faut le comparer."""
     undecided = [
         f"cellule {index} : {DECIMAL.search(compared_text(cell))[0]}"
         for index, cell in code_cells(source)
@@ -90,7 +90,7 @@ def test_notebook_keeps_nothing_volatile(source):
 
 
 def write_chapter(folder: Path, body: str) -> Path:
-    """Écrit un chapitre d'essai, en-tête comprise."""
+    """Écrit un chapitre d’essai, en-tête comprise."""
     header = (
         "---\njupytext:\n  text_representation:\n    extension: .md\n    format_name: myst\n"
         "kernelspec:\n  display_name: Python 3\n  language: python\n  name: python3\n---\n\n"
@@ -153,6 +153,6 @@ def test_a_broken_cell_header_is_explained(execute, tmp_path):
         encoding="utf-8",
     )
     with pytest.raises(
-        ValueError, match=r"09_essai\.md : l'en-tête d'une cellule n'est pas du YAML"
+        ValueError, match=r"09_essai\.md : l’en-tête d’une cellule n’est pas du YAML"
     ):
         execute.read_source(source)

@@ -31,7 +31,7 @@ def test_parallel_texts_say_as_much_in_both_languages():
     for text in PARALLEL_TEXTS:
         assert text.english.endswith(".") and text.french.endswith(".")
         assert 0.8 < len(text.french) / len(text.english) < 1.5
-        assert "'" not in text.french  # l'apostrophe typographique, comme dans tout le cours
+        assert "'" not in text.french  # l’apostrophe typographique, comme dans tout le cours
     assert len({text.french for text in PARALLEL_TEXTS}) == len(PARALLEL_TEXTS) == 12
 
 

@@ -1,4 +1,4 @@
-"""L'expérience du pronom : positions, traduction gloutonne, interventions, fichier livré."""
+"""L’expérience du pronom : positions, traduction gloutonne, interventions, fichier livré."""
 
 import json
 from dataclasses import replace
@@ -87,13 +87,13 @@ def test_attention_masses_and_contrast(encoder):
     swapped = [(second, first) for first, second in PAIRS]
     contrast = pronoun.attention_contrast(encoder, PAIRS, WORDS)
     torch.testing.assert_close(pronoun.attention_contrast(encoder, swapped, WORDS), -contrast)
-    # Les deux phrases ne diffèrent que par l'adjectif : chaque ligne d'attention somme à 1.
+    # Les deux phrases ne diffèrent que par l’adjectif : chaque ligne d’attention somme à 1.
     contrast_map = pronoun.contrast_map(encoder, famous_pair(), WORDS)
     torch.testing.assert_close(contrast_map.sum(1), torch.zeros(3), atol=1e-5, rtol=0)
 
 
 def test_patching_everything_gives_the_answer_of_the_twin(translator):
-    """Greffer tous les mots revient à traduire la jumelle : juste devient faux, et l'inverse."""
+    """Greffer tous les mots revient à traduire la jumelle : juste devient faux, et l’inverse."""
     both = [prepare([pair[side] for pair in PAIRS], WORDS) for side in (0, 1)]
     errors = pronoun.translator_interventions(translator, PAIRS, WORDS)
     with causality.record_activations(translator, ["encoder"]) as donor:

@@ -74,7 +74,7 @@ def test_hiding_acts_only_after_the_pronoun(model, tokenizer):
         for hidden in (None, [(one.nouns[1], one.it)])
     )
     assert losses[0, 1, 1] == pytest.approx(float((whole - cut)[0]), abs=1e-5)
-    before = [list(range(1, one.it + 1))]  # prédits avant que « it » ne soit lu : rien n'y change
+    before = [list(range(1, one.it + 1))]  # prédits avant que « it » ne soit lu : rien n’y change
     pair = [
         referents.log_probs(model, [one.passage], before, hidden)
         for hidden in (None, [(one.nouns[1], one.it)])

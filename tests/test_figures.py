@@ -137,7 +137,7 @@ def test_no_text_leaves_the_card_and_all_are_big_enough_for_a_phone(gallery):
 
 
 def _is_drawn(text) -> bool:
-    """Dit si l'étiquette est tracée : matplotlib garde des graduations hors des axes."""
+    """Dit si l’étiquette est tracée : matplotlib garde des graduations hors des axes."""
     axis = text.axes
     if axis is None or not text.get_visible():
         return False

@@ -51,7 +51,7 @@ def room_of(path: Path) -> str:
 
 
 def imported_rooms(source: str) -> set[str]:
-    """Les modules de `course_lib` qu'un code importe, où que soit l'instruction."""
+    """Les modules de `course_lib` qu’un code importe, où que soit l’instruction."""
     names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):

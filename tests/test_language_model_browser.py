@@ -1,4 +1,4 @@
-"""Le modèle de langue dans un vrai navigateur : mêmes nombres qu'en Python, clavier, thèmes."""
+"""Le modèle de langue dans un vrai navigateur : mêmes nombres qu’en Python, clavier, thèmes."""
 
 import json
 import shutil
@@ -79,7 +79,7 @@ def random_models(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory) -> Path:
-    """Le dossier des modèles à essayer ; celui du cours en fait partie s'il est livré."""
+    """Le dossier des modèles à essayer ; celui du cours en fait partie s’il est livré."""
     folder = tmp_path_factory.mktemp("models")
     random_models(folder)
     if (SHIPPED / "model.safetensors").is_file():
@@ -112,7 +112,7 @@ def widgets(models) -> dict:
 
 @pytest.fixture
 def open_page(open_widget, widgets, models, tmp_path):
-    """Ouvre la page d'un modèle, dont les poids sont servis comme le site les sert."""
+    """Ouvre la page d’un modèle, dont les poids sont servis comme le site les sert."""
     (tmp_path / "_static" / "models").symlink_to(models)
 
     def open_one(name="dense", theme="light", *, awaited=".cw-llm textarea", **options):
@@ -123,7 +123,7 @@ def open_page(open_widget, widgets, models, tmp_path):
     return open_one
 
 
-# Le modèle du cours s'ajoute dès qu'il est livré.
+# Le modèle du cours s’ajoute dès qu’il est livré.
 NAMES = ["dense", "partage", *(["petit_llm"] if (SHIPPED / "model.safetensors").is_file() else [])]
 ENGINE = """async () => {
   window.engine = (await import("/_static/widgets/language_model.js")).engine;
@@ -237,7 +237,7 @@ def test_greedy_generation_equals_pytorch(loaded):
         with torch.no_grad():
             logits = model(torch.tensor([ids + written]))[0, len(ids) - 1 : -1]
         chosen = logits.gather(1, torch.tensor(written)[:, None])[:, 0]
-        # Deux jetons ex æquo à l'arrondi près se valent : on compare les scores, non les ids.
+        # Deux jetons ex æquo à l’arrondi près se valent : on compare les scores, non les ids.
         assert (logits.max(1).values - chosen).max() < 1e-3
 
 
@@ -291,7 +291,7 @@ def test_draws_follow_the_distribution_and_the_seed(open_page):
     assert first == again != other
     shares = torch.bincount(torch.tensor(first), minlength=4) / 4000
     assert shares[1] == 0
-    # Quatre écarts-types d'une fréquence sur 4 000 tirages font au plus 0,032.
+    # Quatre écarts-types d’une fréquence sur 4 000 tirages font au plus 0,032.
     assert (shares - torch.tensor([0.5, 0, 0.3, 0.2])).abs().max() < 0.032
 
 

@@ -85,7 +85,7 @@ def test_errors():
     with pytest.raises(ValueError, match="vocab_size=0"):
         KneserNeyModel(2, 0)
     model = KneserNeyModel(2, 5)
-    with pytest.raises(ValueError, match="appelez d'abord fit"):
+    with pytest.raises(ValueError, match="appelez d’abord fit"):
         model.log_probs([1])
     with pytest.raises(ValueError, match="Aucun jeton à compter"):
         model.fit([[], []])

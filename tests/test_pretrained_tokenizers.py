@@ -232,7 +232,7 @@ BYTES = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}
         (change(post_processor={"type": "BertProcessing", "cls": ["a"]}), "Encadrement non pris"),
         (
             change(post_processor={"type": "BertProcessing", "cls": ["a", 0], "sep": ["b", 9999]}),
-            "L'identifiant 9999 est hors du vocabulaire",
+            "L’identifiant 9999 est hors du vocabulaire",
         ),
         (change_model(dropout=0.1), r"model\.dropout = 0\.1"),
         (change_model(end_of_word_suffix="</w>"), r"model\.end_of_word_suffix = '</w>'"),
@@ -628,7 +628,7 @@ def test_foreign_tokenizers_are_shared(tmp_path, kind):
     copy = tokenizers.Tokenizer.from_file(str(tmp_path / "copie.json"))
     assert copy.get_vocab() == ours.token_to_id
     assert ours.pad_id is None and (ours.eos_id is None or ours.tokens[ours.eos_id] == "le")
-    with pytest.raises(ValueError, match=f"L'identifiant {ours.vocab_size} est hors"):
+    with pytest.raises(ValueError, match=f"L’identifiant {ours.vocab_size} est hors"):
         ours.decode([ours.vocab_size])
 
 

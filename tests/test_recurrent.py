@@ -1,4 +1,4 @@
-"""Réseaux récurrents : pas à pas = d'un trait, remplissage sans effet, apprentissage, erreurs."""
+"""Réseaux récurrents : pas à pas = d’un trait, remplissage sans effet, apprentissage, erreurs."""
 
 import pytest
 import torch
@@ -90,7 +90,7 @@ def test_attention_weights_are_a_distribution_over_real_tokens():
 
 @pytest.mark.parametrize("attention", [True, False])
 def test_attention_is_what_lets_the_source_reach_the_output(attention):
-    # Changer les vecteurs de la source, l'état final gardé, ne change la sortie qu'avec attention.
+    # Changer les vecteurs de la source, l’état final gardé, ne change la sortie qu’avec attention.
     model = make_seq2seq(attention=attention)
     source, target = random_ids(2, 7, 13), random_ids(2, 5, 17)
     memory = model.encode(source)

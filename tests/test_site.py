@@ -29,7 +29,7 @@ ENGLISH = re.compile(
     r"exercise|note that|warning|print to)\b",
     re.IGNORECASE,
 )
-# Le texte que lit l'utilisateur : ni le code, ni l'anglais annoncé comme tel, ni les références,
+# Le texte que lit l’utilisateur : ni le code, ni l’anglais annoncé comme tel, ni les références,
 # ni les composants (qui montrent les phrases étudiées ; test_widgets_browser les vérifie).
 VISIBLE_TEXT = """() => {
   const skip = 'script,style,code,pre,mjx-container,[lang=en],.citation,p.context,course-widget';
@@ -48,14 +48,14 @@ VISIBLE_TEXT = """() => {
 
 
 def english_texts(page) -> list[str]:
-    """Les textes de la page où reste de l'anglais, citations entre « » mises à part."""
+    """Les textes de la page où reste de l’anglais, citations entre « » mises à part."""
     texts = page.evaluate(VISIBLE_TEXT)
     assert len(texts) > 10
     return [text for text in texts if ENGLISH.search(re.sub("«[^»]*»", "", text))]
 
 
 class Visit:
-    """Une page ouverte, avec ce qu'elle a demandé et ce qu'elle a dit à la console."""
+    """Une page ouverte, avec ce qu’elle a demandé et ce qu’elle a dit à la console."""
 
     def __init__(self, browser, url: str, *, theme: str = "light", width: int = 1300):
         self.context = browser.new_context(
@@ -67,7 +67,7 @@ class Visit:
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", self._listen)
         self.page.goto(url, wait_until="networkidle")
-        self.loaded = list(self.requests)  # axe en demandera d'autres
+        self.loaded = list(self.requests)  # axe en demandera d’autres
 
     def _listen(self, message) -> None:
         if message.type in ("error", "warning"):
@@ -80,10 +80,10 @@ class Visit:
         self.context.close()
 
 
-# Une page n'est ouverte que par un des processus de test, une fois par façon de la lire.
+# Une page n’est ouverte que par un des processus de test, une fois par façon de la lire.
 GROUPED = [pytest.param(page, marks=pytest.mark.xdist_group(page)) for page in PAGES]
 # Un texte par façon de paraître : mêmes couleurs, mêmes fonds, même taille. Le contraste ne dépend
-# de rien d'autre, et axe met dix fois plus de temps à mesurer chaque mot coloré d'un code.
+# de rien d’autre, et axe met dix fois plus de temps à mesurer chaque mot coloré d’un code.
 MARK_EACH_LOOK = """() => {
   const seen = new Set();
   const carriesText = (node) => node.matches('input,textarea,select')
@@ -110,7 +110,7 @@ LINKS = "document, {runOnly: ['link-in-text-block']"
 
 
 def axe_violations(page, *runs: str) -> list[str]:
-    """Ce qu'axe reproche à la page, en une ou plusieurs lectures."""
+    """Ce qu’axe reproche à la page, en une ou plusieurs lectures."""
     assert page.evaluate(MARK_EACH_LOOK) > 10
     page.evaluate(AXE)
     results = [page.evaluate(f"axe.run({run}, resultTypes: ['violations']}})") for run in runs]
@@ -124,7 +124,7 @@ def axe_violations(page, *runs: str) -> list[str]:
 
 @pytest.fixture(scope="module", params=GROUPED)
 def light_visit(request, browser, site_url):
-    """La page dans le thème clair, sur un écran d'ordinateur."""
+    """La page dans le thème clair, sur un écran d’ordinateur."""
     with Visit(browser, site_url + request.param) as visit:
         yield visit
 
@@ -154,7 +154,7 @@ def test_page_weighs_at_most_a_megabyte(light_visit, site_url, site_folder):
 
 @pytest.mark.parametrize("color", ["#bbb", "rgb(119, 119, 120)"])
 def test_a_pale_text_is_seen(browser, site_url, color):
-    """Un seul mot trop pâle, au bout d'une longue page, et la lecture des contrastes le trouve."""
+    """Un seul mot trop pâle, au bout d’une longue page, et la lecture des contrastes le trouve."""
     with Visit(browser, site_url + PAGES[3]) as visit:
         visit.page.evaluate(
             "(color) => [...document.querySelectorAll('article p')].at(-1)"
@@ -223,7 +223,7 @@ def test_teacher_and_student_write_in_the_closing_page(browser, site_url):
 
 @functools.cache
 def anchors(page: Path) -> set[str]:
-    """Les identifiants d'une page, lus une seule fois."""
+    """Les identifiants d’une page, lus une seule fois."""
     return set(re.findall(r'\bid="([^"]+)"', page.read_text("utf-8")))
 
 

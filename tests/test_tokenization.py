@@ -170,7 +170,7 @@ def test_the_frame_of_a_tokenizer(tmp_path):
     again, theirs = load_tokenizer(tmp_path / "t.json"), tokenizers.Tokenizer.from_file
     assert again.frame == ([1], [2, 0])
     assert theirs(str(tmp_path / "t.json")).encode("clé").ids == ours.encode_sentence("clé")
-    with pytest.raises(ValueError, match="L'identifiant 300 est hors"):
+    with pytest.raises(ValueError, match="L’identifiant 300 est hors"):
         ours.set_frame([300], [])
     ours.set_frame([], [])
     assert ours.to_json()["post_processor"] is None
@@ -340,9 +340,9 @@ def test_wrong_inputs(name):
         tokenizer.encode(b"abc")
     with pytest.raises(ValueError, match=r"caractère n° 2 \(U\+D83D\)"):
         tokenizer.encode("ab\ud83d")
-    with pytest.raises(ValueError, match=f"L'identifiant {tokenizer.vocab_size} est hors"):
+    with pytest.raises(ValueError, match=f"L’identifiant {tokenizer.vocab_size} est hors"):
         tokenizer.decode([0, tokenizer.vocab_size])
-    with pytest.raises(ValueError, match="L'identifiant -1 est hors"):
+    with pytest.raises(ValueError, match="L’identifiant -1 est hors"):
         tokenizer.decode([-1])
     with pytest.raises(TypeError, match=r"est un entier ; reçu 1\.5"):
         tokenizer.decode([1.5])
@@ -365,11 +365,11 @@ def test_training_errors():
         CharTokenizer.train(CORPUS, special_tokens="<pad>")
     with pytest.raises(ValueError, match="Étape de découpage inconnue : 'lettres'"):
         Split(("digits", "lettres"))
-    with pytest.raises(ValueError, match="« <x> » n'est pas au vocabulaire"):
+    with pytest.raises(ValueError, match="« <x> » n’est pas au vocabulaire"):
         BPETokenizer(BPE.token_to_id, BPE.merges, [AddedToken("<x>")])
     with pytest.raises(ValueError, match="split='lettre' est inconnu"):
         WordTokenizer.train(CORPUS, split="lettre")
-    with pytest.raises(ValueError, match="« z » n'est pas au vocabulaire"):
+    with pytest.raises(ValueError, match="« z » n’est pas au vocabulaire"):
         CharTokenizer.train("abc", special_tokens=()).encode("az")
 
 
@@ -423,7 +423,7 @@ def test_damaged_files(tmp_path, damage, message):
 
 def test_unreadable_files(tmp_path):
     path = tmp_path / "t.json"
-    with pytest.raises(FileNotFoundError, match="n'existe pas"):
+    with pytest.raises(FileNotFoundError, match="n’existe pas"):
         load_tokenizer(path)
     with pytest.raises(FileNotFoundError, match="créez-le"):
         BPE.save(tmp_path / "absent" / "t.json")
@@ -440,5 +440,5 @@ def test_unreadable_files(tmp_path):
         load_tokenizer(path)
     TOKENIZERS["mots"].save(path)
     for wrong in (BPETokenizer, CharTokenizer):
-        with pytest.raises(ValueError, match=f"n'est pas celui d'un {wrong.__name__}"):
+        with pytest.raises(ValueError, match=f"n’est pas celui d’un {wrong.__name__}"):
             wrong.load(path)

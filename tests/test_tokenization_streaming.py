@@ -97,7 +97,7 @@ def test_what_is_shown_does_not_wait_for_the_end():
 
 def test_refusals():
     decoder = IncrementalDecoder(TOKENIZERS["bpe"])
-    with pytest.raises(ValueError, match="L'identifiant 300 est hors du vocabulaire"):
+    with pytest.raises(ValueError, match="L’identifiant 300 est hors du vocabulaire"):
         decoder.feed(300)
     with pytest.raises(TypeError, match="Un identifiant de jeton est un entier"):
         decoder.feed("a")

@@ -194,11 +194,11 @@ def test_accents_may_be_said_to_follow_the_case():
 def test_wrong_arguments():
     with pytest.raises(ValueError, match=r"Il manque le jeton « \[UNK\] »"):
         WordPieceTokenizer({"a": 0}, ())
-    with pytest.raises(ValueError, match=r"« \[CLS\] » \(rôle bos\) n'est pas au vocabulaire"):
+    with pytest.raises(ValueError, match=r"« \[CLS\] » \(rôle bos\) n’est pas au vocabulaire"):
         WordPieceTokenizer({"[UNK]": 0}, ["[UNK]"])
     with pytest.raises(ValueError, match="max_length = 1 : il faut au moins 2 places"):
         SMALL.encode_sentence("a", max_length=1)
     with pytest.raises(ValueError, match="Rôle inconnu : 'fin'"):
         SMALL.assign_roles(fin="[SEP]")
-    with pytest.raises(ValueError, match=r"« zzz » \(rôle eos\) n'est pas au vocabulaire"):
+    with pytest.raises(ValueError, match=r"« zzz » \(rôle eos\) n’est pas au vocabulaire"):
         SMALL.assign_roles(eos="zzz")

@@ -1,4 +1,4 @@
-"""Les grands nombres s'écrivent en mots, comme on les dit."""
+"""Les grands nombres s’écrivent en mots, comme on les dit."""
 
 import pytest
 

@@ -34,7 +34,7 @@ CONFIG = LlamaConfig(
 
 
 def widget(**options) -> LanguageModelWidget:
-    """Le composant d'un petit modèle aux poids tirés."""
+    """Le composant d’un petit modèle aux poids tirés."""
     return LanguageModelWidget(llama(CONFIG, seed=3), TOKENIZER, prompt="Il dort", **options)
 
 
@@ -48,7 +48,7 @@ def test_half_precision_comes_back(tmp_path, tied):
     again = load_half_precision(tmp_path / "petit" / "model.safetensors", LlamaConfig(**content))
     ids = torch.tensor([TOKENIZER.encode("Il était une fois")])
     torch.testing.assert_close(again(ids), model(ids), atol=5e-3, rtol=1e-3)
-    assert not torch.equal(again(ids), model(ids))  # l'arrondi existe bel et bien
+    assert not torch.equal(again(ids), model(ids))  # l’arrondi existe bel et bien
     for ours, original in zip(again.parameters(), model.parameters(), strict=True):
         assert torch.equal(ours, original.half().float())
     assert half_precision_bytes(again) == (tmp_path / "petit" / "model.safetensors").read_bytes()
@@ -158,7 +158,7 @@ def test_the_widget_refuses_what_it_cannot_run():
 
 
 def split_by(split) -> BPETokenizer:
-    """Les mêmes fusions, d'autres mots."""
+    """Les mêmes fusions, d’autres mots."""
     return BPETokenizer(TOKENIZER.token_to_id, TOKENIZER.merges, TOKENIZER.special_tokens, split)
 
 

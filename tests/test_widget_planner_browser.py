@@ -1,4 +1,4 @@
-"""Le planificateur dans un vrai navigateur : mêmes nombres qu'en Python, refus, clavier, thèmes."""
+"""Le planificateur dans un vrai navigateur : mêmes nombres qu’en Python, refus, clavier, thèmes."""
 
 import random
 import re
@@ -111,13 +111,13 @@ def draw_config(rng: random.Random):
 
 
 def fields_of(preset: str, config, settings: dict) -> list:
-    """Ce qu'un lecteur taperait pour passer du modèle publié à cette configuration."""
+    """Ce qu’un lecteur taperait pour passer du modèle publié à cette configuration."""
     sizes = describe(config)["sizes"]
     editable = describe(MODELS[preset].config)["shape"]["editable"]
     locked = {"kvHeads", "headSize", "experts", "active", "tied"} - set(editable)
     order = ["context", *(name for name in sizes if name != "context")]
     typed = [[name, sizes[name]] for name in order if name not in locked]
-    return [*typed, *settings.items()]  # la machine avant le format, qu'elle limite
+    return [*typed, *settings.items()]  # la machine avant le format, qu’elle limite
 
 
 def expected(config, settings: dict) -> dict:
@@ -165,7 +165,7 @@ def expected(config, settings: dict) -> dict:
 
 
 def speed(config, machine, settings: dict, length: int) -> float | None:
-    """La vitesse d'écriture, ou None si le modèle n'écrit pas ou ne tient pas."""
+    """La vitesse d’écriture, ou None si le modèle n’écrit pas ou ne tient pas."""
     options = {"dtype": settings["weightsFormat"], "batch_size": settings["batch"]}
     options |= {"context_length": length, "n_machines": settings["machines"]}
     try:
@@ -242,7 +242,7 @@ def test_editing_recounts_and_reset_brings_the_model_back(open_page):
     # Un bloc de plus : 12 × 768² + 13 × 768 = 7 087 872 paramètres.
     assert "131 527 680 paramètres" in text_of(planner)
     assert "Réglages modifiés" in text_of(planner)
-    # L'annonce attend que la saisie se calme : celle d'avant peut encore y être.
+    # L’annonce attend que la saisie se calme : celle d’avant peut encore y être.
     page.wait_for_function(
         "document.querySelector('.cw-planner [aria-live]').textContent"
         ".replace(/\\s/g, ' ').includes('131,5 millions de paramètres')"
@@ -336,7 +336,7 @@ def test_too_few_machines_are_told(open_page):
     planner = page.locator(".cw-planner")
     assert "Tient sur 1 machine de 80 Go." in text_of(planner)
     page.get_by_label("Modèle publié").select_option("GPT-3 175B")
-    # 16 × 174 604 259 328 octets et 77,7 Go d'activations : 36 machines de 80 Go.
+    # 16 × 174 604 259 328 octets et 77,7 Go d’activations : 36 machines de 80 Go.
     assert "Il faut 36 machines de 80 Go." in text_of(planner)
     assert "si la mémoire y suffisait" in text_of(planner) and "ne tient pas" in text_of(planner)
     page.get_by_label("Nombre de machines").fill("36")

@@ -107,11 +107,11 @@ def test_the_static_form_shows_sizes_and_the_greedy_continuations(count):
         assert text.endswith(f"«\u00a0{written}\u00a0».") and text.startswith(
             f"«\u00a0{name}\u00a0»"
         )
-        assert model.training  # la lecture rend le modèle comme elle l'a pris
+        assert model.training  # la lecture rend le modèle comme elle l’a pris
 
 
 def altered(**changes) -> dict:
-    """Les deux modèles, l'élève remplacé."""
+    """Les deux modèles, l’élève remplacé."""
     return {**models(), "Élève": changes["student"]}
 
 
@@ -145,7 +145,7 @@ def digits() -> BPETokenizer:
         ),
         (
             lambda: altered(student=(llama(STUDENT), digits())),
-            "« Enseignant » .283 jetons. et « Élève » .283 jetons. n'ont pas le même tokeniseur",
+            "« Enseignant » .283 jetons. et « Élève » .283 jetons. n’ont pas le même tokeniseur",
         ),
         (
             lambda: altered(student=(llama(replace(STUDENT, context_length=3)), TOKENIZER)),
@@ -182,5 +182,5 @@ def test_the_temperature_is_one_of_the_slider(temperature):
 
 
 def test_an_address_for_nobody_is_refused():
-    with pytest.raises(ValueError, match=r"l'adresse de Eleve ; .* Enseignant et Élève"):
+    with pytest.raises(ValueError, match=r"l’adresse de Eleve ; .* Enseignant et Élève"):
         widget(weights_urls={"Eleve": "models/eleve"})

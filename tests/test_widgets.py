@@ -36,7 +36,7 @@ def quiz() -> Quiz:
 
 
 def state_of(widget) -> dict:
-    """Relit l'état comme le ferait la page."""
+    """Relit l’état comme le ferait la page."""
     found = re.search(r'<script type="application/json">(.*?)</script>', widget.html(), re.DOTALL)
     return json.loads(found[1])
 
@@ -136,7 +136,7 @@ def test_attention_refuses_inconsistent_data():
         AttentionExplorer([square], [WORDS, WORDS])
     with pytest.raises(ValueError, match="même nombre de couches"):
         AttentionExplorer([square, np.zeros((2, 1, 3, 3))], [WORDS, WORDS])
-    with pytest.raises(ValueError, match="n'est pas dans la phrase"):
+    with pytest.raises(ValueError, match="n’est pas dans la phrase"):
         attention_explorer(query="street")
     with pytest.raises(ValueError, match="layer vaut 3 ; il faut 1 à 2"):
         attention_explorer(layer=3)

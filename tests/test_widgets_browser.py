@@ -1,4 +1,4 @@
-"""Les composants dans un vrai navigateur : mêmes ids qu'en Python, souris, clavier, thèmes."""
+"""Les composants dans un vrai navigateur : mêmes ids qu’en Python, souris, clavier, thèmes."""
 
 from types import SimpleNamespace
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def trained() -> dict:
-    """Les tokeniseurs de l'explorateur, par leur nom."""
+    """Les tokeniseurs de l’explorateur, par leur nom."""
     words, characters = WordTokenizer.train(CORPUS), CharTokenizer.train(CORPUS)
     spaced = WordTokenizer.train(CORPUS, split="whitespace")
     bpe = BPETokenizer.train(CORPUS, vocab_size=320)

@@ -1,4 +1,4 @@
-"""L'animal et la rue : où un Transformer décide-t-il ce que désigne « it » ?
+"""L’animal et la rue : où un Transformer décide-t-il ce que désigne « it » ?
 
 Deux modèles. Le traducteur (encodeur-décodeur) écrit la phrase française ; la glose (encodeur
 seul) met sous chaque mot anglais son mot français. La commande ci-dessous entraîne chaque modèle

@@ -1,6 +1,6 @@
 """`python -m course_experiments.pronoun` : toutes les graines, puis un petit fichier JSON.
 
-Le fichier est récrit d'un seul geste après chaque entraînement. Relancée, la commande saute ce qui
+Le fichier est récrit d’un seul geste après chaque entraînement. Relancée, la commande saute ce qui
 y est déjà, à réglages égaux.
 """
 
@@ -26,7 +26,7 @@ N_TEST, N_PAIRS = 300, 200
 
 
 def measure_translator(seed: int) -> dict:
-    """Entraîne un traducteur et l'interroge : traductions, têtes, greffes, lectures coupées."""
+    """Entraîne un traducteur et l’interroge : traductions, têtes, greffes, lectures coupées."""
     model, history = models.train_translator(seed, eval_every=EVAL_EVERY)
     words, pairs = vocabulary(), minimal_pairs(N_PAIRS, seed=TEST_SEED)
     return {
@@ -43,7 +43,7 @@ def measure_translator(seed: int) -> dict:
 
 
 def measure_gloss(seed: int) -> dict:
-    """Entraîne un encodeur à la glose et l'interroge : Δ, lectures coupées."""
+    """Entraîne un encodeur à la glose et l’interroge : Δ, lectures coupées."""
     model, _ = models.train_gloss_encoder(seed)
     words, pairs = vocabulary(), minimal_pairs(N_PAIRS, seed=TEST_SEED)
     scores = {
@@ -116,7 +116,7 @@ def _rounded(values, digits: int = 4) -> list:
 
 
 def settings(name: str) -> dict:
-    """Tout ce dont les mesures d'un modèle dépendent : à réglages égaux, on complète le fichier."""
+    """Tout ce dont les mesures d’un modèle dépendent : à réglages égaux, on complète le fichier."""
     content = {
         "recipe": asdict(models.RECIPES[name]),
         "test_sentences": N_TEST,
@@ -134,7 +134,7 @@ def _run(name: str, seed: int, output: Path) -> None:
         return
     print(f"{name}, graine {seed}…", flush=True)
     measures = JOBS[name](seed)
-    # Relu maintenant : une autre commande a pu y ajouter ses graines pendant l'entraînement.
+    # Relu maintenant : une autre commande a pu y ajouter ses graines pendant l’entraînement.
     results, entry = _entry(output, name)
     entry["seeds"][str(seed)] = measures
     write_json(output, {**results, name: entry})
@@ -150,7 +150,7 @@ def _entry(output: Path, name: str) -> tuple[dict, dict]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Point d'entrée de la commande."""
+    """Point d’entrée de la commande."""
     parser = FrenchArgumentParser(
         prog="python -m course_experiments.pronoun",
         description="Entraîne et interroge les modèles du chapitre « Le Transformer ».",

@@ -1,4 +1,4 @@
-"""Regarder, puis vérifier : poids d'attention de « it », greffes et lectures coupées.
+"""Regarder, puis vérifier : poids d’attention de « it », greffes et lectures coupées.
 
 Formes : B phrases, L étages, H têtes, S mots anglais, T mots français.
 """
@@ -23,7 +23,7 @@ MinimalPairs = Sequence[tuple[TranslationPair, TranslationPair]]
 
 
 def attention_from_pronoun(model, sentences: Sentences) -> Tensor:
-    """Poids que « it » accorde à chaque mot dans l'encodeur, (B, L, H, S)."""
+    """Poids que « it » accorde à chaque mot dans l’encodeur, (B, L, H, S)."""
     inputs = (sentences.source,)
     if isinstance(model, EncoderDecoder):
         inputs = (sentences.source, sentences.target[:, :1])
@@ -33,7 +33,7 @@ def attention_from_pronoun(model, sentences: Sentences) -> Tensor:
 
 
 def _masses(model, pairs: Sequence[TranslationPair], words: Vocabulary) -> tuple[Tensor, Tensor]:
-    """Part de l'attention de « it » qui va au groupe de l'animal, puis du lieu, (B, L, H)."""
+    """Part de l’attention de « it » qui va au groupe de l’animal, puis du lieu, (B, L, H)."""
     sentences = prepare(pairs, words)
     weights = attention_from_pronoun(model, sentences)
     agent, place = (
@@ -52,8 +52,8 @@ def switching_heads(model, pairs: MinimalPairs, words: Vocabulary) -> Tensor:
 def attention_contrast(model, pairs: MinimalPairs, words: Vocabulary) -> Tensor:
     """Δ de chaque paire, (B,) : (animal − lieu | tired) − (animal − lieu | wide).
 
-    Les poids sont sommés sur tous les étages et toutes les têtes. Δ > 0 : en passant de l'adjectif
-    de l'animal à celui du lieu, l'attention de « it » se déplace de l'animal vers le lieu.
+    Les poids sont sommés sur tous les étages et toutes les têtes. Δ > 0 : en passant de l’adjectif
+    de l’animal à celui du lieu, l’attention de « it » se déplace de l’animal vers le lieu.
     """
     agent, place = _masses(model, [pair[0] for pair in pairs], words)
     twin_agent, twin_place = _masses(model, [pair[1] for pair in pairs], words)
@@ -95,10 +95,10 @@ def gloss_interventions(model: Encoder, pairs: MinimalPairs, words: Vocabulary) 
 def translator_interventions(
     model: EncoderDecoder, pairs: MinimalPairs, words: Vocabulary
 ) -> dict[str, int]:
-    """Erreurs de pronom du traducteur, selon ce qu'on lui fait.
+    """Erreurs de pronom du traducteur, selon ce qu’on lui fait.
 
-    « none » ; « patch_X » : la sortie de l'encodeur en X vient de la phrase jumelle ; « mask_X » :
-    dans l'encodeur, « it » ne lit plus X ; « cross_X » : le décodeur, au moment d'écrire le pronom,
+    « none » ; « patch_X » : la sortie de l’encodeur en X vient de la phrase jumelle ; « mask_X » :
+    dans l’encodeur, « it » ne lit plus X ; « cross_X » : le décodeur, au moment d’écrire le pronom,
     ne lit plus X.
     """
     errors: dict[str, int] = {}
@@ -149,7 +149,7 @@ def _reads(sentences: Sentences, keys: Tensor) -> Tensor:
 
 
 def _wrong_gender(logits: Tensor, sentences: Sentences, tokenizer) -> int:
-    """Nombre de phrases où le genre préféré n'est pas le bon ; `logits` (B, V)."""
+    """Nombre de phrases où le genre préféré n’est pas le bon ; `logits` (B, V)."""
     he, she = (tokenizer.token_to_id[word] for word in ("il", "elle"))
     return int(((logits[:, she] > logits[:, he]) != sentences.feminine).sum())
 

@@ -20,7 +20,7 @@ def greedy_translate(
     """Traduit en choisissant à chaque pas le mot le plus probable ; toutes les phrases ensemble.
 
     Accepte un `EncoderDecoder` (avec mémoire cache) ou un `RecurrentSeq2Seq`. Une phrase trop
-    longue s'arrête à `max_length` mots.
+    longue s’arrête à `max_length` mots.
     """
     advance = _stepper(model, rows(sentences, words.english), max_length)
     end = words.french.eos_id

@@ -1,7 +1,7 @@
-"""Les trois modèles de l'expérience et leur entraînement, avec leurs réglages.
+"""Les trois modèles de l’expérience et leur entraînement, avec leurs réglages.
 
 Le traducteur et le réseau récurrent lisent les mêmes phrases dans le même ordre, le même nombre de
-fois : c'est le « budget égal » du chapitre.
+fois : c’est le « budget égal » du chapitre.
 """
 
 from dataclasses import dataclass, replace
@@ -38,7 +38,7 @@ from course_lib.transformer import (
 
 @dataclass(frozen=True)
 class Recipe:
-    """Ce qui décide d'un entraînement : phrases, propositions par phrase, lots, pas, taux."""
+    """Ce qui décide d’un entraînement : phrases, propositions par phrase, lots, pas, taux."""
 
     n_sentences: int
     n_clauses: tuple[int, ...]
@@ -61,12 +61,12 @@ RECURRENT_HIDDEN_SIZE = {True: 136, False: 160}  # avec, sans attention : 263 00
 
 
 def build_translator(words: Vocabulary, seed: int = 0) -> EncoderDecoder:
-    """L'encodeur-décodeur : 2 + 2 blocs, 4 têtes, 64 dimensions."""
+    """L’encodeur-décodeur : 2 + 2 blocs, 4 têtes, 64 dimensions."""
     return original_transformer(_sizes(words, words.french.vocab_size), seed)
 
 
 def build_gloss_encoder(words: Vocabulary, seed: int = 0) -> Encoder:
-    """L'encodeur seul : 3 blocs d'une tête, 64 dimensions."""
+    """L’encodeur seul : 3 blocs d’une tête, 64 dimensions."""
     config = _sizes(words, words.gloss.vocab_size)
     return original_encoder(replace(config, n_encoder_layers=3, n_heads=1), seed)
 
@@ -101,8 +101,8 @@ def train_translator(
 ) -> tuple[EncoderDecoder, History]:
     """Entraîne un traducteur ; le journal suit, tous les `eval_every` pas, pronoms et autres mots.
 
-    Les mesures `pronoun` et `other_words` sont des taux de réussite sur des phrases d'une
-    proposition dont les couples nom–adjectif n'ont jamais été vus.
+    Les mesures `pronoun` et `other_words` sont des taux de réussite sur des phrases d’une
+    proposition dont les couples nom–adjectif n’ont jamais été vus.
     """
     words = vocabulary()
     model = build_translator(words, seed)
@@ -125,7 +125,7 @@ def train_recurrent(
 def train_gloss_encoder(
     seed: int = 0, recipe: Recipe = GLOSS, progress: bool = True
 ) -> tuple[Encoder, History]:
-    """Entraîne l'encodeur à la glose : sous chaque mot anglais, son mot français."""
+    """Entraîne l’encodeur à la glose : sous chaque mot anglais, son mot français."""
     words = vocabulary()
     pairs = training_pairs(recipe)
     data = AlignedBatches(
@@ -140,7 +140,7 @@ def train_gloss_encoder(
 
 
 def training_pairs(recipe: Recipe) -> list:
-    """Les phrases d'entraînement, en nombre égal pour chaque longueur."""
+    """Les phrases d’entraînement, en nombre égal pour chaque longueur."""
     share = recipe.n_sentences // len(recipe.n_clauses)
     return [
         pair

@@ -17,7 +17,7 @@ from course_lib.interpretation import at_positions
 from course_lib.tokenization import WordTokenizer
 
 RESULTS = Path(__file__).resolve().parent.parent / "results" / "pronoun.json"
-DATA_SEED = 1  # les phrases d'entraînement sont les mêmes pour toutes les graines
+DATA_SEED = 1  # les phrases d’entraînement sont les mêmes pour toutes les graines
 TEST_SEED = 2
 
 
@@ -32,7 +32,7 @@ class Vocabulary:
 
 @cache
 def vocabulary() -> Vocabulary:
-    """Les trois vocabulaires, appris sur des phrases d'entraînement."""
+    """Les trois vocabulaires, appris sur des phrases d’entraînement."""
     pairs = generate_pairs(4000, split="train", n_clauses=2, seed=DATA_SEED)
     english, french, gloss = (
         WordTokenizer.train([getattr(pair, side) for pair in pairs], split="whitespace")
@@ -49,7 +49,7 @@ def rows(texts: Sequence[str], tokenizer: WordTokenizer) -> Tensor:
 
 @dataclass(frozen=True)
 class Sentences:
-    """Des phrases d'une seule proposition, prêtes pour le modèle, avec leurs positions.
+    """Des phrases d’une seule proposition, prêtes pour le modèle, avec leurs positions.
 
     `source` (B, S), `target` (B, T) avec le jeton de début, `gloss` (B, S). Les positions sont des
     tenseurs (B,) ; `feminine` vaut vrai où le pronom attendu est « elle ».
@@ -63,17 +63,17 @@ class Sentences:
     french_pronoun: Tensor
     feminine: Tensor
     referent: Tensor  # (B, S) vrai sur le groupe du nom désigné : article, couleur, nom
-    other: Tensor  # (B, S) vrai sur le groupe de l'autre nom
-    agent: Tensor  # (B, S) vrai sur le groupe de l'animal
+    other: Tensor  # (B, S) vrai sur le groupe de l’autre nom
+    agent: Tensor  # (B, S) vrai sur le groupe de l’animal
     place: Tensor  # (B, S) vrai sur le groupe du lieu
 
     def at(self, positions: Tensor) -> Tensor:
-        """Masque (B, S) d'une position par phrase."""
+        """Masque (B, S) d’une position par phrase."""
         return at_positions(positions, self.source.shape[1])
 
 
 def prepare(pairs: Sequence[TranslationPair], words: Vocabulary) -> Sentences:
-    """Met en tenseurs des phrases d'une proposition."""
+    """Met en tenseurs des phrases d’une proposition."""
     clauses = [pair.clauses[0] for pair in pairs]
     target = rows([pair.french for pair in pairs], words.french)
     begin = torch.full((len(pairs), 1), words.french.bos_id)
@@ -104,7 +104,7 @@ def prepare(pairs: Sequence[TranslationPair], words: Vocabulary) -> Sentences:
 
 
 def noun_group(words: Sequence[str], noun: int) -> list[int]:
-    """Positions de l'article, de l'éventuelle couleur et du nom, lui-même à la position `noun`."""
+    """Positions de l’article, de l’éventuelle couleur et du nom, lui-même à la position `noun`."""
     start = max(i for i in range(noun + 1) if words[i] == "the")
     return list(range(start, noun + 1))
 
@@ -113,7 +113,7 @@ def load_results(path: Path = RESULTS) -> dict:
     """Les mesures livrées avec le cours. FileNotFoundError si elles manquent."""
     if not path.exists():
         raise FileNotFoundError(
-            f"{path} n'existe pas : lancez « python -m course_experiments.pronoun »."
+            f"{path} n’existe pas : lancez « python -m course_experiments.pronoun »."
         )
     return json.loads(path.read_text(encoding="utf-8"))
 

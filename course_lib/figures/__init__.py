@@ -1,6 +1,6 @@
 """Les figures du cours : une identité visuelle, des nombres français, un texte de remplacement.
 
-Chaque fonction rend une `CourseFigure` (figure matplotlib) dont `alt` décrit l'image.
+Chaque fonction rend une `CourseFigure` (figure matplotlib) dont `alt` décrit l’image.
 """
 
 from course_lib.figures.comparisons import calibration_diagram, dot_rows

@@ -76,7 +76,7 @@ def perplexity_bars(
     title: str = "",
     alt: str | None = None,
 ) -> CourseFigure:
-    """Barres des médianes, un point par graine, et la limite de l'oracle en pointillé."""
+    """Barres des médianes, un point par graine, et la limite de l’oracle en pointillé."""
     names = list(perplexities)
     alt = alt or f"Barres, {x_label}, pour {', '.join(names)}, un point par graine"
     figure, axes = new_figure(1.35 + 0.52 * len(names), alt)
@@ -148,14 +148,14 @@ def seed_strips(
 ) -> CourseFigure:
     """Une bande par nom : un point par exemple, décalé pour rester visible, et un trait médian.
 
-    `zero` trace la verticale du zéro : d'un coup d'œil, de quel côté sont les points.
+    `zero` trace la verticale du zéro : d’un coup d’œil, de quel côté sont les points.
     """
     names = list(values)
     alt = alt or f"Nuages de points, {x_label}, une bande pour chacun : {', '.join(names)}"
     figure, axes = new_figure(1.2 + 0.55 * len(names), alt)
     for row, name in enumerate(names):
         points = as_array(values[name])
-        # Un décalage régulier plutôt qu'un tirage : la même figure à chaque fois.
+        # Un décalage régulier plutôt qu’un tirage : la même figure à chaque fois.
         offsets = 0.56 * (0.618 * np.arange(len(points)) % 1 - 0.5)
         color = color_of(row)
         axes.plot(points, row + offsets, ".", color=color, alpha=0.5, markersize=4)

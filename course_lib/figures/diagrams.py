@@ -1,4 +1,4 @@
-"""Schémas d'idées : ce que voit un modèle, l'attention à la main, l'échelle des jetons."""
+"""Schémas d’idées : ce que voit un modèle, l’attention à la main, l’échelle des jetons."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -55,7 +55,7 @@ def context_diagram(
 
 
 def _links(axes: Any, row: int, y: float, n: int, target: int, order: int, color: str) -> None:
-    """Trace les liens d'une bande : arcs directs, ou relais de proche en proche."""
+    """Trace les liens d’une bande : arcs directs, ou relais de proche en proche."""
     if row == 1:
         for index in range(n):
             arrow(axes, (index, y + 1.15), (index + 1, y + 1.15), color=color, width=2.2)
@@ -80,7 +80,7 @@ def attention_by_hand(
     title: str = "",
     alt: str | None = None,
 ) -> CourseFigure:
-    """L'attention d'une requête, à la main : scores q·k/√d, softmax, moyenne des valeurs.
+    """L’attention d’une requête, à la main : scores q·k/√d, softmax, moyenne des valeurs.
 
     `query` a la forme `(d,)`, `keys` `(n, d)`, `values` `(n, m)` ; les nombres sont calculés ici.
     """
@@ -136,7 +136,7 @@ def tokenization_ladder(
     title: str = "",
     alt: str | None = None,
 ) -> CourseFigure:
-    """L'échelle des jetons : un même texte en mots, en sous-mots, en caractères.
+    """L’échelle des jetons : un même texte en mots, en sous-mots, en caractères.
 
     `levels` : (nom, morceaux), du plus gros grain au plus fin.
     """

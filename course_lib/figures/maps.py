@@ -33,9 +33,9 @@ def attention_heatmap(
     values: bool | None = None,
     alt: str | None = None,
 ) -> CourseFigure:
-    """Carte des poids d'attention `(Tq, Tk)` : une ligne par mot qui regarde.
+    """Carte des poids d’attention `(Tq, Tk)` : une ligne par mot qui regarde.
 
-    `values` écrit les poids dans les cases (par défaut jusqu'à six mots).
+    `values` écrit les poids dans les cases (par défaut jusqu’à six mots).
     """
     weights, keys = as_array(weights), list(key_words or words)
     _require_shape(weights, (len(words), len(keys)), "weights")
@@ -114,7 +114,7 @@ def delta_map(
 ) -> CourseFigure:
     """Carte de contraste, positions × couches ; `delta` a la forme `(couches, positions)`.
 
-    Le blanc vaut zéro ; rouge et bleu s'opposent, et l'échelle est symétrique.
+    Le blanc vaut zéro ; rouge et bleu s’opposent, et l’échelle est symétrique.
     """
     delta = as_array(delta)
     _require_shape(delta, (delta.shape[0], len(words)), "delta")
@@ -156,7 +156,7 @@ def _require_shape(values: np.ndarray, shape: tuple[int, ...], name: str) -> Non
 
 
 def _label(axes: Any, rows: Sequence[str], columns: Sequence[str]) -> None:
-    """Pose les libellés ; ceux des colonnes se penchent s'ils sont nombreux."""
+    """Pose les libellés ; ceux des colonnes se penchent s’ils sont nombreux."""
     crowded = sum(map(len, columns)) > 34
     axes.set_yticks(range(len(rows)), rows)
     rotation = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if crowded else {}

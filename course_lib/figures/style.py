@@ -1,16 +1,16 @@
-"""L'identité visuelle du cours : couleurs, tailles, nombres français, texte de remplacement.
+"""L’identité visuelle du cours : couleurs, tailles, nombres français, texte de remplacement.
 
-Dans un cahier, une figure en dernière ligne de cellule s'affiche une seule fois, nette, avec son
+Dans un cahier, une figure en dernière ligne de cellule s’affiche une seule fois, nette, avec son
 `alt`. Sur le site, myst-nb lit le texte de remplacement dans les métadonnées de la cellule :
 
     ```{code-cell} ipython3
     ---
     mystnb:
       image:
-        alt: Carte de chaleur des poids d'attention ; « it » regarde « animal ».
+        alt: Carte de chaleur des poids d’attention ; « it » regarde « animal ».
       figure:
         name: fig-carte
-        caption: Poids d'attention entre les mots.
+        caption: Poids d’attention entre les mots.
     ---
     attention_heatmap(weights, words)
     ```
@@ -32,7 +32,7 @@ with needed_by("figures"):
 
 from course_lib.typography import format_number, french_spaces
 
-# Palette d'Okabe et Ito (2008), assombrie pour rester lisible sur fond clair : elle se distingue
+# Palette d’Okabe et Ito (2008), assombrie pour rester lisible sur fond clair : elle se distingue
 # aussi quand on voit mal le rouge ou le vert.
 COLORS = {
     "blue": "#0b5cad",
@@ -47,7 +47,7 @@ INK, MUTED, CARD, GRID, PALE = "#1a2029", "#4a5462", "#fbfcfe", "#d5dbe4", "#e8e
 SEQUENTIAL, DIVERGING = "Blues", "RdBu_r"
 WIDTH = 5.8  # pouces : 12 points y font encore 10 pixels sur un téléphone de 390 pixels
 DPI = 180
-N_SHADES = 128  # couleurs d'une image : bien assez pour nos figures, et trois fois moins d'octets
+N_SHADES = 128  # couleurs d’une image : bien assez pour nos figures, et trois fois moins d’octets
 
 _STYLE = {
     "font.family": "DejaVu Sans",
@@ -75,19 +75,19 @@ styled = rc_context(_STYLE)
 
 
 class CourseFigure(Figure):
-    """Figure matplotlib qui porte `alt` et s'affiche d'elle-même dans un cahier.
+    """Figure matplotlib qui porte `alt` et s’affiche d’elle-même dans un cahier.
 
-    Elle ne passe pas par pyplot : rien de global, pas d'affichage en double.
+    Elle ne passe pas par pyplot : rien de global, pas d’affichage en double.
     """
 
     alt: str = ""
 
     def __repr__(self) -> str:
-        """Rend un texte stable, que nbval compare d'une exécution à l'autre."""
+        """Rend un texte stable, que nbval compare d’une exécution à l’autre."""
         return f"Figure : {self.alt}"
 
     def to_png(self) -> bytes:
-        """Rend l'image PNG, sans date ni version : mêmes données, mêmes octets."""
+        """Rend l’image PNG, sans date ni version : mêmes données, mêmes octets."""
         buffer = BytesIO()
         with rc_context(_STYLE):
             self.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
@@ -118,7 +118,7 @@ def new_figure(
 
 
 def french_ticks(axis: Any, digits: int | None = None) -> None:
-    """Écrit les graduations d'un axe (`axes.xaxis`, `axes.yaxis`) à la française."""
+    """Écrit les graduations d’un axe (`axes.xaxis`, `axes.yaxis`) à la française."""
     axis.set_major_formatter(FuncFormatter(lambda value, _: format_number(value, digits)))
 
 
@@ -139,7 +139,7 @@ def color_of(index: int) -> str:
 
 
 def check_lengths(**named: Sequence) -> None:
-    """ValueError si les suites nommées n'ont pas toutes la même longueur."""
+    """ValueError si les suites nommées n’ont pas toutes la même longueur."""
     lengths = {name: len(values) for name, values in named.items()}
     if len(set(lengths.values())) > 1:
         detail = ", ".join(f"{name} : {length}" for name, length in lengths.items())

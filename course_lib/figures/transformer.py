@@ -83,7 +83,7 @@ def transformer_diagram(*, title: str = "", alt: str | None = None) -> CourseFig
 
 
 def _tower_frame(axes: Any, x: float, bottom: float, height: float, name: str) -> None:
-    """Le cadre d'une pile de N blocs identiques."""
+    """Le cadre d’une pile de N blocs identiques."""
     frame = FancyBboxPatch(
         (x - 2.15, bottom),
         4.3,
@@ -115,7 +115,7 @@ def _sublayers(axes: Any, x: float, parts: list[tuple[str, str]]) -> float:
 
 
 def _residual(axes: Any, x: float, low: float, high: float) -> None:
-    """La connexion résiduelle : un détour par l'extérieur de la sous-couche."""
+    """La connexion résiduelle : un détour par l’extérieur de la sous-couche."""
     side = -1 if x < 5 else 1
     edge = x + side * (_BOX_WIDTH / 2 + 0.24)
     axes.plot([x, edge, edge], [low, low, high], color=COLORS["green"], linewidth=1.6, zorder=2)
@@ -124,7 +124,7 @@ def _residual(axes: Any, x: float, low: float, high: float) -> None:
 
 
 def _inputs(axes: Any, x: float, text: str) -> None:
-    """Phrase d'entrée, plongement et position."""
+    """Phrase d’entrée, plongement et position."""
     axes.text(x, -0.05, text, ha="center", va="center", fontsize=11, style="italic")
     arrow(axes, (x, 0.25), (x, 0.62))
     box(axes, x, 0.92, _BOX_WIDTH, 0.6, "plongement", _FILL["embed"])
@@ -133,7 +133,7 @@ def _inputs(axes: Any, x: float, text: str) -> None:
 
 
 def _memory(axes: Any, top: float) -> None:
-    """Ce que l'encodeur transmet : clés et valeurs de l'attention croisée."""
+    """Ce que l’encodeur transmet : clés et valeurs de l’attention croisée."""
     middle, y = 5.0, 5.93
     axes.plot(
         [_LEFT, _LEFT, middle, middle],

@@ -20,7 +20,7 @@ __all__ = [
 
 
 def load_tokenizer(path: str | Path) -> Tokenizer:
-    """Relit un fichier de tokeniseur et choisit la classe d'après son contenu.
+    """Relit un fichier de tokeniseur et choisit la classe d’après son contenu.
 
     FileNotFoundError si le fichier manque, ValueError si son contenu ne convient pas.
     """

@@ -1,7 +1,7 @@
 """Ce que les trois tokeniseurs ont en commun : vocabulaire, jetons spéciaux, vérifications.
 
-Un tokeniseur transforme un texte en une suite d'entiers (les identifiants de jetons, ou
-« ids ») et inversement. L'identifiant d'un jeton est sa place dans le vocabulaire.
+Un tokeniseur transforme un texte en une suite d’entiers (les identifiants de jetons, ou
+« ids ») et inversement. L’identifiant d’un jeton est sa place dans le vocabulaire.
 """
 
 from abc import ABC, abstractmethod
@@ -31,12 +31,12 @@ CACHE_LIMIT = 1 << 16  # mots
 
 
 class Tokenizer(ABC):
-    """L'interface commune. Un jeton spécial écrit dans un texte est reconnu comme tel.
+    """L’interface commune. Un jeton spécial écrit dans un texte est reconnu comme tel.
 
     Attributs : `token_to_id` (dict, texte interne → id), `special_tokens` (liste de textes) et
     `added_tokens` (les mêmes, et ceux qui sont reconnus tels quels sans être spéciaux).
-    `pad_id`, `bos_id`, `eos_id`, `unk_id` valent None si le jeton n'est pas au vocabulaire ;
-    `assign_roles` les change. `frame` : les ids qu'`encode_sentence` met avant et après un texte.
+    `pad_id`, `bos_id`, `eos_id`, `unk_id` valent None si le jeton n’est pas au vocabulaire ;
+    `assign_roles` les change. `frame` : les ids qu’`encode_sentence` met avant et après un texte.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Tokenizer(ABC):
         for token in self.added_tokens:
             if token.content not in self.token_to_id:
                 raise ValueError(
-                    f"Le jeton spécial « {token.content} » n'est pas au vocabulaire : ajoutez-le."
+                    f"Le jeton spécial « {token.content} » n’est pas au vocabulaire : ajoutez-le."
                 )
         self._token_by_id = sorted(self.token_to_id, key=self.token_to_id.__getitem__)
         self.special_ids = frozenset(self.token_to_id[token] for token in self.special_tokens)
@@ -80,7 +80,7 @@ class Tokenizer(ABC):
             if role not in ("bos", "eos", "pad", "unk"):
                 raise ValueError(f"Rôle inconnu : {role!r}. Choisissez bos, eos, pad ou unk.")
             if token is not None and token not in self.token_to_id:
-                raise ValueError(f"Le jeton « {token} » (rôle {role}) n'est pas au vocabulaire.")
+                raise ValueError(f"Le jeton « {token} » (rôle {role}) n’est pas au vocabulaire.")
             setattr(self, f"{role}_id", None if token is None else self.token_to_id[token])
 
     @classmethod
@@ -90,11 +90,11 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def encode_with_spans(self, text: str) -> tuple[list[int], list[Span]]:
-        """Renvoie les ids et, pour chacun, l'intervalle (début, fin) des caractères couverts."""
+        """Renvoie les ids et, pour chacun, l’intervalle (début, fin) des caractères couverts."""
 
     @abstractmethod
     def _stream(self) -> Stream:
-        """Un flux neuf, qui décode des ids vérifiés l'un après l'autre."""
+        """Un flux neuf, qui décode des ids vérifiés l’un après l’autre."""
 
     def _decode_ids(self, ids: list[int]) -> str:
         """Décode des ids déjà vérifiés."""
@@ -144,8 +144,8 @@ class Tokenizer(ABC):
     def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
         """Renvoie le texte des ids (liste, tableau ou tenseur à une dimension).
 
-        Les jetons spéciaux s'écrivent tels quels, sauf si `skip_special_tokens` est vrai.
-        ValueError si un id est hors du vocabulaire, TypeError si ce n'est pas un entier.
+        Les jetons spéciaux s’écrivent tels quels, sauf si `skip_special_tokens` est vrai.
+        ValueError si un id est hors du vocabulaire, TypeError si ce n’est pas un entier.
         """
         checked = [self._check_id(value) for value in ids]
         if skip_special_tokens:
@@ -172,18 +172,18 @@ class Tokenizer(ABC):
         except TypeError:
             raise TypeError(
                 f"Un identifiant de jeton est un entier ; reçu {value!r} "
-                f"({type(value).__name__}). Donnez une suite d'entiers à une dimension."
+                f"({type(value).__name__}). Donnez une suite d’entiers à une dimension."
             ) from None
         if not 0 <= token_id < self.vocab_size:
             raise ValueError(
-                f"L'identifiant {token_id} est hors du vocabulaire : "
+                f"L’identifiant {token_id} est hors du vocabulaire : "
                 f"il doit être compris entre 0 et {self.vocab_size - 1}."
             )
         return token_id
 
     @property
     def added_ids(self) -> dict[AddedToken, int]:
-        """L'id de chaque jeton ajouté."""
+        """L’id de chaque jeton ajouté."""
         return {token: self.token_to_id[token.content] for token in self.added_tokens}
 
     def set_frame(self, before: Sequence[int], after: Sequence[int]) -> None:
@@ -192,18 +192,18 @@ class Tokenizer(ABC):
         self._set_post_processor(frame_template(before, after, names))
 
     def declare_no_start(self) -> None:
-        """Écrit qu'aucun texte appris n'avait de jeton de début : `bos_id` vaut alors None."""
+        """Écrit qu’aucun texte appris n’avait de jeton de début : `bos_id` vaut alors None."""
         self._set_post_processor(no_frame())
 
     def _set_post_processor(self, post_processor: dict | None) -> None:
-        """Garde l'encadrement d'un fichier, pour le réécrire, et en tire `frame` (et `bos_id`)."""
+        """Garde l’encadrement d’un fichier, pour le réécrire, et en tire `frame` (et `bos_id`)."""
         frame = read_frame(post_processor)
         self.frame = tuple([self._check_id(value) for value in side] for side in frame)
         self.post_processor = post_processor
         self.bos_id = None if starts_bare(post_processor) else self.bos_id
 
     def _remember(self, word: str, ids: list[int]) -> None:
-        """Retient les ids d'un mot : dans un texte, les mots reviennent."""
+        """Retient les ids d’un mot : dans un texte, les mots reviennent."""
         if len(self._cache) >= CACHE_LIMIT:
             self._cache.clear()
         if len(word) <= 64:
@@ -218,7 +218,7 @@ class Tokenizer(ABC):
         return segments
 
     def _cut(self, text: str, segment: Segment, pattern: regex.Pattern) -> Iterator[Segment]:
-        """Recoupe un segment autour des jetons que l'expression y trouve."""
+        """Recoupe un segment autour des jetons que l’expression y trouve."""
         position, end, known_id = segment
         if known_id is not None:
             yield segment
@@ -233,18 +233,18 @@ class Tokenizer(ABC):
 
 
 def check_text(text: str) -> None:
-    """TypeError si ce n'est pas du texte, ValueError s'il contient une demi-paire UTF-16."""
+    """TypeError si ce n’est pas du texte, ValueError s’il contient une demi-paire UTF-16."""
     if not isinstance(text, str):
         raise TypeError(
             f"Le texte doit être une chaîne (str) ; reçu {type(text).__name__}. "
-            "Décodez d'abord les octets, par exemple avec .decode('utf-8')."
+            "Décodez d’abord les octets, par exemple avec .decode('utf-8')."
         )
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise ValueError(
             f"Le caractère n° {error.start} (U+{ord(text[error.start]):04X}) est un demi-codet "
-            "isolé (surrogate), qui n'existe dans aucun texte Unicode valide. "
+            "isolé (surrogate), qui n’existe dans aucun texte Unicode valide. "
             "Nettoyez le texte : text.encode('utf-8', 'replace').decode('utf-8')."
         ) from None
 
@@ -275,7 +275,7 @@ def _as_added_tokens(tokens: Iterable[str | AddedToken]) -> list[AddedToken]:
 
 
 def iterate_texts(texts: Iterable[str], special_tokens: list[str]) -> Iterator[str]:
-    """Parcourt les textes d'apprentissage, vérifiés et privés des jetons spéciaux."""
+    """Parcourt les textes d’apprentissage, vérifiés et privés des jetons spéciaux."""
     pattern = special_pattern(special_tokens)
     for text in [texts] if isinstance(texts, str) else texts:
         check_text(text)

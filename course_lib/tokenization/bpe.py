@@ -1,8 +1,8 @@
-"""Le tokeniseur par paires d'octets (BPE), celui de GPT-2 et de ses descendants.
+"""Le tokeniseur par paires d’octets (BPE), celui de GPT-2 et de ses descendants.
 
-Le texte est d'abord coupé en mots (l'espace reste collée au mot qui la suit), chaque mot est
+Le texte est d’abord coupé en mots (l’espace reste collée au mot qui la suit), chaque mot est
 écrit en octets UTF-8, puis les octets sont fusionnés en jetons. Quand les 256 octets sont au
-vocabulaire, et `train` les y met, aucun texte n'est inconnu : `decode(encode(texte)) == texte`.
+vocabulaire, et `train` les y met, aucun texte n’est inconnu : `decode(encode(texte)) == texte`.
 """
 
 from collections import Counter
@@ -29,12 +29,12 @@ _REFUSED = ("dropout", "continuing_subword_prefix", "end_of_word_suffix")
 class BPETokenizer(Tokenizer):
     """Tokeniseur BPE sur les octets.
 
-    `merges` est la liste ordonnée des fusions, en paires de textes de l'alphabet d'octets de
-    GPT-2 (« Ġ » y représente l'espace) ; `token_to_id` emploie le même alphabet, et `tokens`
+    `merges` est la liste ordonnée des fusions, en paires de textes de l’alphabet d’octets de
+    GPT-2 (« Ġ » y représente l’espace) ; `token_to_id` emploie le même alphabet, et `tokens`
     la forme lisible. `split` dit comment le texte se coupe en mots. `ignore_merges` : un mot
-    entier au vocabulaire est un jeton, même si les fusions n'y mènent pas (Llama 3).
+    entier au vocabulaire est un jeton, même si les fusions n’y mènent pas (Llama 3).
 
-    `encode` n'ajoute ni début ni fin ; `encode_sentence` met ceux du fichier (`frame`).
+    `encode` n’ajoute ni début ni fin ; `encode_sentence` met ceux du fichier (`frame`).
     """
 
     def __init__(
@@ -49,13 +49,13 @@ class BPETokenizer(Tokenizer):
         if split.nfc and any(token.normalized for token in self.added_tokens):
             raise ValueError(
                 "Un jeton ajouté est cherché dans le texte normalisé (normalized), que ce fichier "
-                "compose (NFC) : ce cas n'est pas pris en charge."
+                "compose (NFC) : ce cas n’est pas pris en charge."
             )
         self.merges = [tuple(pair) for pair in merges]
         self.split, self.ignore_merges = split, ignore_merges
         self._ranks = _rank_merges(self.merges, self.token_to_id)
         self._byte_ids = [self.token_to_id.get(BYTE_TO_CHAR[byte]) for byte in range(256)]
-        # Un jeton ajouté est du texte, sauf s'il est aussi un octet ou le fruit d'une fusion.
+        # Un jeton ajouté est du texte, sauf s’il est aussi un octet ou le fruit d’une fusion.
         reachable = CHAR_TO_BYTE.keys() | {left + right for left, right in self.merges}
         as_text = {token.content for token in self.added_tokens} - reachable
         self._token_bytes = [
@@ -72,11 +72,11 @@ class BPETokenizer(Tokenizer):
         isolate_digits: bool = False,
         min_frequency: int = 2,
     ) -> Self:
-        """Apprend les fusions jusqu'à `vocab_size` jetons : spéciaux, 256 octets, fusions.
+        """Apprend les fusions jusqu’à `vocab_size` jetons : spéciaux, 256 octets, fusions.
 
         `isolate_digits` coupe chaque chiffre à part, comme SmolLM2 ; sinon, les mots de GPT-2.
-        Avec None, fusionne tant qu'une paire revient `min_frequency` fois ; un petit corpus
-        peut aussi s'épuiser avant `vocab_size`. Le résultat ne dépend que des textes.
+        Avec None, fusionne tant qu’une paire revient `min_frequency` fois ; un petit corpus
+        peut aussi s’épuiser avant `vocab_size`. Le résultat ne dépend que des textes.
         """
         split = SMOLLM if isolate_digits else GPT2
         special = check_special_tokens(special_tokens)
@@ -125,7 +125,7 @@ class BPETokenizer(Tokenizer):
         return ids
 
     def encode_with_spans(self, text: str) -> tuple[list[int], list[Span]]:
-        """Comme `encode`, avec l'intervalle de caractères de chaque jeton.
+        """Comme `encode`, avec l’intervalle de caractères de chaque jeton.
 
         Quand un caractère est réparti sur plusieurs jetons, chacun reçoit tout le caractère.
         """
@@ -164,7 +164,7 @@ class BPETokenizer(Tokenizer):
         return ids
 
     def _word_spans(self, word: str, ids: list[int], offset: int) -> Iterator[Span]:
-        """Les intervalles des jetons d'un mot qui commence au caractère `offset`."""
+        """Les intervalles des jetons d’un mot qui commence au caractère `offset`."""
         written = [(offset + i, byte) for i, char in enumerate(word) for byte in char.encode()]
         if sum(len(self._token_bytes[token_id]) for token_id in ids) < len(written):
             written = [pair for pair in written if self._byte_ids[pair[1]] is not None]
@@ -176,7 +176,7 @@ class BPETokenizer(Tokenizer):
             position = end
 
     def _decode_ids(self, ids: list[int]) -> str:
-        # Une suite d'ids quelconque peut couper un caractère en deux : « � » le signale.
+        # Une suite d’ids quelconque peut couper un caractère en deux : « � » le signale.
         return b"".join(self._token_bytes[token_id] for token_id in ids).decode("utf-8", "replace")
 
     def _stream(self) -> ByteStream:
@@ -211,7 +211,7 @@ class BPETokenizer(Tokenizer):
         model = content["model"]
         if model.get("type") != "BPE":
             raise ValueError(
-                f"Ce fichier n'est pas celui d'un BPETokenizer (model.type = "
+                f"Ce fichier n’est pas celui d’un BPETokenizer (model.type = "
                 f"{model.get('type')!r}). Essayez load_tokenizer(path)."
             )
         split = Split.from_json(content)
@@ -227,7 +227,7 @@ def _check_options(content: dict, complete: bool) -> None:
     """ValueError si le fichier demande ce que la classe ne fait pas ; `complete` : 256 octets."""
     model, decoder = content["model"], content.get("decoder")
     refused = [key for key in _REFUSED if model.get(key)]
-    if not complete:  # sinon aucun octet n'est inconnu : ces options ne servent pas
+    if not complete:  # sinon aucun octet n’est inconnu : ces options ne servent pas
         refused += [key for key in ("unk_token", "byte_fallback") if model.get(key)]
     if refused:
         raise ValueError(
@@ -242,14 +242,14 @@ def _to_bytes(token: str) -> bytes:
     unknown = set(token) - CHAR_TO_BYTE.keys()
     if unknown:
         raise ValueError(
-            f"Le jeton « {token} » contient « {min(unknown)} », qui n'appartient pas à "
-            "l'alphabet d'octets de GPT-2. Est-ce un jeton spécial à déclarer ?"
+            f"Le jeton « {token} » contient « {min(unknown)} », qui n’appartient pas à "
+            "l’alphabet d’octets de GPT-2. Est-ce un jeton spécial à déclarer ?"
         )
     return bytes(CHAR_TO_BYTE[char] for char in token)
 
 
 def _rank_merges(merges: list[tuple[str, str]], ids: dict[str, int]) -> dict:
-    """Associe à chaque paire d'ids le rang de sa fusion et l'id du résultat."""
+    """Associe à chaque paire d’ids le rang de sa fusion et l’id du résultat."""
     ranks = {}
     for rank, (left, right) in enumerate(merges):
         for token in (left, right, left + right):
@@ -265,7 +265,7 @@ def _rank_merges(merges: list[tuple[str, str]], ids: dict[str, int]) -> dict:
 def _read_merges(merges: object) -> list[tuple[str, str]]:
     """Lit les fusions, écrites ["a", "b"] ou, dans les fichiers anciens, "a b"."""
     if not isinstance(merges, list):
-        raise ValueError("La liste des fusions (model.merges) manque ou n'est pas une liste.")
+        raise ValueError("La liste des fusions (model.merges) manque ou n’est pas une liste.")
     pairs = []
     for merge in merges:
         pair = merge.split(" ") if isinstance(merge, str) else merge

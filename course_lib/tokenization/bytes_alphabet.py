@@ -1,7 +1,7 @@
-"""L'alphabet de GPT-2 : un caractère visible pour chacun des 256 octets.
+"""L’alphabet de GPT-2 : un caractère visible pour chacun des 256 octets.
 
 Les octets imprimables se représentent eux-mêmes ; les 68 autres (espace, fin de ligne…)
-prennent, dans l'ordre, les caractères à partir de U+0100 : l'espace devient « Ġ ».
+prennent, dans l’ordre, les caractères à partir de U+0100 : l’espace devient « Ġ ».
 """
 
 _VISIBLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]

@@ -1,4 +1,4 @@
-"""Lire et écrire le fichier JSON d'un tokeniseur, au format de la bibliothèque `tokenizers`."""
+"""Lire et écrire le fichier JSON d’un tokeniseur, au format de la bibliothèque `tokenizers`."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -10,8 +10,8 @@ from pathlib import Path
 class AddedToken:
     """Un jeton reconnu tel quel dans un texte, avant tout découpage.
 
-    `special` : `decode(skip_special_tokens=True)` le tait. `normalized` : il n'est cherché
-    qu'après les autres, dans ce qu'ils laissent.
+    `special` : `decode(skip_special_tokens=True)` le tait. `normalized` : il n’est cherché
+    qu’après les autres, dans ce qu’ils laissent.
     """
 
     content: str
@@ -20,19 +20,19 @@ class AddedToken:
 
 
 def read_json(path: str | Path) -> dict:
-    """Lit le JSON d'un tokeniseur. FileNotFoundError ou ValueError avec la cause."""
+    """Lit le JSON d’un tokeniseur. FileNotFoundError ou ValueError avec la cause."""
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"Le fichier « {path} » n'existe pas ou n'est pas un fichier.")
+        raise FileNotFoundError(f"Le fichier « {path} » n’existe pas ou n’est pas un fichier.")
     try:
         content = json.loads(path.read_bytes().decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(
-            f"« {path} » n'est pas un fichier JSON en UTF-8 : {text_fault(error)}."
+            f"« {path} » n’est pas un fichier JSON en UTF-8 : {text_fault(error)}."
         ) from None
     if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
         raise ValueError(
-            f"« {path} » n'est pas le fichier d'un tokeniseur : la clé « model » manque. "
+            f"« {path} » n’est pas le fichier d’un tokeniseur : la clé « model » manque. "
             "Attendu : un fichier écrit par save() ou par la bibliothèque tokenizers."
         )
     if "type" not in content["model"]:  # un fichier ancien : gpt2, bert-base-uncased
@@ -41,7 +41,7 @@ def read_json(path: str | Path) -> dict:
 
 
 def text_fault(error: Exception) -> str:
-    """Ce qui arrête la lecture d'un JSON ou d'un texte en UTF-8, en français, avec la place."""
+    """Ce qui arrête la lecture d’un JSON ou d’un texte en UTF-8, en français, avec la place."""
     if isinstance(error, json.JSONDecodeError):
         return f"erreur à la ligne {error.lineno}, colonne {error.colno}"
     if isinstance(error, UnicodeDecodeError):
@@ -52,7 +52,7 @@ def text_fault(error: Exception) -> str:
 
 
 def _model_type(model: dict) -> str | None:
-    """La sorte d'un modèle qui ne la dit pas, devinée comme le fait `tokenizers`."""
+    """La sorte d’un modèle qui ne la dit pas, devinée comme le fait `tokenizers`."""
     if isinstance(model.get("vocab"), list):
         return "Unigram"
     if "merges" in model:
@@ -104,13 +104,13 @@ _STEPS = {
 def vocabulary(
     content: dict, handled: Collection[str] = ()
 ) -> tuple[dict[str, int], list[AddedToken]]:
-    """Extrait d'un fichier son vocabulaire (jeton → id) et ses jetons ajoutés.
+    """Extrait d’un fichier son vocabulaire (jeton → id) et ses jetons ajoutés.
 
-    ValueError s'il a une étape (« normalizer », « post_processor ») absente de `handled`.
+    ValueError s’il a une étape (« normalizer », « post_processor ») absente de `handled`.
     """
     for key, what in _STEPS.items():
         if content.get(key) is not None and key not in handled:
-            raise ValueError(f"Ce fichier {what} : cette étape n'est pas prise en charge.")
+            raise ValueError(f"Ce fichier {what} : cette étape n’est pas prise en charge.")
     vocab = content["model"].get("vocab")
     if not isinstance(vocab, dict) or not all(type(value) is int for value in vocab.values()):
         raise ValueError(
@@ -130,7 +130,7 @@ def vocabulary(
         if any(added.get(option) for option in ("single_word", "lstrip", "rstrip")):
             raise ValueError(
                 f"Le jeton ajouté « {added['content']} » absorbe les espaces voisines "
-                "(single_word, lstrip ou rstrip) : cette option n'est pas prise en charge."
+                "(single_word, lstrip ou rstrip) : cette option n’est pas prise en charge."
             )
         token, token_id = added["content"], added["id"]
         following = max([n_learned - 1, *added_ids]) + 1
@@ -138,7 +138,7 @@ def vocabulary(
         if vocab.setdefault(token, following) != token_id:
             raise ValueError(
                 f"Le jeton « {token} » a deux identifiants : {vocab[token]} et {token_id}. Le "
-                "premier est du vocabulaire, ou la place suivante ; le second, d'« added_tokens ». "
+                "premier est du vocabulaire, ou la place suivante ; le second, d’« added_tokens ». "
                 "Téléchargez le fichier à nouveau."
             )
         special, normalized = added.get("special", True), added.get("normalized", False)
@@ -150,9 +150,9 @@ Frame = tuple[list[int], list[int]]
 
 
 def read_frame(post_processor: dict | None) -> Frame:
-    """Les ids qu'un fichier ajoute avant et après un texte, d'après sa clé `post_processor`.
+    """Les ids qu’un fichier ajoute avant et après un texte, d’après sa clé `post_processor`.
 
-    ValueError si elle décrit autre chose qu'un encadrement.
+    ValueError si elle décrit autre chose qu’un encadrement.
     """
     before, after = [], []
     for step in _post_processing_steps(post_processor):
@@ -171,7 +171,7 @@ def read_frame(post_processor: dict | None) -> Frame:
 def frame_template(
     before: Sequence[int], after: Sequence[int], names: Mapping[int, str]
 ) -> dict | None:
-    """L'inverse de `read_frame` : ce qu'en dit un fichier, pour un texte ou une paire de textes.
+    """L’inverse de `read_frame` : ce qu’en dit un fichier, pour un texte ou une paire de textes.
 
     Le second texte de la paire, et ce qui le suit, sont du segment 1.
     """

@@ -1,4 +1,4 @@
-"""Le cœur du codage par paires d'octets (BPE) : apprendre les fusions, puis les appliquer.
+"""Le cœur du codage par paires d’octets (BPE) : apprendre les fusions, puis les appliquer.
 
 Sennrich, Haddow et Birch (2016), « Neural Machine Translation of Rare Words with Subword
 Units », arXiv:1508.07909. On fusionne la paire de jetons voisins la plus fréquente, encore et
@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 from tqdm import tqdm
 
-_END, _GONE = -1, -2  # la fin d'un mot, la place d'un jeton fusionné
+_END, _GONE = -1, -2  # la fin d’un mot, la place d’un jeton fusionné
 Pair = tuple[int, int]
-Symbol = int | str  # l'id d'un jeton, ou son texte
+Symbol = int | str  # l’id d’un jeton, ou son texte
 Find = Callable[[tuple[Symbol, Symbol]], tuple[float, Symbol] | None]
 
 
@@ -30,7 +30,7 @@ def learn_merges(
     """Apprend les fusions et complète `vocabulary` sur place.
 
     `words[i]` est la suite des ids du mot i, présent `counts[i]` fois. À fréquence égale, la
-    paire de plus petits ids l'emporte. S'arrête à `vocab_size` jetons, ou quand plus aucune
+    paire de plus petits ids l’emporte. S’arrête à `vocab_size` jetons, ou quand plus aucune
     paire ne revient `min_frequency` fois.
     """
     token_ids = {token: i for i, token in enumerate(vocabulary)}
@@ -67,7 +67,7 @@ class _Chain:
     """Tous les mots bout à bout, en une liste chaînée, et les places de chaque paire.
 
     Une fusion ne visite que les places de sa paire : son coût ne dépend pas de la longueur des
-    mots, même si le texte n'a pas une espace.
+    mots, même si le texte n’a pas une espace.
     """
 
     def __init__(self, words: Iterable[Sequence[int]], counts: Sequence[int]):
@@ -89,11 +89,11 @@ class _Chain:
         """Fusionne la paire partout ; renvoie les paires dont le compte a changé."""
         ids, following = self.ids, self._following
         changed = {pair}
-        # De gauche à droite : dans « aaa », la première paire l'emporte.
+        # De gauche à droite : dans « aaa », la première paire l’emporte.
         for i in sorted(self._places.pop(pair)):
             j = following[i]
             if ids[i] != pair[0] or ids[j] != pair[1]:
-                continue  # l'un des deux a fusionné depuis avec un autre voisin
+                continue  # l’un des deux a fusionné depuis avec un autre voisin
             before, after = self._preceding[i], following[j]
             weight = self.weights[i]
             self.pair_counts[pair] -= weight
@@ -114,9 +114,9 @@ class _Chain:
 
 
 def apply_merges(word: list[Symbol], find: Find) -> list[Symbol]:
-    """Applique les fusions à un mot, celle de plus petit rang d'abord, puis la plus à gauche.
+    """Applique les fusions à un mot, celle de plus petit rang d’abord, puis la plus à gauche.
 
-    `find` rend d'une paire (rang de la fusion, résultat), ou None si elle ne fusionne pas. Un tas
+    `find` rend d’une paire (rang de la fusion, résultat), ou None si elle ne fusionne pas. Un tas
     et une liste chaînée rendent le coût presque linéaire, même pour un « mot » de cent mille
     caractères.
     """
@@ -130,7 +130,7 @@ def apply_merges(word: list[Symbol], find: Find) -> list[Symbol]:
         rank, i, new = heapq.heappop(heap)
         j = following[i]
         if ids[i] is None or j >= len(ids) or find((ids[i], ids[j])) != (rank, new):
-            continue  # l'un des deux jetons a été fusionné entre-temps
+            continue  # l’un des deux jetons a été fusionné entre-temps
         ids[i], ids[j] = new, None
         following[i] = following[j]
         if following[j] < len(ids):

@@ -1,9 +1,9 @@
 """Les expressions régulières qui découpent un texte avant la tokenisation.
 
-Deux bibliothèques ne connaissent pas toujours la même version d'Unicode : `regex` range
+Deux bibliothèques ne connaissent pas toujours la même version d’Unicode : `regex` range
 parmi les lettres quelques centaines de signes que le moteur de `tokenizers` ignore encore.
 Nous écartons ces signes récents (`RECENT`) des classes « lettre » et « chiffre » : les deux
-découpages coïncident alors sur les 1 112 064 caractères possibles, ce qu'un test vérifie.
+découpages coïncident alors sur les 1 112 064 caractères possibles, ce qu’un test vérifie.
 
 Les expressions des modèles publiés sont écrites comme dans leurs fichiers (`*_EXPRESSION`) ;
 `compile_shared` en donne la version qui coupe de même ici.
@@ -23,7 +23,7 @@ A7F1 AB6C-AB6D 107BB-107BF 10940-10959 10EC5-10EC7 10ECB-10ECF 10ED9-10EEE 10EF0
 
 
 def character_class(ranges: str) -> str:
-    """Transforme « 41-5A 5F » en la classe d'expression régulière correspondante."""
+    """Transforme « 41-5A 5F » en la classe d’expression régulière correspondante."""
     pieces = []
     for interval in ranges.split():
         first, _, last = interval.partition("-")
@@ -47,11 +47,11 @@ def compile_shared(expression: str) -> regex.Pattern:
     return regex.compile(expression, regex.V1)
 
 
-# Le découpage de GPT-2 (Radford et al., 2019) : l'espace reste collée au mot qui la suit.
+# Le découpage de GPT-2 (Radford et al., 2019) : l’espace reste collée au mot qui la suit.
 GPT2_EXPRESSION = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 GPT2_PATTERN = compile_shared(GPT2_EXPRESSION)
 
-# Celui de Qwen2 : un mot peut commencer par n'importe quel signe, un chiffre est toujours seul.
+# Celui de Qwen2 : un mot peut commencer par n’importe quel signe, un chiffre est toujours seul.
 QWEN2_EXPRESSION = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -59,13 +59,13 @@ QWEN2_EXPRESSION = (
 # Celui de Llama 3 : le même, avec les chiffres par trois.
 LLAMA3_EXPRESSION = QWEN2_EXPRESSION.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
 
-# L'étape « Digits » de `tokenizers` suit un Unicode plus récent que ses expressions.
+# L’étape « Digits » de `tokenizers` suit un Unicode plus récent que ses expressions.
 SINGLE_DIGIT = regex.compile(rf"[{DIGIT}\U00011DE0-\U00011DE9\U00016FF4-\U00016FF6]", regex.V1)
 
-# Mots séparés par des espaces, rien d'autre : « l' animal . » donne « l' », « animal », « . ».
+# Mots séparés par des espaces, rien d’autre : « l' animal . » donne « l' », « animal », « . ».
 WHITESPACE_PATTERN = regex.compile(r"\P{White_Space}+")
 
-# Mots et ponctuation : l'élision reste avec son article (« l’ », « qu' »), chaque signe est seul.
+# Mots et ponctuation : l’élision reste avec son article (« l’ », « qu' »), chaque signe est seul.
 PUNCTUATION_PATTERN = regex.compile(
     rf"{WORD_CHARACTER}+['’]?|[^{WORD_CHARACTER}\s]",
     regex.V1,
@@ -78,7 +78,7 @@ CHARACTER_PATTERN_SHARED = r"[\s\S]"
 
 
 def special_pattern(special_tokens: list[str]) -> regex.Pattern | None:
-    """Expression qui reconnaît les jetons spéciaux, le plus long d'abord ; None s'ils manquent."""
+    """Expression qui reconnaît les jetons spéciaux, le plus long d’abord ; None s’ils manquent."""
     if not special_tokens:
         return None
     longest_first = sorted(special_tokens, key=len, reverse=True)

@@ -35,14 +35,14 @@ class _PieceTokenizer(Tokenizer):
     _pattern: regex.Pattern
 
     def encode(self, text: str) -> list[int]:
-        """Renvoie l'id de chaque morceau ; `unk_id` pour un morceau absent du vocabulaire.
+        """Renvoie l’id de chaque morceau ; `unk_id` pour un morceau absent du vocabulaire.
 
-        ValueError si un morceau est inconnu et que le vocabulaire n'a pas de jeton « <unk> ».
+        ValueError si un morceau est inconnu et que le vocabulaire n’a pas de jeton « <unk> ».
         """
         return self.encode_with_spans(text)[0]
 
     def encode_with_spans(self, text: str) -> tuple[list[int], list[Span]]:
-        """Comme `encode`, avec l'intervalle de caractères de chaque jeton."""
+        """Comme `encode`, avec l’intervalle de caractères de chaque jeton."""
         ids, spans = [], []
         for start, end, special_id in self._segments(text):
             if special_id is not None:
@@ -58,7 +58,7 @@ class _PieceTokenizer(Tokenizer):
         token_id = self.token_to_id.get(piece, self.unk_id)
         if token_id is None:
             raise ValueError(
-                f"« {piece} » n'est pas au vocabulaire, qui n'a pas de jeton « <unk> ». "
+                f"« {piece} » n’est pas au vocabulaire, qui n’a pas de jeton « <unk> ». "
                 "Apprenez-le sur ce texte ou ajoutez « <unk> » aux jetons spéciaux."
             )
         return token_id
@@ -77,7 +77,7 @@ class _PieceTokenizer(Tokenizer):
         counts: Counter[str] = Counter()
         for text in iterate_texts(texts, special):
             counts.update(pattern.findall(text))
-        # À fréquence égale, l'ordre des caractères décide : le résultat ne dépend que des textes.
+        # À fréquence égale, l’ordre des caractères décide : le résultat ne dépend que des textes.
         ranked = sorted(counts, key=lambda piece: (-counts[piece], piece))
         room = None if vocab_size is None else vocab_size - len(special)
         return {token: i for i, token in enumerate(special + ranked[:room])}, special
@@ -96,12 +96,12 @@ class _PieceTokenizer(Tokenizer):
 class WordTokenizer(_PieceTokenizer):
     """Un jeton par mot.
 
-    `split="punctuation"` sépare les mots des signes ; l'élision reste avec son article :
+    `split="punctuation"` sépare les mots des signes ; l’élision reste avec son article :
     « L’animal dort. » donne « L’ », « animal », « dort », « . ».
-    `split="whitespace"` ne coupe qu'aux espaces : pour un texte où tout est déjà séparé.
+    `split="whitespace"` ne coupe qu’aux espaces : pour un texte où tout est déjà séparé.
 
     Les espaces du texte ne sont pas gardées. `decode` remet une espace entre les mots ; avec
-    "punctuation", il suit l'usage français : pas d'espace avant « . » ni après « l’ ».
+    "punctuation", il suit l’usage français : pas d’espace avant « . » ni après « l’ ».
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class WordTokenizer(_PieceTokenizer):
         return PieceStream(self._piece)
 
     def _piece(self, before: str | None, token_id: int) -> str:
-        """Le texte d'un mot, précédé d'une espace s'il en faut une."""
+        """Le texte d’un mot, précédé d’une espace s’il en faut une."""
         word = self._token_by_id[token_id]
         if self.split == "whitespace":
             return word if before is None else " " + word
@@ -157,12 +157,12 @@ class WordTokenizer(_PieceTokenizer):
                 _check_options(content, None)
                 return cls._read(content, split)
         raise ValueError(
-            "Ce fichier n'est pas celui d'un WordTokenizer. Essayez load_tokenizer(path)."
+            "Ce fichier n’est pas celui d’un WordTokenizer. Essayez load_tokenizer(path)."
         )
 
 
 class CharTokenizer(_PieceTokenizer):
-    """Un jeton par caractère Unicode : rien n'est perdu si chaque caractère est connu."""
+    """Un jeton par caractère Unicode : rien n’est perdu si chaque caractère est connu."""
 
     _pattern: ClassVar = CHARACTER_PATTERN
 
@@ -177,7 +177,7 @@ class CharTokenizer(_PieceTokenizer):
         return cls(*cls._learn(texts, CHARACTER_PATTERN, vocab_size, special_tokens))
 
     def encode(self, text: str) -> list[int]:
-        """Renvoie l'id de chaque caractère ; `unk_id` s'il est absent du vocabulaire."""
+        """Renvoie l’id de chaque caractère ; `unk_id` s’il est absent du vocabulaire."""
         ids: list[int] = []
         for start, end, special_id in self._segments(text):
             if special_id is not None:
@@ -185,7 +185,7 @@ class CharTokenizer(_PieceTokenizer):
                 continue
             try:
                 ids.extend(map(self.token_to_id.__getitem__, text[start:end]))
-            except KeyError:  # chemin lent, seulement s'il y a un caractère inconnu
+            except KeyError:  # chemin lent, seulement s’il y a un caractère inconnu
                 return self.encode_with_spans(text)[0]
         return ids
 
@@ -203,7 +203,7 @@ class CharTokenizer(_PieceTokenizer):
             content.get("pre_tokenizer") != _split_on(CHARACTER_PATTERN_SHARED)
         ):
             raise ValueError(
-                "Ce fichier n'est pas celui d'un CharTokenizer. Essayez load_tokenizer(path)."
+                "Ce fichier n’est pas celui d’un CharTokenizer. Essayez load_tokenizer(path)."
             )
         _check_options(content, {"type": "Fuse"})
         return cls._read(content)
@@ -221,7 +221,7 @@ def _check_options(content: dict, expected: dict | None) -> None:
 
 
 def _split_on(pattern: str) -> dict:
-    """La description d'un découpage qui ne garde que ce que reconnaît l'expression."""
+    """La description d’un découpage qui ne garde que ce que reconnaît l’expression."""
     return {
         "type": "Split",
         "pattern": {"Regex": pattern},

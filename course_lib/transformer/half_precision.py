@@ -1,7 +1,7 @@
 """Livrer un modèle de type Llama en demi-précision : deux octets par poids au lieu de quatre.
 
-Un F16 garde 11 bits significatifs : l'arrondi change un poids de moins d'un millième, bien moins
-que ce que l'apprentissage a laissé d'incertain. Le calcul, lui, reste en simple précision.
+Un F16 garde 11 bits significatifs : l’arrondi change un poids de moins d’un millième, bien moins
+que ce que l’apprentissage a laissé d’incertain. Le calcul, lui, reste en simple précision.
 """
 
 import json
@@ -21,10 +21,10 @@ _LARGEST = torch.finfo(torch.float16).max
 
 
 def llama_config(model: Decoder) -> LlamaConfig:
-    """Retrouve les tailles d'un décodeur de type Llama (sans son abandon, inutile pour écrire).
+    """Retrouve les tailles d’un décodeur de type Llama (sans son abandon, inutile pour écrire).
 
-    ValueError si le modèle n'en est pas un, ou s'il a ce que la page du cours ne sait pas refaire :
-    des biais dans l'attention, des positions étirées.
+    ValueError si le modèle n’en est pas un, ou s’il a ce que la page du cours ne sait pas refaire :
+    des biais dans l’attention, des positions étirées.
     """
     message = (
         f"{type(model).__name__} n'est pas un décodeur de type Llama (positions rotatives, "
@@ -39,15 +39,15 @@ def llama_config(model: Decoder) -> LlamaConfig:
     if config.attention_bias or config.rope_scaling is not None:
         raise ValueError(
             f"attention_bias = {config.attention_bias}, rope_scaling = {config.rope_scaling} : la "
-            "page du cours ne sait refaire ni l'un ni l'autre. Choisissez un modèle qui s'en passe."
+            "page du cours ne sait refaire ni l’un ni l’autre. Choisissez un modèle qui s’en passe."
         )
     return config
 
 
 def half_precision_bytes(model: Decoder) -> bytes:
-    """Contenu safetensors des poids en F16 ; des poids liés n'y figurent qu'une fois.
+    """Contenu safetensors des poids en F16 ; des poids liés n’y figurent qu’une fois.
 
-    ValueError si un poids dépasse ce qu'un F16 peut écrire (65 504) ou n'est pas un nombre.
+    ValueError si un poids dépasse ce qu’un F16 peut écrire (65 504) ou n’est pas un nombre.
     """
     tensors: dict[str, Tensor] = {}
     for name, parameter in model.named_parameters():  # sans doublon pour les poids liés
@@ -55,14 +55,14 @@ def half_precision_bytes(model: Decoder) -> bytes:
         if not bool((weight.abs() <= _LARGEST).all()):
             raise ValueError(
                 f"« {name} » contient une valeur indéfinie ou plus grande que {_LARGEST:.0f} : la "
-                "demi-précision ne peut l'écrire. L'entraînement a-t-il divergé ?"
+                "demi-précision ne peut l’écrire. L’entraînement a-t-il divergé ?"
             )
         tensors[name] = weight.to(torch.float16).contiguous()
     return save(tensors)
 
 
 def export_half_precision(model: Decoder, path: str | Path) -> None:
-    """Écrit les poids en F16 (safetensors) ; le fichier n'apparaît qu'une fois complet."""
+    """Écrit les poids en F16 (safetensors) ; le fichier n’apparaît qu’une fois complet."""
     _write(Path(path), half_precision_bytes(model))
 
 

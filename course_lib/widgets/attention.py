@@ -1,4 +1,4 @@
-"""L'explorateur d'attention : qui regarde qui, couche par couche, tête par tête."""
+"""L’explorateur d’attention : qui regarde qui, couche par couche, tête par tête."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,11 +11,11 @@ from course_lib.widgets.base import FOLDER, CourseWidget, html_table
 
 
 class AttentionExplorer(CourseWidget):
-    """Montre les poids d'attention d'une ou deux phrases, côte à côte, et leur différence.
+    """Montre les poids d’attention d’une ou deux phrases, côte à côte, et leur différence.
 
     `attention` : un tableau par phrase, de forme `(couches, têtes, Tq, Tk)`, ou la liste des cartes
     `(1, têtes, Tq, Tk)` que rend `attention_maps`. `words` : les mots de chaque phrase. Pour une
-    attention croisée, `key_words` donne les mots regardés. `query` est le mot choisi d'abord (son
+    attention croisée, `key_words` donne les mots regardés. `query` est le mot choisi d’abord (son
     texte ou sa position) ; `layer` et `head` un numéro à partir de 1, "mean" ou "sum".
     """
 
@@ -47,7 +47,7 @@ class AttentionExplorer(CourseWidget):
         keys = key_words or words
         if not len(attention) == len(words) == len(labels) == len(keys) or not len(words):
             raise ValueError(
-                "Il faut autant de tableaux d'attention que de phrases et de libellés ; reçu "
+                "Il faut autant de tableaux d’attention que de phrases et de libellés ; reçu "
                 f"{len(attention)}, {len(words)} et {len(labels)}."
             )
         sentences = [
@@ -97,7 +97,7 @@ def _sentence(
     weights = _to_array(attention)
     if weights.shape[2:] != (len(queries), len(keys)):
         raise ValueError(
-            f"« {label} » : l'attention a la forme {weights.shape} ; ses deux derniers axes "
+            f"« {label} » : l’attention a la forme {weights.shape} ; ses deux derniers axes "
             f"doivent être {(len(queries), len(keys))}, le nombre de mots."
         )
     return {"label": label, "queries": queries, "keys": keys, "weights": _round(weights, decimals)}
@@ -113,14 +113,14 @@ def _to_array(attention: Any) -> np.ndarray:
     weights = np.asarray(attention, dtype=float)
     if weights.ndim != 4 or not np.isfinite(weights).all():
         raise ValueError(
-            f"L'attention a la forme {weights.shape} ; il faut (couches, têtes, Tq, Tk), sans "
+            f"L’attention a la forme {weights.shape} ; il faut (couches, têtes, Tq, Tk), sans "
             "valeur infinie ni indéfinie. Passez une phrase à la fois, sans axe de lot."
         )
     return weights
 
 
 def _round(weights: np.ndarray, decimals: int) -> list:
-    """Arrondit et remplace 0.0 par 0 : l'état s'allège d'autant."""
+    """Arrondit et remplace 0.0 par 0 : l’état s’allège d’autant."""
     if weights.ndim == 1:
         return [int(w) if w == int(w) else w for w in np.round(weights, decimals).tolist()]
     return [_round(row, decimals) for row in weights]
@@ -131,17 +131,17 @@ def _common_grid(sentences: list[dict[str, Any]]) -> tuple[int, int]:
     grids = {(len(s["weights"]), len(s["weights"][0])) for s in sentences}
     if len(grids) != 1:
         raise ValueError(
-            f"Les phrases n'ont pas le même nombre de couches et de têtes : {sorted(grids)}. "
+            f"Les phrases n’ont pas le même nombre de couches et de têtes : {sorted(grids)}. "
             "Elles doivent venir du même modèle."
         )
     return grids.pop()
 
 
 def _find_query(query: str | int, words: list[str]) -> int:
-    """Rend la position du mot choisi d'abord."""
+    """Rend la position du mot choisi d’abord."""
     if isinstance(query, str):
         if query not in words:
-            raise ValueError(f"« {query} » n'est pas dans la phrase : {' '.join(words)}.")
+            raise ValueError(f"« {query} » n’est pas dans la phrase : {' '.join(words)}.")
         return words.index(query)
     if not 0 <= query < len(words):
         raise ValueError(f"query vaut {query} ; il faut une position de 0 à {len(words) - 1}.")

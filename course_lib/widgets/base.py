@@ -1,8 +1,8 @@
 """Un composant interactif, deux maisons : le cahier (anywidget) et le site (élément HTML).
 
-Chaque composant est un module ES qui suit la convention d'anywidget,
+Chaque composant est un module ES qui suit la convention d’anywidget,
 `export default { render({ model, el }) }`. Dans un cahier, anywidget le fait vivre. Sur le site,
-sans noyau, `text/html` donne `<course-widget module="…">` avec l'état en JSON ;
+sans noyau, `text/html` donne `<course-widget module="…">` avec l’état en JSON ;
 `book/static/widget-host.js` y fournit au même module un `model` minimal. Sans JavaScript, le
 lecteur voit la version figée.
 """
@@ -47,11 +47,11 @@ class CourseWidget(anywidget.AnyWidget):
             )
 
     def state(self) -> dict[str, Any]:
-        """Rend l'état que le module JavaScript lit, prêt pour JSON."""
+        """Rend l’état que le module JavaScript lit, prêt pour JSON."""
         return {name: getattr(self, name) for name in ("title", *self.state_fields)}
 
     def html(self) -> str:
-        """Rend l'élément `<course-widget>` complet, identique d'une exécution à l'autre."""
+        """Rend l’élément `<course-widget>` complet, identique d’une exécution à l’autre."""
         return (
             f'<course-widget module="{html.escape(self.module)}">'
             f'<script type="application/json">{json_for_script(self.state())}</script>'
@@ -60,18 +60,18 @@ class CourseWidget(anywidget.AnyWidget):
         )
 
     def __repr__(self) -> str:
-        """Rend un texte stable : nbval le compare d'une exécution à l'autre."""
+        """Rend un texte stable : nbval le compare d’une exécution à l’autre."""
         return f"{type(self).__name__}(« {self.title} »)"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        """Ajoute `text/html` au paquet d'anywidget : le site préfère cette forme."""
+        """Ajoute `text/html` au paquet d’anywidget : le site préfère cette forme."""
         bundle = super()._repr_mimebundle_(**kwargs)
         data, metadata = bundle if bundle is not None else ({"text/plain": repr(self)}, {})
         return {**data, "text/html": self.html()}, metadata
 
 
 def json_for_script(value: Any) -> str:
-    """Écrit du JSON qu'aucun contenu ne peut faire sortir de son élément `<script>`.
+    """Écrit du JSON qu’aucun contenu ne peut faire sortir de son élément `<script>`.
 
     `<` devient `\\u003c` : ni `</script>` ni `<!--` ne subsistent.
     """
@@ -79,12 +79,12 @@ def json_for_script(value: Any) -> str:
     escapes = {"<": "\\u003c", "\u2028": "\\u2028", "\u2029": "\\u2029"}
     for character, escape in escapes.items():
         text = text.replace(character, escape)
-    # Une chaîne Python peut porter une moitié de paire UTF-16, qu'un fichier UTF-8 ne peut écrire.
+    # Une chaîne Python peut porter une moitié de paire UTF-16, qu’un fichier UTF-8 ne peut écrire.
     return "".join(f"\\u{ord(c):04x}" if "\ud800" <= c <= "\udfff" else c for c in text)
 
 
 def html_table(headers: list[str], rows: list[list[str]], caption: str) -> str:
-    """Compose un tableau HTML accessible ; la première colonne sert d'en-tête de ligne."""
+    """Compose un tableau HTML accessible ; la première colonne sert d’en-tête de ligne."""
     head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in headers)
     body = "".join(
         f'<tr><th scope="row">{html.escape(row[0])}</th>'

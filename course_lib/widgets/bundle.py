@@ -1,7 +1,7 @@
-"""Réunit en un seul texte un module JavaScript et ceux qu'il importe.
+"""Réunit en un seul texte un module JavaScript et ceux qu’il importe.
 
-Sur le site, le navigateur suit les `import` relatifs. Dans un cahier, anywidget n'envoie qu'un
-texte, sans adresse d'où partir : chaque module devient alors une fonction qui rend ses exports.
+Sur le site, le navigateur suit les `import` relatifs. Dans un cahier, anywidget n’envoie qu’un
+texte, sans adresse d’où partir : chaque module devient alors une fonction qui rend ses exports.
 """
 
 import re
@@ -16,7 +16,7 @@ def bundle(entry: Path) -> str:
     """Rend le module `entry` sans import, prêt pour anywidget ; il garde son export par défaut.
 
     Les modules écrivent `import { a, b } from "./x.js";` et exportent à la déclaration ; toute
-    autre forme lève ValueError, de même qu'un cycle. FileNotFoundError si un module manque.
+    autre forme lève ValueError, de même qu’un cycle. FileNotFoundError si un module manque.
     """
     done: dict[Path, str] = {}
     _collect(entry.resolve(), done, ())
@@ -31,13 +31,13 @@ def _collect(path: Path, done: dict[Path, str], parents: tuple[Path, ...]) -> No
     """Range dans `done` les dépendances de `path`, puis `path` lui-même."""
     if path in parents:
         cycle = " → ".join(one.name for one in [*parents, path])
-        raise ValueError(f"Les modules s'importent en rond : {cycle}. Séparez ce qu'ils partagent.")
+        raise ValueError(f"Les modules s’importent en rond : {cycle}. Séparez ce qu’ils partagent.")
     if path in done:
         return
     if not path.is_file():
         importer = f", importé par « {parents[-1].name} »" if parents else ""
         raise FileNotFoundError(
-            f"Le module « {path.name} »{importer} n'existe pas dans le dossier."
+            f"Le module « {path.name} »{importer} n’existe pas dans le dossier."
         )
     source = path.read_text(encoding="utf-8")
     for _, imported in _IMPORT.findall(source):

@@ -1,7 +1,7 @@
 """Un modèle de langue dans la page : il tourne dans le navigateur, sans serveur de calcul.
 
 Sur le site, la page va chercher les poids (F16) dans `_static/` quand le lecteur arrive au
-composant. Dans un cahier, le noyau les envoie à la demande : ils n'entrent donc ni dans la forme
+composant. Dans un cahier, le noyau les envoie à la demande : ils n’entrent donc ni dans la forme
 HTML ni dans le cahier enregistré.
 """
 
@@ -30,7 +30,7 @@ from course_lib.widgets.page_models import (
 
 STATIC_NOTICE = static_notice("le modèle s'exécute dans la page : il lui faut")
 _SHOWN = 10  # jetons montrés
-_CONTINUATION = 40  # jetons écrits d'avance pour la version figée
+_CONTINUATION = 40  # jetons écrits d’avance pour la version figée
 
 
 class LanguageModelWidget(WeightsOnRequest, CourseWidget):
@@ -39,7 +39,7 @@ class LanguageModelWidget(WeightsOnRequest, CourseWidget):
     `model` : un décodeur de type Llama ; `tokenizer` : son BPETokenizer. `prompt` : le texte de
     départ. `weights_url` : dossier des poids sous `_static/` du site, par exemple
     `"models/petit_llm"` ; avec None, le site montre la version figée et seul le cahier est vivant.
-    ValueError si le modèle n'est pas de type Llama, si le tokeniseur coupe les mots autrement que
+    ValueError si le modèle n’est pas de type Llama, si le tokeniseur coupe les mots autrement que
     GPT-2 ou SmolLM2, si les vocabulaires diffèrent ou si le texte de départ dépasse le contexte ;
     TypeError pour un autre tokeniseur.
     """
@@ -79,7 +79,7 @@ class LanguageModelWidget(WeightsOnRequest, CourseWidget):
         )
 
     def fallback_html(self) -> str:
-        """Rend les jetons suivants les plus probables, une suite écrite d'avance et un avis."""
+        """Rend les jetons suivants les plus probables, une suite écrite d’avance et un avis."""
         table = html_table(["Jeton", "Probabilité"], self.preview["rows"], self.preview["caption"])
         paragraphs = (
             f"<p>{html.escape(text)}</p>" for text in (self.preview["continuation"], STATIC_NOTICE)
@@ -105,7 +105,7 @@ def _preview(model: Decoder, tokenizer: BPETokenizer, prompt: str) -> dict[str, 
 
 
 def _rows(probabilities: torch.Tensor, tokenizer: BPETokenizer) -> list[list[str]]:
-    """Les jetons d'au moins 1 %, dix au plus ; le seul plus probable si aucun n'y atteint.
+    """Les jetons d’au moins 1 %, dix au plus ; le seul plus probable si aucun n’y atteint.
 
     Des pour-cent entiers, rangés par valeur puis par identifiant : pareils sur toute machine.
     """

@@ -1,4 +1,4 @@
-"""Ce qu'il faut à un modèle pour tourner dans la page : des refus clairs, ses poids, leur envoi."""
+"""Ce qu’il faut à un modèle pour tourner dans la page : des refus clairs, ses poids, leur envoi."""
 
 import json
 import zlib
@@ -40,7 +40,7 @@ class WeightsOnRequest(traitlets.HasTraits):
 
 
 def static_notice(need: str) -> str:
-    """L'avis de la version figée ; `need` : ce qui s'exécute, jusqu'à « il lui faut »."""
+    """L’avis de la version figée ; `need` : ce qui s’exécute, jusqu’à « il lui faut »."""
     return french_spaces(
         f"Version figée. Ici, {need} JavaScript, et une page servie par un serveur (par exemple "
         "avec « python cours.py livre »), non ouverte comme un simple fichier."
@@ -48,9 +48,9 @@ def static_notice(need: str) -> str:
 
 
 def page_config(model: Decoder, tokenizer: Any) -> LlamaConfig:
-    """Les tailles d'un modèle que la page sait faire tourner avec ce tokeniseur.
+    """Les tailles d’un modèle que la page sait faire tourner avec ce tokeniseur.
 
-    ValueError si le modèle n'est pas de type Llama, si le tokeniseur coupe les mots autrement que
+    ValueError si le modèle n’est pas de type Llama, si le tokeniseur coupe les mots autrement que
     GPT-2 ou SmolLM2, ou si les vocabulaires diffèrent ; TypeError pour un autre tokeniseur.
     """
     config = llama_config(model)
@@ -74,7 +74,7 @@ def page_config(model: Decoder, tokenizer: Any) -> LlamaConfig:
 
 
 def prompt_ids(model: Decoder, tokenizer: BPETokenizer, prompt: str) -> list[int]:
-    """Les jetons du texte de départ, après `<bos>` ; ValueError s'ils ne laissent aucune place."""
+    """Les jetons du texte de départ, après `<bos>` ; ValueError s’ils ne laissent aucune place."""
     start = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
     ids = start + tokenizer.encode(prompt)
     limit = model.embedding.context_length
@@ -87,6 +87,6 @@ def prompt_ids(model: Decoder, tokenizer: BPETokenizer, prompt: str) -> list[int
 
 
 def weights_checksum(content: bytes) -> int:
-    """Somme CRC-32 des nombres d'un fichier safetensors, son en-tête mis à part."""
+    """Somme CRC-32 des nombres d’un fichier safetensors, son en-tête mis à part."""
     start = 8 + int.from_bytes(content[:8], "little")
     return zlib.crc32(content[start:])

@@ -14,7 +14,7 @@ from course_lib.widgets.base import FOLDER, CourseWidget
 
 @dataclass(frozen=True)
 class Choice:
-    """Un choix : son texte, s'il est juste, et ce qu'on répond à qui le prend."""
+    """Un choix : son texte, s’il est juste, et ce qu’on répond à qui le prend."""
 
     text: str
     feedback: str

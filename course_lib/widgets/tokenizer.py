@@ -1,4 +1,4 @@
-"""L'explorateur de jetons : on tape un texte, chaque tokeniseur le découpe sous nos yeux."""
+"""L’explorateur de jetons : on tape un texte, chaque tokeniseur le découpe sous nos yeux."""
 
 import re
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from course_lib.tokenization.patterns import (
 from course_lib.typography import format_number
 from course_lib.widgets.base import FOLDER, CourseWidget, html_table
 
-# Au-delà, la page pèserait trop : on réduit le vocabulaire de l'exemple, pas la page.
+# Au-delà, la page pèserait trop : on réduit le vocabulaire de l’exemple, pas la page.
 MAX_VOCAB_SIZE = 4096
 
 
@@ -76,7 +76,7 @@ def _to_state(name: str, tokenizer: Tokenizer) -> dict[str, Any]:
     """Décrit un tokeniseur pour JavaScript : son découpage et son vocabulaire."""
     if tokenizer.vocab_size > MAX_VOCAB_SIZE:
         raise ValueError(
-            f"« {name} » a {tokenizer.vocab_size} jetons ; l'explorateur en accepte "
+            f"« {name} » a {tokenizer.vocab_size} jetons ; l’explorateur en accepte "
             f"{MAX_VOCAB_SIZE} pour que la page reste légère. Apprenez un vocabulaire plus petit."
         )
     common = {
@@ -108,7 +108,7 @@ def _piece_pattern(name: str, tokenizer: Tokenizer) -> str:
 
 
 def _bpe_state(tokenizer: BPETokenizer) -> dict[str, Any]:
-    """Les fusions en paires d'ids ; l'id produit se déduit du premier quand ils se suivent."""
+    """Les fusions en paires d’ids ; l’id produit se déduit du premier quand ils se suivent."""
     ids = tokenizer.token_to_id
     results = [ids[left + right] for left, right in tokenizer.merges]
     consecutive = all(after == before + 1 for before, after in pairwise(results))

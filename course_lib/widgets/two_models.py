@@ -1,4 +1,4 @@
-"""Un enseignant et son élève écrivent côte à côte dans la page, et l'on compare leur vitesse.
+"""Un enseignant et son élève écrivent côte à côte dans la page, et l’on compare leur vitesse.
 
 Les poids sont en demi-précision, comme ceux de `LanguageModelWidget`. Un cahier les demande au
 noyau ; le site les porte dans sa page, en base 64, ou va les chercher dans `_static/`.
@@ -37,13 +37,13 @@ _NAMED = Mapping[str, tuple[Decoder, BPETokenizer]]
 class TwoModelsWidget(WeightsOnRequest, CourseWidget):
     """Deux modèles continuent le même début, un jeton chacun à son tour ; la page les chronomètre.
 
-    `models` : nom affiché → (modèle, tokeniseur), l'enseignant puis l'élève. `prompt` : le texte de
+    `models` : nom affiché → (modèle, tokeniseur), l’enseignant puis l’élève. `prompt` : le texte de
     départ. `max_new_tokens` : le nombre de jetons que chacun écrit au plus. `temperature` : celle
-    du curseur à l'ouverture, de 0 à 3. `weights_urls` : nom → dossier des poids sous `_static/` du
+    du curseur à l’ouverture, de 0 à 3. `weights_urls` : nom → dossier des poids sous `_static/` du
     site, par exemple `{"Élève": "models/eleve"}` ; la page porte elle-même les poids des autres
     modèles, 2,7 octets par paramètre.
-    ValueError s'il n'y a pas deux modèles aux noms distincts et au même tokeniseur, ou si l'un
-    d'eux ne peut tourner dans la page (voir `page_config`) ; TypeError pour un autre tokeniseur.
+    ValueError s’il n’y a pas deux modèles aux noms distincts et au même tokeniseur, ou si l’un
+    d’eux ne peut tourner dans la page (voir `page_config`) ; TypeError pour un autre tokeniseur.
     """
 
     module = "two_models.js"
@@ -95,9 +95,9 @@ class TwoModelsWidget(WeightsOnRequest, CourseWidget):
         )
 
     def state(self) -> dict[str, Any]:
-        """Rend l'état de la page sans noyau : s'y ajoutent le tokeniseur, les tailles, les poids.
+        """Rend l’état de la page sans noyau : s’y ajoutent le tokeniseur, les tailles, les poids.
 
-        Ces poids n'y sont que pour un modèle sans adresse, en base 64.
+        Ces poids n’y sont que pour un modèle sans adresse, en base 64.
         """
         embedded = [
             None if one["url"] else base64.b64encode(content).decode()
@@ -106,7 +106,7 @@ class TwoModelsWidget(WeightsOnRequest, CourseWidget):
         return {**super().state(), "parts": self._parts, "embedded": embedded}
 
     def fallback_html(self) -> str:
-        """Rend les tailles des deux modèles, la suite qu'écrit chacun, et un avis."""
+        """Rend les tailles des deux modèles, la suite qu’écrit chacun, et un avis."""
         table = html_table(self.preview["headers"], self.preview["rows"], self.preview["caption"])
         texts = (*self.preview["paragraphs"], _NOTICE)
         return table + "".join(f"<p>{html.escape(text)}</p>" for text in texts)
@@ -117,28 +117,28 @@ def _check(models: _NAMED, max_new_tokens: int, urls: dict[str, str]) -> None:
     names = list(models)
     if len(names) != 2:
         raise ValueError(
-            f"Il faut exactement deux modèles, l'enseignant puis l'élève ; reçu {len(names)}. "
+            f"Il faut exactement deux modèles, l’enseignant puis l’élève ; reçu {len(names)}. "
             'Donnez {"Enseignant": (modèle, tokeniseur), "Élève": (modèle, tokeniseur)}.'
         )
     if not all(isinstance(name, str) and name.strip() for name in names):
-        raise ValueError(f"Noms reçus : {names}. Chaque modèle porte un nom, qui n'est pas vide.")
+        raise ValueError(f"Noms reçus : {names}. Chaque modèle porte un nom, qui n’est pas vide.")
     if names[0].strip() == names[1].strip():
-        raise ValueError(f"Noms reçus : {names}. Rien ne les distingue à l'écran : changez-en un.")
+        raise ValueError(f"Noms reçus : {names}. Rien ne les distingue à l’écran : changez-en un.")
     if type(max_new_tokens) is not int or max_new_tokens < 1:
         raise ValueError(
-            f"max_new_tokens = {max_new_tokens!r} : il faut un entier d'au moins 1, le nombre de "
+            f"max_new_tokens = {max_new_tokens!r} : il faut un entier d’au moins 1, le nombre de "
             "jetons à écrire."
         )
     unknown = sorted(set(urls) - set(names))
     if unknown:
         raise ValueError(
-            f"weights_urls donne l'adresse de {', '.join(unknown)} ; les modèles sont "
+            f"weights_urls donne l’adresse de {', '.join(unknown)} ; les modèles sont "
             f"{' et '.join(names)}. Reprenez leurs noms."
         )
 
 
 def _config(name: str, model: Decoder, tokenizer: Any) -> Any:
-    """Les tailles d'un modèle ; un refus dit duquel il s'agit."""
+    """Les tailles d’un modèle ; un refus dit duquel il s’agit."""
     try:
         return page_config(model, tokenizer)
     except (TypeError, ValueError) as error:
@@ -146,18 +146,18 @@ def _config(name: str, model: Decoder, tokenizer: Any) -> Any:
 
 
 def _shared_tokenizer(models: _NAMED) -> BPETokenizer:
-    """Le tokeniseur commun, que la page ne reçoit qu'une fois."""
+    """Le tokeniseur commun, que la page ne reçoit qu’une fois."""
     (first, one), (second, other) = ((name, pair[1]) for name, pair in models.items())
     if one.to_json() != other.to_json():
         raise ValueError(
             f"« {first} » ({one.vocab_size} jetons) et « {second} » ({other.vocab_size} jetons) "
-            "n'ont pas le même tokeniseur. Distillez l'élève avec celui de l'enseignant."
+            "n’ont pas le même tokeniseur. Distillez l’élève avec celui de l’enseignant."
         )
     return one
 
 
 def _describe(name: str, model: Decoder, content: bytes, url: str | None) -> dict[str, Any]:
-    """Ce que la page montre d'un modèle, et où elle prend ses poids."""
+    """Ce que la page montre d’un modèle, et où elle prend ses poids."""
     return {
         "name": name,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -188,7 +188,7 @@ def _preview(
 
 
 def _greedy(model: Decoder, tokenizer: BPETokenizer, prompt: str, max_new_tokens: int) -> str:
-    """Le début et sa suite gloutonne, aussi longue que la page l'écrira."""
+    """Le début et sa suite gloutonne, aussi longue que la page l’écrira."""
     room = model.embedding.context_length - len(prompt_ids(model, tokenizer, prompt))
     greedy = SamplingConfig(temperature=0)
     writer = TextGenerator(model, tokenizer)

@@ -4,7 +4,7 @@ from course_site import api, bibliography, chrome, icons, models, search, typogr
 
 
 def setup(app):
-    """Branche chaque partie de l'extension."""
+    """Branche chaque partie de l’extension."""
     for part in (typography, bibliography, search, chrome, icons, models, widgets, api):
         part.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,4 +1,4 @@
-"""La page de la bibliothèque, écrite d'après ses docstrings : la directive `{course-api}`."""
+"""La page de la bibliothèque, écrite d’après ses docstrings : la directive `{course-api}`."""
 
 import re
 import textwrap
@@ -10,7 +10,7 @@ from sphinx.util.docutils import SphinxDirective
 from course_site.docstrings import Entry, Room, read_room
 
 LIBRARY = Path(__file__).resolve().parents[3] / "course_lib"
-# L'ordre de lecture : ce dont on a besoin d'abord, puis les étages de la maison.
+# L’ordre de lecture : ce dont on a besoin d’abord, puis les étages de la maison.
 ROOMS = (
     "transformer",
     "training",
@@ -37,7 +37,7 @@ ROOMS = (
     "notebook",
     "typography",
 )
-# On les lance d'un terminal, ou la maison seule s'en sert.
+# On les lance d’un terminal, ou la maison seule s’en sert.
 NOT_SHOWN = ("arguments", "commands", "extras", "files")
 
 

@@ -1,4 +1,4 @@
-"""L'habillage des pages : rien en anglais, rien d'externe, des boutons utiles au lecteur."""
+"""L’habillage des pages : rien en anglais, rien d’externe, des boutons utiles au lecteur."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 JUPYTERLAB = "http://localhost:8888/lab/tree/{page}.ipynb"
 # Textes que le thème et ses extensions écrivent en dur, sans passer par les traductions.
 TRANSLATIONS = {
-    # Rôles périmés ou incomplets d'ARIA : les notices sont de simples paragraphes.
+    # Rôles périmés ou incomplets d’ARIA : les notices sont de simples paragraphes.
     ' role="doc-biblioentry"': "",
     '<div role="list" class="citation-list">': '<div class="citation-list">',
     "Toggle primary sidebar": "Afficher ou masquer le plan du cours",
@@ -25,7 +25,7 @@ SCRIPT_TRANSLATIONS = {
 
 
 def drop_thebe(app, pagename, templatename, context, doctree):
-    """Retire l'exécution à distance, que ce livre n'emploie pas et qui appelle un CDN."""
+    """Retire l’exécution à distance, que ce livre n’emploie pas et qui appelle un CDN."""
 
     def is_thebe(file) -> bool:
         body = getattr(file, "attributes", {}).get("body") or ""
@@ -111,7 +111,7 @@ def share_handlers(app):
 
 
 def setup(app):
-    """Branche l'habillage, après le thème (priorité 501) et sphinx-thebe."""
+    """Branche l’habillage, après le thème (priorité 501) et sphinx-thebe."""
     app.connect("builder-inited", share_handlers)
     app.connect("html-page-context", add_launch_buttons, priority=502)
     app.connect("html-page-context", drop_thebe, priority=900)

@@ -1,4 +1,4 @@
-"""Lit la bibliothèque sans l'exécuter : pièces, noms publics, signatures et docstrings."""
+"""Lit la bibliothèque sans l’exécuter : pièces, noms publics, signatures et docstrings."""
 
 import ast
 from collections.abc import Iterator
@@ -31,9 +31,9 @@ class Room:
 
 
 def read_room(library: Path, name: str) -> Room:
-    """La pièce `name` de `library` : ce qu'annonce son `__all__`, ou tout ce qui y est public.
+    """La pièce `name` de `library` : ce qu’annonce son `__all__`, ou tout ce qui y est public.
 
-    FileNotFoundError si elle n'existe pas, ValueError si un nom annoncé n'est défini nulle part.
+    FileNotFoundError si elle n’existe pas, ValueError si un nom annoncé n’est défini nulle part.
     """
     folder = library / name
     path = folder / "__init__.py" if folder.is_dir() else library / f"{name}.py"
@@ -63,7 +63,7 @@ def _parse(path: Path) -> ast.Module:
 
 
 def _announced(tree: ast.Module) -> list[str] | None:
-    """Le contenu de `__all__`, s'il y en a un."""
+    """Le contenu de `__all__`, s’il y en a un."""
     for node in tree.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
             return ast.literal_eval(node.value)
@@ -92,7 +92,7 @@ def _find(library: Path, path: Path, name: str) -> tuple[ast.stmt | None, Path]:
                 return None, folder / f"{name}.py"
             inside = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
             return _find(library, inside, name)
-    raise ValueError(f"« {name} », qu'annonce {path}, n'y est ni défini ni importé.")
+    raise ValueError(f"« {name} », qu’annonce {path}, n’y est ni défini ni importé.")
 
 
 def _entry(node: ast.FunctionDef | ast.ClassDef, path: Path, prefix: str = "") -> Entry:
@@ -108,7 +108,7 @@ def _entry(node: ast.FunctionDef | ast.ClassDef, path: Path, prefix: str = "") -
 
 
 def _signature(node: ast.FunctionDef) -> str:
-    """`nom(arguments) -> résultat`, sans `self` ; une propriété n'a pas de parenthèses."""
+    """`nom(arguments) -> résultat`, sans `self` ; une propriété n’a pas de parenthèses."""
     returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
     decorators = {ast.unparse(decorator).split(".")[-1] for decorator in node.decorator_list}
     if decorators & {"property", "cached_property"}:
@@ -117,7 +117,7 @@ def _signature(node: ast.FunctionDef) -> str:
 
 
 def _class_signature(node: ast.ClassDef) -> str:
-    """`class Nom(…)` : les champs d'une dataclass, ou les arguments de `__init__`."""
+    """`class Nom(…)` : les champs d’une dataclass, ou les arguments de `__init__`."""
     head = f"class {node.name}"
     for member in node.body:
         if isinstance(member, ast.FunctionDef) and member.name == "__init__":
@@ -130,7 +130,7 @@ def _class_signature(node: ast.ClassDef) -> str:
 
 
 def _arguments(arguments: ast.arguments) -> list[str]:
-    """Les arguments tels qu'on les écrit, `self` et `cls` mis à part."""
+    """Les arguments tels qu’on les écrit, `self` et `cls` mis à part."""
     positional = [*arguments.posonlyargs, *arguments.args]
     defaults = [None] * (len(positional) - len(arguments.defaults)) + arguments.defaults
     shown = [

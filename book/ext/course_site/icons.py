@@ -25,7 +25,7 @@ def used_icons(folder: Path) -> set[str]:
 
 
 def keep_icons(script: str, used: set[str]) -> str:
-    """Retire du script les icônes dont ni le nom ni un alias n'est employé."""
+    """Retire du script les icônes dont ni le nom ni un alias n’est employé."""
 
     def keep(match: re.Match) -> str:
         aliases = set(re.findall(r'"([a-z0-9-]+)"', match[2]))
@@ -51,7 +51,7 @@ def keep_glyphs(font: Path, codes: set[int]) -> None:
 
 
 def shrink(app, exception):
-    """Réécrit le script et la police d'icônes une fois toutes les pages construites."""
+    """Réécrit le script et la police d’icônes une fois toutes les pages construites."""
     if exception or app.builder.format != "html":
         return
     folder = Path(app.outdir)

@@ -1,6 +1,6 @@
 """Recherche insensible aux accents : « modele » trouve « modèle », et réciproquement.
 
-L'index et la page appliquent la même clé : accents ôtés, puis racinisation française.
+L’index et la page appliquent la même clé : accents ôtés, puis racinisation française.
 """
 
 import unicodedata
@@ -28,7 +28,7 @@ def fold_accents(word: str) -> str:
 
 
 class FoldedFrench(SearchFrench):
-    """Le français de Sphinx, précédé de `fold_accents` à l'index comme à la question."""
+    """Le français de Sphinx, précédé de `fold_accents` à l’index comme à la question."""
 
     js_stemmer_rawcode = ""
     js_stemmer_code = "\n".join(

@@ -19,7 +19,7 @@ def french_spaces(text: str) -> str:
 
 
 def french_apostrophes(text: str) -> str:
-    """Courbe l'apostrophe qui suit une lettre, même en fin de morceau (« l'{term}`x` »)."""
+    """Courbe l’apostrophe qui suit une lettre, même en fin de morceau (« l’{term}`x` »)."""
     return re.sub(r"(?<=\w)'(?=[\w«]|$)", "’", text)
 
 
@@ -60,7 +60,7 @@ class NoBreakSpaces(SphinxPostTransform):
 
 
 class English(nodes.inline):
-    """Un passage en anglais, annoncé comme tel aux lecteurs d'écran."""
+    """Un passage en anglais, annoncé comme tel aux lecteurs d’écran."""
 
 
 def english_role(name, rawtext, text, lineno, inliner, options=None, content=None):

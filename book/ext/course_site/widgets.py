@@ -29,11 +29,11 @@ def copy_widgets(app, exception):
 
 
 def minified(path: Path) -> str:
-    """Le contenu d'un module ou d'une feuille de style, allégé."""
+    """Le contenu d’un module ou d’une feuille de style, allégé."""
     return minify.string(FORMATS[path.suffix], path.read_text("utf-8"))
 
 
 def setup(app):
-    """Inscrit la copie et l'hôte, chargé comme module ES."""
+    """Inscrit la copie et l’hôte, chargé comme module ES."""
     app.add_js_file("widget-host.js", type="module")
     app.connect("build-finished", copy_widgets)
