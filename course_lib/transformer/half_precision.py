@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from course_lib.files import atomic
 from course_lib.transformer.architectures import LlamaConfig, llama
@@ -44,7 +44,7 @@ def llama_config(model: Decoder) -> LlamaConfig:
     return config
 
 
-def half_precision_bytes(model: Decoder) -> bytes:
+def half_precision_bytes(model: nn.Module) -> bytes:
     """Contenu safetensors des poids en F16 ; des poids liés n'y figurent qu'une fois.
 
     ValueError si un poids dépasse ce qu'un F16 peut écrire (65 504) ou n'est pas un nombre.
@@ -61,20 +61,28 @@ def half_precision_bytes(model: Decoder) -> bytes:
     return save(tensors)
 
 
-def export_half_precision(model: Decoder, path: str | Path) -> None:
+def export_half_precision(model: nn.Module, path: str | Path) -> None:
     """Écrit les poids en F16 (safetensors) ; le fichier n'apparaît qu'une fois complet."""
     _write(Path(path), half_precision_bytes(model))
 
 
-@torch.no_grad()
 def load_half_precision(path: str | Path, config: LlamaConfig) -> Decoder:
     """Reconstruit le décodeur `config` avec les poids de `export_half_precision`, en F32.
 
     FileNotFoundError si le fichier manque, ValueError nommant le premier tenseur qui diffère.
     """
+    return read_half_precision(path, llama(config))
+
+
+@torch.no_grad()
+def read_half_precision(path: str | Path, model: nn.Module) -> nn.Module:
+    """Rend `model`, prêt à l'emploi, avec les poids écrits par `export_half_precision`.
+
+    Mêmes erreurs que `load_half_precision`.
+    """
     if not Path(path).is_file():
         raise FileNotFoundError(f"Aucun fichier de poids à l’adresse « {path} ».")
-    tensors, model = load_file(path), llama(config).eval()
+    tensors = load_file(path)
     ours = dict(model.named_parameters())
     for name in [*ours, *(name for name in tensors if name not in ours)]:
         found, wanted = tensors.get(name), ours.get(name)
@@ -86,7 +94,7 @@ def load_half_precision(path: str | Path, config: LlamaConfig) -> Decoder:
                 "configuration."
             )
         wanted.copy_(found)
-    return model
+    return model.eval()
 
 
 def export_folder(model: Decoder, tokenizer, folder: str | Path) -> None:
