@@ -71,7 +71,7 @@ def save_folder(
     positions, la fenêtre de Mistral, les réglages de génération et ceux du tokeniseur ; une table
     de positions apprises, raccourcie au chargement, le reste.
     `overwrite` : remplace, avec tout son contenu, un dossier qui n’est pas de nous. ValueError si
-    le modèle est d’un autre type, ou porte un goulot, un préfixe ou une amorce ; si le tokeniseur
+    le modèle est d’un autre type, ou porte un goulot ou une amorce ; si le tokeniseur
     a plus de jetons que lui, si un poids n’est pas un nombre ou déborde de `dtype` ;
     FileExistsError si le dossier est pris ; FileNotFoundError si son parent manque ; OSError si le
     disque refuse : l’ancien dossier reste alors entier.
@@ -120,7 +120,7 @@ def save_gguf(
     lui, ne change pas. `name` : le nom du modèle, par défaut celui du fichier. D’un modèle
     chargé restent le nombre de positions, le gabarit et trois jetons de fin (eos, eot, eom) : un
     GGUF n’en dit pas plus, et l’on avertit de ceux qui manquent. Les réglages de génération n’y
-    vont pas. ValueError si le modèle n’est pas de type Llama, ou porte un goulot, un préfixe ou une
+    vont pas. ValueError si le modèle n’est pas de type Llama, ou porte un goulot ou une
     amorce ; si `kind` est inconnu, si le tokeniseur n’est pas un BPETokenizer ou a plus de jetons
     que le modèle, si un poids est indéfini ou trop grand ; FileExistsError si le chemin est pris
     par autre chose qu’un GGUF.

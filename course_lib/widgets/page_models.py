@@ -43,7 +43,7 @@ def static_notice(need: str) -> str:
     """L'avis de la version figée ; `need` : ce qui s'exécute, jusqu'à « il lui faut »."""
     return french_spaces(
         f"Version figée. Ici, {need} JavaScript, et une page servie par un serveur (par exemple "
-        "avec « make livre »), non ouverte comme un simple fichier."
+        "avec « python cours.py livre »), non ouverte comme un simple fichier."
     )
 
 
