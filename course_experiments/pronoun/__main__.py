@@ -4,6 +4,7 @@ Le fichier est récrit d'un seul geste après chaque entraînement. Relancée, l
 y est déjà, à réglages égaux.
 """
 
+import copy
 import json
 import platform
 import sys
@@ -19,8 +20,8 @@ from course_lib.arguments import FrenchArgumentParser, natural_int
 from course_lib.commands.failures import run_command
 from course_lib.corpora import famous_pair, generate_pairs, minimal_pairs
 from course_lib.files import write_json
+from course_lib.training import save_weights
 from course_lib.transformer import count_parameters
-from course_lib.transformer.half_precision import export_half_precision
 
 EVAL_EVERY = 50
 N_TEST, N_PAIRS = 300, 200
@@ -34,7 +35,7 @@ def measure_translator(seed: int, output: Path) -> dict:
     model, history = models.train_translator(seed, eval_every=EVAL_EVERY)
     if seed == 0:
         _weights(output).parent.mkdir(exist_ok=True)
-        export_half_precision(model, _weights(output))
+        save_weights(copy.deepcopy(model).half(), _weights(output))
     words, pairs = vocabulary(), minimal_pairs(N_PAIRS, seed=TEST_SEED)
     return {
         "parameters": count_parameters(model),

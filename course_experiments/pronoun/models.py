@@ -25,6 +25,7 @@ from course_lib.training import (
     History,
     PairBatches,
     TrainingConfig,
+    load_weights,
     sequence_to_sequence_loss,
     token_loss,
     train,
@@ -36,7 +37,6 @@ from course_lib.transformer import (
     original_encoder,
     original_transformer,
 )
-from course_lib.transformer.half_precision import read_half_precision
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,12 @@ def load_translator(path: Path = WEIGHTS) -> EncoderDecoder:
             f"{path} n'existe pas. Refaites-le (quelques minutes) : "
             "python -m course_experiments.pronoun --models translator --seeds 0"
         )
-    return read_half_precision(path, build_translator(vocabulary()))
+    model, halved = build_translator(vocabulary()), build_translator(vocabulary()).half()
+    load_weights(halved, path)
+    with torch.no_grad():
+        for weight, half in zip(model.parameters(), halved.parameters(), strict=True):
+            weight.copy_(half)
+    return model.eval()
 
 
 def train_recurrent(
