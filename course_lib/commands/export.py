@@ -1,5 +1,6 @@
 """`python -m course_lib export MODÈLE SORTIE` : un dossier transformers, ou un fichier GGUF."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -7,10 +8,10 @@ from course_lib.arguments import FrenchArgumentParser
 from course_lib.commands.failures import french_warnings, run_command, say
 from course_lib.commands.opening import MODEL_HELP, next_command, open_model
 from course_lib.pretrained.folders.keeping import DTYPES
-from course_lib.pretrained.saving import FILE_TYPES, save_folder, save_gguf
+from course_lib.pretrained.saving import save_folder, save_gguf
+from course_lib.typography import format_number
 
 _GGUF = {"float32": "F32", "float16": "F16", "q8_0": "Q8_0"}
-assert set(_GGUF.values()) == set(FILE_TYPES)
 
 
 def build_parser() -> FrenchArgumentParser:
@@ -53,15 +54,24 @@ def _run(options) -> None:
         )
     loaded = open_model(options.model, "cpu")
     if is_gguf:
-        save_gguf(loaded.model, loaded.tokenizer, output, _GGUF[precision])
+        _save_gguf(loaded, output, _GGUF[precision])
         size = output.stat().st_size
-        after = f"llama-cli -m {output} -no-cnv -p « Il était une fois »"
+        after = shlex.join(["llama-cli", "-m", str(output), "-no-cnv", "-p", "Il était une fois"])
     else:
         _save_folder(loaded, output, precision, options.overwrite)
         size = sum(path.stat().st_size for path in output.iterdir())
         after = f"AutoModelForCausalLM.from_pretrained({str(output)!r}) dans transformers"
-    say(f"« {output} » est écrit ({size / 1e6:.1f} Mo, {precision}).".replace(".", ",", 1))
+    say(f"« {output} » est écrit ({format_number(size / 1e6, 1)} Mo, {precision}).")
     say(f"Pour le lire ailleurs : {after}\nIci : {next_command('write', str(output))}")
+
+
+def _save_gguf(loaded, output: Path, kind: str) -> None:
+    try:
+        save_gguf(loaded.model, loaded.tokenizer, output, kind)
+    except ValueError as error:
+        folder = "une SORTIE sans .gguf"
+        message = str(error).replace("(save_folder)", f"({folder})").replace("save_folder", folder)
+        raise ValueError(message) from error
 
 
 def _save_folder(loaded, output: Path, precision: str, overwrite: bool) -> None:
