@@ -11,7 +11,7 @@ COMMANDS = {
     "evaluate": "mesurer un modèle sur n’importe quel texte, en bits par octet",
     "export": "l’enregistrer pour transformers ou pour llama.cpp (GGUF)",
 }
-_USAGE = "usage : python -m course_lib COMMANDE [options]\n"
+_USAGE = "usage : python -m course_lib COMMANDE [options]\n"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,10 +26,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(_help(), file=sys.stderr)
         return 2
     close = difflib.get_close_matches(name, COMMANDS, n=1)
-    hint = f" Vouliez-vous dire « {close[0]} » ?" if close else ""
+    hint = f" Vouliez-vous dire « {close[0]} » ?" if close else ""
     print(
-        f"{_USAGE}python -m course_lib : erreur : commande inconnue : « {name} » "
-        f"(au choix : {', '.join(COMMANDS)}).{hint}",
+        f"{_USAGE}python -m course_lib : erreur : commande inconnue : « {name} » "
+        f"(au choix : {', '.join(COMMANDS)}).{hint}",
         file=sys.stderr,
     )
     return 2
@@ -38,9 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _help() -> str:
     lines = (f"  {name:10}{what}" for name, what in COMMANDS.items())
     return (
-        f"{_USAGE}\nLes commandes du cours, avec votre texte et vos modèles :\n\n"
+        f"{_USAGE}\nLes commandes du cours, avec votre texte et vos modèles :\n\n"
         + "\n".join(lines)
-        + "\n\nLes options d’une commande : python -m course_lib COMMANDE --help"
+        + "\n\nLes options d’une commande : python -m course_lib COMMANDE --help"
     )
 
 

@@ -19,7 +19,7 @@ def build_parser() -> FrenchArgumentParser:
     parser = FrenchArgumentParser(
         prog="python -m course_lib export",
         description="Enregistre un modèle pour les outils des autres. Une sortie en .gguf va à "
-        "llama.cpp ; toute autre est un dossier, que lit transformers.",
+        "llama.cpp ; toute autre est un dossier, que lit transformers.",
     )
     parser.add_argument("model", metavar="MODÈLE", help=MODEL_HELP)
     parser.add_argument(
@@ -28,7 +28,7 @@ def build_parser() -> FrenchArgumentParser:
     parser.add_argument(
         "--precision",
         choices=(*DTYPES, "q8_0"),
-        help="celle des poids (défaut : float32 dans un dossier, float16 dans un GGUF)",
+        help="celle des poids (défaut : float32 dans un dossier, float16 dans un GGUF)",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="remplace un dossier, avec tout son contenu"
@@ -50,7 +50,7 @@ def _run(options) -> None:
     if precision not in (_GGUF if is_gguf else DTYPES):
         kind, known = ("un GGUF", _GGUF) if is_gguf else ("un dossier", DTYPES)
         raise ValueError(
-            f"--precision {precision} n’existe pas dans {kind} : choisissez {', '.join(known)}."
+            f"--precision {precision} n’existe pas dans {kind} : choisissez {', '.join(known)}."
         )
     loaded = open_model(options.model, "cpu")
     if is_gguf:
@@ -61,8 +61,8 @@ def _run(options) -> None:
         _save_folder(loaded, output, precision, options.overwrite)
         size = sum(path.stat().st_size for path in output.iterdir())
         after = f"AutoModelForCausalLM.from_pretrained({str(output)!r}) dans transformers"
-    say(f"« {output} » est écrit ({format_number(size / 1e6, 1)} Mo, {precision}).")
-    say(f"Pour le lire ailleurs : {after}\nIci : {next_command('write', str(output))}")
+    say(f"« {output} » est écrit ({format_number(size / 1e6, 1)} Mo, {precision}).")
+    say(f"Pour le lire ailleurs : {after}\nIci : {next_command('write', str(output))}")
 
 
 def _save_gguf(loaded, output: Path, kind: str) -> None:

@@ -80,7 +80,7 @@ def build_parser() -> FrenchArgumentParser:
     add(
         "--from",
         metavar="MODÈLE",
-        help="continuer un modèle au lieu d’en commencer un : un dossier, un GGUF, petit_llm, "
+        help="continuer un modèle au lieu d’en commencer un : un dossier, un GGUF, petit_llm, "
         "smollm2… Il garde sa forme et son découpage",
     )
     add(

@@ -43,7 +43,7 @@ def announce(options, text: PreparedText, model, config, output: Path, n_workers
     )
     source = options_from(options)
     if source is not None:
-        say(f"Départ : {source}, continué par fenêtres de {count(options.context_length)} jetons.")
+        say(f"Départ : {source}, continué par fenêtres de {count(options.context_length)} jetons.")
     _announce_export(options, text)
     rows = text.training.rows_per_step
     if rows < options.batch_size:
@@ -110,7 +110,7 @@ def _save_plot(history: History, path: Path) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        say("Sans matplotlib, la courbe n’est pas tracée ; les nombres sont dans history.json.")
+        say("Sans matplotlib, la courbe n’est pas tracée ; les nombres sont dans history.json.")
         return
     figure = Figure(figsize=(7, 4), layout="constrained")
     history.plot(figure.subplots())
@@ -125,7 +125,7 @@ def _announce_export(options, text: PreparedText) -> None:
     except ValueError:
         remedy = "" if text.kind == "model" else " Pour llama.cpp, choisissez --tokenizer bpe."
         say(
-            "Ce découpage ne s’écrit pas en GGUF : transformers lira le modèle, llama.cpp non."
+            "Ce découpage ne s’écrit pas en GGUF : transformers lira le modèle, llama.cpp non."
             + remedy
         )
 
@@ -133,7 +133,7 @@ def _announce_export(options, text: PreparedText) -> None:
 def report(options, text: PreparedText, model, history: History, loss: float, output) -> None:
     """La mesure finale et un texte inventé."""
     say(
-        f"\nSur les {count(text.n_validation_characters)} derniers caractères, jamais appris :\n"
+        f"\nSur les {count(text.n_validation_characters)} derniers caractères, jamais appris :\n"
         f"  {format_number(loss, 4)} nats par jeton, "
         f"{format_number(bits_per_character(text, loss), 4)} bits par caractère.\n"
         f"Vitesse : {count(history.tokens_per_second)} jetons par seconde."
@@ -159,9 +159,9 @@ def report(options, text: PreparedText, model, history: History, loss: float, ou
         seed=options.seed,
     )
     say(
-        "\nSuite inventée à partir des premiers mots de la partie réservée :\n\n"
+        "\nSuite inventée à partir des premiers mots de la partie réservée :\n\n"
         f"{text.tokenizer.decode(new.ids, skip_special_tokens=True)}\n\nTout est dans {output}.\n"
-        f"Pour le faire écrire : {next_command('write', str(output), '--start', '…')}"
+        f"Pour le faire écrire : {next_command('write', str(output), '--start', '…')}"
     )
 
 

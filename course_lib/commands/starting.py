@@ -63,7 +63,7 @@ def open_source(options: Namespace) -> Source | None:
         if one in options.written:
             option = written_option(f"--{one.replace('_', '-')}", getattr(options, one))
             raise ValueError(
-                f"{option} ne va pas avec --from : le modèle de départ garde {what}. Ôtez l’un "
+                f"{option} ne va pas avec --from : le modèle de départ garde {what}. Ôtez l’un "
                 "des deux."
             )
         setattr(options, one, None)
@@ -73,7 +73,7 @@ def open_source(options: Namespace) -> Source | None:
         options.context_length = min(limit, _LONGEST)
     if options.context_length > limit:
         raise ValueError(
-            f"--context-length {options.context_length} : « {name} » lit {limit} jetons au plus."
+            f"--context-length {options.context_length} : « {name} » lit {limit} jetons au plus."
         )
     if "learning_rate" not in options.written:
         options.learning_rate = _GENTLE_RATE
