@@ -18,7 +18,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Exécute la commande nommée en premier ; 2 si elle n’existe pas."""
     name, *rest = (sys.argv[1:] if arguments is None else arguments) or [""]
     if name in COMMANDS:  # les autres ne sont pas importées : --help reste immédiat
-        return importlib.import_module(f"course_lib.commands.{name}").main(rest)
+        try:
+            command = importlib.import_module(f"course_lib.commands.{name}")
+        except KeyboardInterrupt:  # PyTorch se charge ; après, la commande s’en occupe
+            print("\nInterrompu.", file=sys.stderr)
+            return 130
+        return command.main(rest)
     if name in ("-h", "--help"):
         print(_help())
         return 0

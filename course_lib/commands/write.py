@@ -119,10 +119,7 @@ def _converse(generator: TextGenerator, ends, options) -> None:
 def ask(prompt: str) -> str | None:
     """La ligne que tape l’utilisateur ; None s’il veut s’arrêter."""
     try:
-        if sys.stdin.isatty():
-            line = input(prompt) + "\n"
-        else:
-            line = sys.stdin.readline()
+        line = input(prompt) + "\n" if sys.stdin.isatty() else sys.stdin.readline()
     except (KeyboardInterrupt, EOFError):
         say("", error=True)
         return None
