@@ -11,14 +11,19 @@ COMMANDS = {
     "evaluate": "mesurer un modèle sur n’importe quel texte, en bits par octet",
     "export": "l’enregistrer pour transformers ou pour llama.cpp (GGUF)",
 }
-_USAGE = "usage : python -m course_lib COMMANDE [options]\n"
+_USAGE = "usage : python -m course_lib COMMANDE [options]\n"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exécute la commande nommée en premier ; 2 si elle n’existe pas."""
     name, *rest = (sys.argv[1:] if arguments is None else arguments) or [""]
     if name in COMMANDS:  # les autres ne sont pas importées : --help reste immédiat
-        return importlib.import_module(f"course_lib.commands.{name}").main(rest)
+        try:
+            command = importlib.import_module(f"course_lib.commands.{name}")
+        except KeyboardInterrupt:  # PyTorch se charge ; après, la commande s’en occupe
+            print("\nInterrompu.", file=sys.stderr)
+            return 130
+        return command.main(rest)
     if name in ("-h", "--help"):
         print(_help())
         return 0
@@ -26,10 +31,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(_help(), file=sys.stderr)
         return 2
     close = difflib.get_close_matches(name, COMMANDS, n=1)
-    hint = f" Vouliez-vous dire « {close[0]} » ?" if close else ""
+    hint = f" Vouliez-vous dire « {close[0]} » ?" if close else ""
     print(
-        f"{_USAGE}python -m course_lib : erreur : commande inconnue : « {name} » "
-        f"(au choix : {', '.join(COMMANDS)}).{hint}",
+        f"{_USAGE}python -m course_lib : erreur : commande inconnue : « {name} » "
+        f"(au choix : {', '.join(COMMANDS)}).{hint}",
         file=sys.stderr,
     )
     return 2
@@ -38,9 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _help() -> str:
     lines = (f"  {name:10}{what}" for name, what in COMMANDS.items())
     return (
-        f"{_USAGE}\nLes commandes du cours, avec votre texte et vos modèles :\n\n"
+        f"{_USAGE}\nLes commandes du cours, avec votre texte et vos modèles :\n\n"
         + "\n".join(lines)
-        + "\n\nLes options d’une commande : python -m course_lib COMMANDE --help"
+        + "\n\nLes options d’une commande : python -m course_lib COMMANDE --help"
     )
 
 

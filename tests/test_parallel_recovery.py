@@ -134,7 +134,7 @@ def test_the_command_runs_under_torchrun(tmp_path, capsys):
     corpus.write_text("le chat dort sous la pluie douce.\n" * 90, encoding="utf-8")
     assert cli.main(command(corpus, tmp_path / "seul")) == 0
     arguments = command(corpus, tmp_path / "équipe", "--parallel", "fsdp")
-    result = torchrun("-m", "course_lib.training", *arguments)
+    result = torchrun("-m", "course_lib", "train", *arguments)
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("Texte") == 1  # un seul processus parle
     assert "2, données et modèle partagés" in result.stdout
@@ -142,7 +142,7 @@ def test_the_command_runs_under_torchrun(tmp_path, capsys):
     for name, tensor in theirs.items():
         torch.testing.assert_close(ours[name], tensor, rtol=0, atol=1e-4)
     losses = [
-        json.loads((tmp_path / d / "config.json").read_text(encoding="utf-8"))["validation_loss"]
+        json.loads((tmp_path / d / "training.json").read_text(encoding="utf-8"))["validation_loss"]
         for d in ("équipe", "seul")
     ]
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)

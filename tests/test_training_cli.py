@@ -1,4 +1,4 @@
-"""`python -m course_lib.training` : du texte d’un lecteur à un modèle, ou un refus en français."""
+"""`python -m course_lib train` : du texte d’un lecteur à un modèle, ou un refus en français."""
 
 import json
 import math
@@ -11,11 +11,12 @@ import sys
 import pytest
 
 from course_lib.arguments import FrenchArgumentParser, translate
-from course_lib.commands import report
+from course_lib.commands import options, report
 from course_lib.commands import train as cli
 from course_lib.generation import TextGenerator
+from course_lib.pretrained import load_pretrained
 from course_lib.tokenization import load_tokenizer
-from course_lib.training import TokenStream, evaluate_loss, load_weights
+from course_lib.training import TokenStream, evaluate_loss
 from course_lib.transformer import LlamaConfig, count_parameters, llama
 
 # fmt: off
@@ -45,16 +46,14 @@ def test_the_command_trains_measures_and_saves(corpus, tmp_path, capsys):
     output = tmp_path / "sortie"
     assert cli.main(command(corpus, output)) == 0
     printed = capsys.readouterr().out.replace("\u202f", "").replace("\u00a0", " ")
-    tokenizer = load_tokenizer(output / "tokenizer.json")
-    config = json.loads((output / "config.json").read_text(encoding="utf-8"))
-    names = ("vocab_size", "context_length", "d_model", "n_layers", "n_heads", "d_ff")
-    model = llama(LlamaConfig(**{name: config[name] for name in names})).eval()
-    load_weights(model, output / "model.safetensors")
+    loaded = load_pretrained(output)
+    model, tokenizer = loaded.model, loaded.tokenizer
+    measures = json.loads((output / "training.json").read_text(encoding="utf-8"))
     text = corpus.read_text(encoding="utf-8")
     ids, cut = tokenizer.encode(text), round(0.9 * len(text))
     loss = evaluate_loss(model, TokenStream(ids[cut - 1 :], 16, 1))  # chaque caractère, une fois
-    assert config["validation_loss"] == pytest.approx(loss, rel=1e-5)
-    assert config["bits_per_character"] == pytest.approx(loss / math.log(2), rel=1e-5)
+    assert measures["validation_loss"] == pytest.approx(loss, rel=1e-5)
+    assert measures["bits_per_character"] == pytest.approx(loss / math.log(2), rel=1e-5)
     assert f"{loss:.4f}".replace(".", ",") + " nats par jeton" in printed
     assert f"{loss / math.log(2):.4f}".replace(".", ",") + " bits par caractère" in printed
     assert f"{len(text) - cut} derniers caractères" in printed
@@ -71,13 +70,13 @@ def test_the_command_trains_measures_and_saves(corpus, tmp_path, capsys):
 def test_other_tokenizers_train_too(corpus, tmp_path, kind, capsys):
     arguments = command(corpus, tmp_path / kind, "--tokenizer", kind, "--vocab-size", "270")
     assert cli.main(arguments) == 0
-    config = json.loads((tmp_path / kind / "config.json").read_text(encoding="utf-8"))
+    measures = json.loads((tmp_path / kind / "training.json").read_text(encoding="utf-8"))
     text = corpus.read_text(encoding="utf-8")
     held_out = text[round(0.9 * len(text)) :]
     n_tokens = len(load_tokenizer(tmp_path / kind / "tokenizer.json").encode(held_out))
-    nats = config["validation_loss"] * n_tokens
+    nats = measures["validation_loss"] * n_tokens
     expected = nats / len(held_out) / math.log(2)
-    assert config["bits_per_character"] == pytest.approx(expected)
+    assert measures["bits_per_character"] == pytest.approx(expected)
 
 
 @pytest.mark.slow
@@ -124,14 +123,14 @@ def test_unusable_input_is_refused_politely(corpus, tmp_path, capsys):
 @pytest.mark.slow
 def test_nothing_is_left_in_english(capsys):
     result = subprocess.run(
-        [sys.executable, "-m", "course_lib.training", "--help"],
+        [sys.executable, "-m", "course_lib.training", "--help"],  # l’ancien nom répond toujours
         capture_output=True,
         encoding="utf-8",
     )
     assert result.returncode == 0
     english = r"usage:|options:|show this|exit|default|required|optional|arguments:"
     assert not re.search(english, result.stdout)
-    assert result.stdout.startswith("usage : python -m course_lib.training")
+    assert result.stdout.startswith("usage : python -m course_lib train")
     for arguments, message in (
         ([], "il manque : --corpus"),
         (["--corpus"], "option --corpus : une valeur est attendue"),
@@ -141,25 +140,25 @@ def test_nothing_is_left_in_english(capsys):
         (["--corpus", "a", "--inconnue"], "option inconnue : --inconnue"),
     ):
         with pytest.raises(SystemExit) as stop:
-            cli.build_parser().parse_args(arguments)
+            options.build_parser().parse_args(arguments)
         assert stop.value.code == 2
         error = capsys.readouterr().err
         assert message in error
         assert "error:" not in error and "usage:" not in error
     assert translate("déjà en français") == "déjà en français"
-    assert isinstance(cli.build_parser(), FrenchArgumentParser)
+    assert isinstance(options.build_parser(), FrenchArgumentParser)
 
 
 def test_numbers_are_read_as_the_french_write_them():
-    options = cli.build_parser().parse_args(
+    chosen = options.build_parser().parse_args(
         ["--corpus", "a", "--tokens", "4 000_000", "--learning-rate", "0,01", "--seed", "0"]
     )
-    assert (options.tokens, options.learning_rate, options.seed) == (4_000_000, 0.01, 0)
+    assert (chosen.tokens, chosen.learning_rate, chosen.seed) == (4_000_000, 0.01, 0)
 
 
 def test_the_default_model_is_no_larger_than_announced():
-    options = cli.build_parser().parse_args(["--corpus", "a"])
+    chosen = options.build_parser().parse_args(["--corpus", "a"])
     names = ("context_length", "d_model", "n_layers", "n_heads", "d_ff")
-    sizes = {name: getattr(options, name) for name in names}
+    sizes = {name: getattr(chosen, name) for name in names}
     vocab_size = 85 + 4  # les caractères de Molière et les jetons spéciaux
     assert count_parameters(llama(LlamaConfig(vocab_size, **sizes))) == 614_400

@@ -228,7 +228,7 @@ def test_a_divergence_can_be_mended_in_the_same_folder(corpus, tmp_path, capsys)
     assert "déjà divergé" in again and f"--learning-rate {remedy}" in again
     assert cli.main(command(corpus, output, "--learning-rate", remedy)) == 0
     assert "repart du début" in capsys.readouterr().out
-    assert json.loads((output / "config.json").read_text())["validation_loss"] < math.log(30)
+    assert json.loads((output / "training.json").read_text())["validation_loss"] < math.log(30)
     assert "déjà divergé" in fails(wild, capsys)  # et le bon modèle reste
     assert (output / "model.safetensors").exists()
 

@@ -17,12 +17,12 @@ def build_parser() -> FrenchArgumentParser:
     """Les options de la commande."""
     parser = FrenchArgumentParser(
         prog="python -m course_lib chat",
-        description="Une conversation : chaque réponse tient compte de ce qui précède. "
+        description="Une conversation : chaque réponse tient compte de ce qui précède. "
         "/effacer recommence, /quitter (ou Ctrl-D) finit, Ctrl-C interrompt une réponse.",
     )
     add_model(parser, "smollm2")
     parser.add_argument(
-        "--system", metavar="TEXTE", help="la consigne du modèle (défaut : celle de son gabarit)"
+        "--system", metavar="TEXTE", help="la consigne du modèle (défaut : celle de son gabarit)"
     )
     add_sampling(parser, temperature=0.2, top_p=0.9, max_tokens=400)
     return parser
@@ -40,14 +40,14 @@ def _run(options) -> None:
     if loaded.chat_template is None:
         beginning = next_command("write", options.model, "--start", "…")
         raise ValueError(
-            f"« {options.model} » n’a pas de gabarit de conversation : il n’a pas appris à "
+            f"« {options.model} » n’a pas de gabarit de conversation : il n’a pas appris à "
             f"répondre. Faites-lui écrire une suite ({beginning}), ou conversez avec un modèle "
             f"d’instruction ({next_command('chat', 'smollm2')})."
         )
     say("Posez votre question, puis Entrée. /effacer recommence, /quitter finit.", error=True)
     Conversation(loaded, options).run()
     after = next_command("write", options.model, "--start", "…")
-    say(f"Pour le faire écrire sans gabarit : {after}", error=True)
+    say(f"Pour le faire écrire sans gabarit : {after}", error=True)
 
 
 class Conversation:
@@ -109,7 +109,7 @@ class Conversation:
             if len(self.messages) - first < 3:
                 raise ValueError(
                     f"La question et la réponse demanderaient {n_tokens + self.options.max_tokens} "
-                    f"jetons, et le contexte en tient {context} : raccourcissez la question, ou "
+                    f"jetons, et le contexte en tient {context} : raccourcissez la question, ou "
                     "réduisez --max-tokens."
                 )
             del self.messages[first : first + 2]  # une question et sa réponse

@@ -44,7 +44,7 @@ def build_parser() -> FrenchArgumentParser:
     parser = FrenchArgumentParser(
         prog="python -m course_lib evaluate",
         description="Mesure ce qu’un texte a de surprenant pour un modèle. Les bits par octet ne "
-        "dépendent pas du découpage : ils comparent deux modèles. Au hasard : 8 ; un texte que le "
+        "dépendent pas du découpage : ils comparent deux modèles. Au hasard : 8 ; un texte que le "
         "modèle a appris donne un nombre flatteur.",
     )
     parser.add_argument("model", metavar="MODÈLE", help=MODEL_HELP)
@@ -53,14 +53,14 @@ def build_parser() -> FrenchArgumentParser:
     )
     parser.add_argument(
         "--context-length", type=positive_int, metavar="N",
-        help="largeur de la fenêtre, qui avance de moitié (défaut : le contexte du modèle, "
+        help="largeur de la fenêtre, qui avance de moitié (défaut : le contexte du modèle, "
         f"{format_number(_WINDOW, 0)} au plus)",
     )  # fmt: skip
     parser.add_argument(
         "--encoding",
         type=encoding_name,
         metavar="NOM",
-        help="encodage des textes (défaut : reconnu)",
+        help="encodage des textes (défaut : reconnu)",
     )
     add_device(parser)
     return parser
@@ -80,18 +80,18 @@ def _run(options) -> None:
     window = options.context_length or min(limit, _WINDOW)
     if window > limit:
         raise ValueError(
-            f"--context-length {window} : ce modèle lit {limit} jetons à la fois, au plus."
+            f"--context-length {window} : ce modèle lit {limit} jetons à la fois, au plus."
         )
     say(f"Fenêtre de {format_number(window, 0)} jetons, qui avance de moitié.")
     scores = []
     for path, one in zip(options.texts, read, strict=True):
         for notice in one.notices:
-            say(f"{path} : {notice}", error=True)
+            say(f"{path} : {notice}", error=True)
         scores.append(score_text(loaded, one.text, window))
-        say(f"{path} : {scores[-1]}")
+        say(f"{path} : {scores[-1]}")
     if len(scores) > 1:
-        say(f"Ensemble : {sum(scores[1:], scores[0])}")
-    say(f"\nPour le faire écrire : {next_command('write', options.model, '--start', '…')}")
+        say(f"Ensemble : {sum(scores[1:], scores[0])}")
+    say(f"\nPour le faire écrire : {next_command('write', options.model, '--start', '…')}")
 
 
 def score_text(loaded, text: str, window: int) -> Score:
@@ -111,13 +111,13 @@ def _warn_of_losses(tokenizer, text: str, ids: list[int]) -> None:
     unknown = 0 if tokenizer.unk_id is None else ids.count(tokenizer.unk_id)
     if unknown:
         say(
-            f"{format_percent(unknown / len(ids), 1)} des jetons sont hors du vocabulaire : "
-            "deviner « inconnu » ne dit pas lequel, la mesure est trop flatteuse d’autant.",
+            f"{format_percent(unknown / len(ids), 1)} des jetons sont hors du vocabulaire : "
+            "deviner « inconnu » ne dit pas lequel, la mesure est trop flatteuse d’autant.",
             error=True,
         )
     elif tokenizer.decode(ids) != text:
         say(
-            "Ce découpage ne rend pas le texte tel quel (des espaces, par exemple) : la mesure, "
+            "Ce découpage ne rend pas le texte tel quel (des espaces, par exemple) : la mesure, "
             "qui ne compte pas ce qu’il perd, est trop flatteuse.",
             error=True,
         )

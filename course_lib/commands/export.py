@@ -1,5 +1,6 @@
 """`python -m course_lib export MODÈLE SORTIE` : un dossier transformers, ou un fichier GGUF."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -7,10 +8,10 @@ from course_lib.arguments import FrenchArgumentParser
 from course_lib.commands.failures import french_warnings, run_command, say
 from course_lib.commands.opening import MODEL_HELP, next_command, open_model
 from course_lib.pretrained.folders.keeping import DTYPES
-from course_lib.pretrained.saving import FILE_TYPES, save_folder, save_gguf
+from course_lib.pretrained.saving import save_folder, save_gguf
+from course_lib.typography import format_number
 
 _GGUF = {"float32": "F32", "float16": "F16", "q8_0": "Q8_0"}
-assert set(_GGUF.values()) == set(FILE_TYPES)
 
 
 def build_parser() -> FrenchArgumentParser:
@@ -18,7 +19,7 @@ def build_parser() -> FrenchArgumentParser:
     parser = FrenchArgumentParser(
         prog="python -m course_lib export",
         description="Enregistre un modèle pour les outils des autres. Une sortie en .gguf va à "
-        "llama.cpp ; toute autre est un dossier, que lit transformers.",
+        "llama.cpp ; toute autre est un dossier, que lit transformers.",
     )
     parser.add_argument("model", metavar="MODÈLE", help=MODEL_HELP)
     parser.add_argument(
@@ -27,7 +28,7 @@ def build_parser() -> FrenchArgumentParser:
     parser.add_argument(
         "--precision",
         choices=(*DTYPES, "q8_0"),
-        help="celle des poids (défaut : float32 dans un dossier, float16 dans un GGUF)",
+        help="celle des poids (défaut : float32 dans un dossier, float16 dans un GGUF)",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="remplace un dossier, avec tout son contenu"
@@ -49,19 +50,28 @@ def _run(options) -> None:
     if precision not in (_GGUF if is_gguf else DTYPES):
         kind, known = ("un GGUF", _GGUF) if is_gguf else ("un dossier", DTYPES)
         raise ValueError(
-            f"--precision {precision} n’existe pas dans {kind} : choisissez {', '.join(known)}."
+            f"--precision {precision} n’existe pas dans {kind} : choisissez {', '.join(known)}."
         )
     loaded = open_model(options.model, "cpu")
     if is_gguf:
-        save_gguf(loaded.model, loaded.tokenizer, output, _GGUF[precision])
+        _save_gguf(loaded, output, _GGUF[precision])
         size = output.stat().st_size
-        after = f"llama-cli -m {output} -no-cnv -p « Il était une fois »"
+        after = shlex.join(["llama-cli", "-m", str(output), "-no-cnv", "-p", "Il était une fois"])
     else:
         _save_folder(loaded, output, precision, options.overwrite)
         size = sum(path.stat().st_size for path in output.iterdir())
         after = f"AutoModelForCausalLM.from_pretrained({str(output)!r}) dans transformers"
-    say(f"« {output} » est écrit ({size / 1e6:.1f} Mo, {precision}).".replace(".", ",", 1))
-    say(f"Pour le lire ailleurs : {after}\nIci : {next_command('write', str(output))}")
+    say(f"« {output} » est écrit ({format_number(size / 1e6, 1)} Mo, {precision}).")
+    say(f"Pour le lire ailleurs : {after}\nIci : {next_command('write', str(output))}")
+
+
+def _save_gguf(loaded, output: Path, kind: str) -> None:
+    try:
+        save_gguf(loaded.model, loaded.tokenizer, output, kind)
+    except ValueError as error:
+        folder = "une SORTIE sans .gguf"
+        message = str(error).replace("(save_folder)", f"({folder})").replace("save_folder", folder)
+        raise ValueError(message) from error
 
 
 def _save_folder(loaded, output: Path, precision: str, overwrite: bool) -> None:

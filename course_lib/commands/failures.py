@@ -62,7 +62,7 @@ def french_warnings() -> Iterator[None]:
     """Un avertissement n’a besoin ni du nom de sa classe, ni de la ligne qui l’émet."""
 
     def show(message, category, filename, lineno, file=None, line=None):
-        say(f"Avertissement : {message}", error=True)
+        say(f"Avertissement : {message}", error=True)
 
     with warnings.catch_warnings():
         warnings.showwarning = show

@@ -14,14 +14,14 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 SHIPPED = ("petit_llm", "assistant", "petit_assistant")
 PUBLISHED = {"smollm2": smollm2_path}
 NAMES = (*SHIPPED, *PUBLISHED)
-MODEL_HELP = f"un dossier, un fichier GGUF, ou l’un de ces noms : {', '.join(NAMES)}"
+MODEL_HELP = f"un dossier, un fichier GGUF, ou l’un de ces noms : {', '.join(NAMES)}"
 
 
 def add_model(parser, default: str) -> None:
     """L’argument MODÈLE d’une commande, et l’appareil où le mettre."""
     parser.add_argument(
         "model", nargs="?", default=default, metavar="MODÈLE",
-        help=f"{MODEL_HELP} (défaut : {default})",
+        help=f"{MODEL_HELP} (défaut : {default})",
     )  # fmt: skip
     add_device(parser)
 
@@ -32,7 +32,7 @@ def add_device(parser) -> None:
         "--device",
         choices=DEVICES,
         default="auto",
-        help="où calculer ; auto : une carte graphique s’il y en a une, sinon le processeur",
+        help="où calculer ; auto : une carte graphique s’il y en a une, sinon le processeur",
     )
 
 
@@ -46,7 +46,7 @@ def open_model(name: str, device: str = "auto", context_length: int | None = Non
     loaded = load_pretrained(_place(name), context_length)
     if not isinstance(loaded.model, Decoder):
         raise ValueError(
-            f"« {name} » est un encodeur ({loaded.family}) : il lit et n’écrit pas. Donnez un "
+            f"« {name} » est un encodeur ({loaded.family}) : il lit et n’écrit pas. Donnez un "
             f"modèle de langue, par exemple {NAMES[0]}."
         )
     loaded.model.to(chosen)
@@ -60,7 +60,7 @@ def chosen_device(name: str) -> torch.device:
         return torch.device(next(one for one in ("cuda", "mps", "cpu") if available[one]))
     if not available[name]:
         raise ValueError(
-            f"--device {name} : PyTorch ne trouve pas cet appareil ici. Prenez --device cpu, ou "
+            f"--device {name} : PyTorch ne trouve pas cet appareil ici. Prenez --device cpu, ou "
             "laissez --device auto choisir."
         )
     return torch.device(name)
@@ -88,8 +88,8 @@ def _place(name: str) -> Path:
     path = Path(name).expanduser()
     if not path.exists() and not path.is_symlink() and not set(name) & set("/\\."):
         raise FileNotFoundError(
-            f"Aucun modèle « {name} » : ni dossier, ni fichier de ce nom dans « {Path.cwd()} ». "
-            f"Les modèles du cours : {', '.join(NAMES)} ; les vôtres sont dans le dossier qu’a "
+            f"Aucun modèle « {name} » : ni dossier, ni fichier de ce nom dans « {Path.cwd()} ». "
+            f"Les modèles du cours : {', '.join(NAMES)} ; les vôtres sont dans le dossier qu’a "
             "annoncé l’entraînement (runs/…)."
         )
     return path

@@ -1,4 +1,4 @@
-"""Les options de `python -m course_lib.training`, et ce que l’on peut en vérifier d’avance."""
+"""Les options de `python -m course_lib train`, et ce que l’on peut en vérifier d’avance."""
 
 import codecs
 import math
@@ -54,7 +54,9 @@ _DECISIVE = (
     "warmup-steps",
     "seed",
     "vocab-size",
+    "from",
 )
+_NOT_WRITTEN = object()
 _MAX_SEED, _MAX_THREADS = 10**12, 1024
 # Le nom d’un réglage de la bibliothèque → ce que l’utilisateur de la commande connaît.
 _KNOWN_AS = {name.replace("-", "_"): f"--{name}" for name in _DECISIVE} | {
@@ -68,13 +70,19 @@ _KNOWN_AS = {name.replace("-", "_"): f"--{name}" for name in _DECISIVE} | {
 def build_parser() -> FrenchArgumentParser:
     """Les options de la commande."""
     parser = FrenchArgumentParser(
-        prog="python -m course_lib.training",
+        prog="python -m course_lib train",
         description="Entraîne un modèle de langue (un Transformer de forme Llama) sur un texte. "
         "La même commande reprend un entraînement interrompu. Lancée par torchrun, elle répartit "
         "le travail entre plusieurs processus.",
     )
     add = parser.add_argument
     add("--corpus", required=True, metavar="FICHIER", help="le texte à apprendre")
+    add(
+        "--from",
+        metavar="MODÈLE",
+        help="continuer un modèle au lieu d’en commencer un : un dossier, un GGUF, petit_llm, "
+        "smollm2… Il garde sa forme et son découpage",
+    )
     add(
         "--encoding", type=encoding_name, metavar="NOM", help="encodage du texte (défaut : reconnu)"
     )
@@ -113,6 +121,21 @@ def build_parser() -> FrenchArgumentParser:
     return parser
 
 
+def parse_options(arguments: list[str] | None) -> Namespace:
+    """Les options lues ; `written` : celles que l’on a écrites, et non laissées par défaut."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    parser.set_defaults(**dict.fromkeys(vars(options), _NOT_WRITTEN))
+    again = vars(parser.parse_args(arguments))
+    options.written = {name for name, value in again.items() if value is not _NOT_WRITTEN}
+    return options
+
+
+def options_from(options: Namespace) -> str | None:
+    """La valeur de --from ; « from » est un mot de Python."""
+    return vars(options)["from"]
+
+
 def check_options(options: Namespace) -> None:
     """ValueError si un réglage est impossible, ou s’il serait accepté puis oublié.
 
@@ -126,7 +149,8 @@ def check_options(options: Namespace) -> None:
             f"--vocab-size {options.vocab_size} est trop petit : quatre jetons spéciaux y ont déjà "
             "leur place. Donnez par exemple --vocab-size 2048."
         )
-    architecture(options, vocab_size=5)
+    if options_from(options) is None:
+        architecture(options, vocab_size=5)
 
 
 def check_kind(options: Namespace, kind: str) -> None:
@@ -178,7 +202,7 @@ def training_config(options: Namespace, tokens_per_step: int) -> TrainingConfig:
 def decisive_settings(options: Namespace, kind: str) -> dict:
     """{option: valeur} de ce qu’une reprise doit partager avec l’entraînement commencé."""
     values = {f"--{name}": getattr(options, name.replace("-", "_")) for name in _DECISIVE}
-    return {"--tokenizer": kind, **values}
+    return {"--tokenizer": None if options_from(options) else kind, **values}
 
 
 def divergence_remedy(options: Namespace, default_rate: float = 4e-3) -> str:

@@ -18,7 +18,8 @@ from course_lib.commands.characters import array_encoder, train_characters
 from course_lib.commands.folder_lock import FolderLock
 from course_lib.commands.text_pieces import TextFile
 from course_lib.files import atomic, write_json
-from course_lib.tokenization import BPETokenizer, WordTokenizer, load_tokenizer
+from course_lib.tokenization import BPETokenizer, Tokenizer, WordTokenizer, load_tokenizer
+from course_lib.tokenization.shared import SharedTokenizer
 from course_lib.training.data import TokenStream
 
 VALIDATION_SHARE = 0.1
@@ -32,11 +33,15 @@ _PIECE = 1 << 20  # caractères découpés d’un coup
 
 @dataclass(frozen=True)
 class TextSettings:
-    """Ce qui décide des jetons d’un texte. `kind` : « char », « bpe » ou « word »."""
+    """Ce qui décide des jetons d’un texte. `kind` : « char », « bpe », « word » ou « model ».
+
+    `digest` : l’empreinte d’un tokeniseur déjà appris, celui d’un modèle que l’on continue.
+    """
 
     kind: str
     vocab_size: int | None = None
     encoding: str | None = None
+    digest: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,23 +87,25 @@ def prepare_text(
     batch_size: int,
     seed: int,
     progress: bool = False,
+    tokenizer: Tokenizer | SharedTokenizer | None = None,
 ) -> PreparedText:
     """Apprend le découpage, découpe le texte dans `folder`, sépare les derniers 10 %.
 
     Déjà faits pour ce texte et ces réglages, les fichiers de `folder` sont relus. Les morceaux et
     les mots ne sont appris que sur la partie d’entraînement ; les morceaux d’un très long texte,
     sur 20 millions de caractères pris tout du long. L’alphabet, lui, est celui du texte entier :
-    connaître les lettres n’est pas connaître le texte. ValueError si le texte est trop
-    court pour le contexte.
+    connaître les lettres n’est pas connaître le texte. `tokenizer` : un découpage déjà appris, qui
+    sert tel quel. ValueError si le texte est trop court pour le contexte.
     """
     folder.mkdir(parents=True, exist_ok=True)
     identity = {"format": _FORMAT, "sha256": file.sha256, **asdict(settings)}
     with FolderLock(folder, wait=True):  # chaque processus d’une équipe passe ici
         summary = _read_summary(folder, identity)
         if summary is None:
-            summary = _build(file, settings, folder, _follow(file, progress)) | identity
+            summary = _build(file, settings, folder, _follow(file, progress), tokenizer) | identity
             write_json(folder / _SUMMARY, summary)
-    return _open(folder, summary, context_length, batch_size, seed)
+    tokenizer = tokenizer or load_tokenizer(folder / _TOKENIZER)
+    return _open(folder, summary, tokenizer, context_length, batch_size, seed)
 
 
 def is_prepared(file: TextFile, settings: TextSettings, folder: Path) -> bool:
@@ -117,10 +124,13 @@ def _read_summary(folder: Path, identity: dict) -> dict | None:
         return None
 
 
-def _build(file: TextFile, settings: TextSettings, folder: Path, follow: Callable) -> dict:
+def _build(
+    file: TextFile, settings: TextSettings, folder: Path, follow: Callable, tokenizer=None
+) -> dict:
     cut = round(file.n_characters * (1 - VALIDATION_SHARE))
-    tokenizer = _train_tokenizer(settings, file, cut, follow)
-    tokenizer.declare_no_start()  # le texte appris est d’un seul tenant : aucun <bos> n’y est mis
+    if tokenizer is None:
+        tokenizer = _train_tokenizer(settings, file, cut, follow)
+        tokenizer.declare_no_start()  # le texte appris est d’un seul tenant : aucun <bos> n’y est
     dtype = np.dtype("int16" if tokenizer.vocab_size <= 1 << 15 else "int32")
     (folder / _SUMMARY).unlink(missing_ok=True)  # plus rien de valable tant que tout n’y est pas
     for leftover in folder.glob(f".{_TOKENS}.*.tmp"):
@@ -161,7 +171,9 @@ def _train_tokenizer(settings: TextSettings, file: TextFile, cut: int, follow: C
     return BPETokenizer.train(sample, vocab_size=vocab_size)
 
 
-def _open(folder: Path, summary: dict, context_length: int, batch_size: int, seed: int):
+def _open(
+    folder: Path, summary: dict, tokenizer, context_length: int, batch_size: int, seed: int
+) -> PreparedText:
     n_training, n_validation = summary["n_training"], summary["n_validation"]
     if n_training <= context_length:
         raise ValueError(
@@ -178,7 +190,7 @@ def _open(folder: Path, summary: dict, context_length: int, batch_size: int, see
     # Le dernier jeton appris sert de contexte au premier jeton de validation.
     held_out = TokenStream(ids[n_training - 1 :], context_length, 4 * batch_size)
     return PreparedText(
-        load_tokenizer(folder / _TOKENIZER),
+        tokenizer,
         summary["kind"],
         TokenStream(ids[:n_training], context_length, batch_size, seed),
         held_out,

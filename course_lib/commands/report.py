@@ -2,17 +2,19 @@
 
 import math
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 from tqdm.auto import tqdm
 
 from course_lib.commands.failures import say
+from course_lib.commands.opening import next_command
+from course_lib.commands.options import options_from
 from course_lib.commands.prepared_text import PreparedText
-from course_lib.files import write_json
+from course_lib.files import atomic, write_json
 from course_lib.generation import SamplingConfig, generate
 from course_lib.parallel import DEFAULT_STRATEGY, STRATEGIES
-from course_lib.training.checkpoint import save_weights
+from course_lib.pretrained.folders.tokenizers import gguf_tokenizer_metadata
+from course_lib.pretrained.saving import save_beside
 from course_lib.training.history import History, Record
 from course_lib.training.losses import evaluate_loss
 from course_lib.transformer import count_parameters
@@ -23,7 +25,12 @@ _LONG = 500_000  # jetons : au-delà, la mesure finale s’annonce
 
 def announce(options, text: PreparedText, model, config, output: Path, n_workers: int) -> None:
     """Ce qui va être appris, par quel modèle, et où."""
-    kinds = {"char": "caractères", "bpe": "morceaux de mots", "word": "mots"}
+    kinds = {
+        "char": "caractères",
+        "bpe": "morceaux de mots",
+        "word": "mots",
+        "model": "découpage du modèle de départ",
+    }
     size, asked = text.tokenizer.vocab_size, options.vocab_size
     short = ""
     if asked is not None and size < asked:
@@ -34,6 +41,10 @@ def announce(options, text: PreparedText, model, config, output: Path, n_workers
         f"({kinds[text.kind]}, vocabulaire de {count(size)}{short}).\n"
         f"Modèle : {count(count_parameters(model))} paramètres. Dossier : {output}."
     )
+    source = options_from(options)
+    if source is not None:
+        say(f"Départ : {source}, continué par fenêtres de {count(options.context_length)} jetons.")
+    _announce_export(options, text)
     rows = text.training.rows_per_step
     if rows < options.batch_size:
         say(
@@ -85,25 +96,44 @@ class _Watched:
         )
 
 
-def save_model(output: Path, model, text: PreparedText, architecture, history: History, loss):
-    """Les quatre fichiers du modèle appris."""
-    save_weights(model, output / "model.safetensors")
-    text.tokenizer.save(output / "tokenizer.json")
+def save_model(output: Path, model, text: PreparedText, history: History, loss) -> None:
+    """Le modèle appris (un dossier Hugging Face), son journal, sa courbe, sa mesure finale."""
+    save_beside(model, text.tokenizer, output)
     history.save(output / "history.json")
-    config = {
-        "architecture": "llama",
-        "tokenizer": text.kind,
-        **asdict(architecture),
-        "validation_loss": loss,
-        "bits_per_character": bits_per_character(text, loss),
-    }
-    write_json(output / "config.json", config)
+    _save_plot(history, output / "history.png")
+    measures = {"validation_loss": loss, "bits_per_character": bits_per_character(text, loss)}
+    write_json(output / "training.json", {"tokenizer": text.kind} | measures)
+
+
+def _save_plot(history: History, path: Path) -> None:
+    """La courbe de la perte, si matplotlib est là."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        say("Sans matplotlib, la courbe n’est pas tracée ; les nombres sont dans history.json.")
+        return
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    history.plot(figure.subplots())
+    with atomic(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150)
+
+
+def _announce_export(options, text: PreparedText) -> None:
+    """Dit tout de suite si ce découpage interdira llama.cpp : après, il serait trop tard."""
+    try:
+        gguf_tokenizer_metadata(text.tokenizer)
+    except ValueError:
+        remedy = "" if text.kind == "model" else " Pour llama.cpp, choisissez --tokenizer bpe."
+        say(
+            "Ce découpage ne s’écrit pas en GGUF : transformers lira le modèle, llama.cpp non."
+            + remedy
+        )
 
 
 def report(options, text: PreparedText, model, history: History, loss: float, output) -> None:
     """La mesure finale et un texte inventé."""
     say(
-        f"\nSur les {count(text.n_validation_characters)} derniers caractères, jamais appris :\n"
+        f"\nSur les {count(text.n_validation_characters)} derniers caractères, jamais appris :\n"
         f"  {format_number(loss, 4)} nats par jeton, "
         f"{format_number(bits_per_character(text, loss), 4)} bits par caractère.\n"
         f"Vitesse : {count(history.tokens_per_second)} jetons par seconde."
@@ -129,8 +159,9 @@ def report(options, text: PreparedText, model, history: History, loss: float, ou
         seed=options.seed,
     )
     say(
-        "\nSuite inventée à partir des premiers mots de la partie réservée :\n\n"
-        f"{text.tokenizer.decode(new.ids, skip_special_tokens=True)}\n\nTout est dans {output}."
+        "\nSuite inventée à partir des premiers mots de la partie réservée :\n\n"
+        f"{text.tokenizer.decode(new.ids, skip_special_tokens=True)}\n\nTout est dans {output}.\n"
+        f"Pour le faire écrire : {next_command('write', str(output), '--start', '…')}"
     )
 
 

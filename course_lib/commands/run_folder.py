@@ -13,7 +13,16 @@ from course_lib.typography import format_number
 
 _FILE = "run.json"
 _CONTENT = {"settings": dict, "text": str, "divergences": list, "diverged": bool}
-_WRITTEN = ("model.safetensors", "tokenizer.json", "config.json", "history.json")
+_WRITTEN = (
+    "model.safetensors",
+    "tokenizer.json",
+    "config.json",
+    "generation_config.json",
+    "tokenizer_config.json",
+    "history.json",
+    "history.png",
+    "training.json",
+)
 
 
 @dataclass

@@ -12,24 +12,24 @@ def add_sampling(parser, temperature: float, top_p: float | None, max_tokens: in
     add = parser.add_argument
     add(
         "--temperature", type=natural_float, default=temperature, metavar="X",
-        help="audace ; 0 : toujours le jeton le plus probable "
-        f"(défaut : {format_number(temperature)})",
+        help="audace ; 0 : toujours le jeton le plus probable "
+        f"(défaut : {format_number(temperature)})",
     )  # fmt: skip
     kept = "tous" if top_p is None else format_number(top_p)
     add(
         "--top-p", type=share, default=top_p, metavar="X",
         help="ne tire que parmi les plus probables, jusqu’à réunir cette part de la probabilité "
-        f"(défaut : {kept})",
+        f"(défaut : {kept})",
     )  # fmt: skip
     add(
         "--min-p", type=share, metavar="X",
-        help="écarte les jetons moins probables que X fois le plus probable (défaut : aucun)",
+        help="écarte les jetons moins probables que X fois le plus probable (défaut : aucun)",
     )  # fmt: skip
     add(
         "--max-tokens", type=positive_int, default=max_tokens, metavar="N",
-        help=f"longueur d’un texte, en jetons, au plus (défaut : {max_tokens})",
+        help=f"longueur d’un texte, en jetons, au plus (défaut : {max_tokens})",
     )  # fmt: skip
-    add("--seed", type=natural_int, default=0, metavar="N", help="graine du hasard (défaut : 0)")
+    add("--seed", type=natural_int, default=0, metavar="N", help="graine du hasard (défaut : 0)")
 
 
 def sampling_of(options: Namespace) -> SamplingConfig:
@@ -44,5 +44,5 @@ def share(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value <= 1:
-        raise ArgumentTypeError(f"« {text} » n’est pas une part : il faut plus de 0, et au plus 1")
+        raise ArgumentTypeError(f"« {text} » n’est pas une part : il faut plus de 0, et au plus 1")
     return value

@@ -1,8 +1,7 @@
-"""`python -m course_lib.training --corpus FICHIER` : entraîner un modèle sur son texte."""
+"""`python -m course_lib train --corpus FICHIER` : entraîner un modèle sur son texte."""
 
 import sys
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -11,14 +10,13 @@ from course_lib.commands import report
 from course_lib.commands.failures import french_warnings, run_command, say
 from course_lib.commands.folder_lock import FolderLock
 from course_lib.commands.options import (
-    architecture,
-    build_parser,
     check_kind,
     check_options,
     decisive_settings,
     divergence_remedy,
     name_options,
     output_folder,
+    parse_options,
     training_config,
 )
 from course_lib.commands.prepared_text import (
@@ -30,18 +28,18 @@ from course_lib.commands.prepared_text import (
     prepare_text,
 )
 from course_lib.commands.run_folder import RunFolder
+from course_lib.commands.starting import KEPT, Source, begin, open_source
 from course_lib.commands.text_pieces import STREAMED, TextFile
 from course_lib.parallel import open_workers
 from course_lib.training.interruption import TrainingDiverged
 from course_lib.training.loop import train
 from course_lib.training.losses import evaluate_loss
-from course_lib.transformer import llama
 from course_lib.typography import format_number
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exécute la commande ; renvoie 0, 2 (entrée inutilisable) ou 130 (interrompue)."""
-    options = build_parser().parse_args(arguments)
+    options = parse_options(arguments)
     with french_warnings():
         return run_command(lambda: _run(options), "Relancez la même commande pour continuer.")
 
@@ -67,9 +65,10 @@ def _train(options, workers, locks: ExitStack) -> None:
     if workers.is_main and path.is_file() and path.stat().st_size >= STREAMED:
         size = format_number(path.stat().st_size / 1e6, 0)
         say(f"Lecture de « {path} », {size} Mo…")
+    source = open_source(options)
     file = TextFile(path, options.encoding)
     check_length(file, options.context_length)
-    kind = options.tokenizer or default_kind(file)
+    kind = KEPT if source else options.tokenizer or default_kind(file)
     check_kind(options, kind)
     run = RunFolder(
         output_folder(options),
@@ -78,10 +77,10 @@ def _train(options, workers, locks: ExitStack) -> None:
         divergence_remedy(options),
     )
     workers.on_main(lambda: _take(run, locks))
-    text = _prepare(options, file, kind, run, workers)
+    text = _prepare(options, file, kind, source, run, workers)
     config = training_config(options, text.training.tokens_per_step)
-    shape = architecture(options, text.tokenizer.vocab_size)
-    model = llama(shape, seed=options.seed)
+    start = begin(options, source, text.tokenizer.vocab_size, kind)
+    model = start.model
     torch.set_num_threads(options.threads)
     if workers.is_main:
         report.announce(options, text, model, config, run.path, workers.n_workers)
@@ -92,7 +91,7 @@ def _train(options, workers, locks: ExitStack) -> None:
             config,
             evaluate=lambda m: {"validation_loss": evaluate_loss(m, text.validation_sample)},
             checkpoint_dir=run.checkpoints,
-            architecture={"tokenizer": text.kind, **asdict(shape)},
+            architecture=start.identity,
             progress=sys.stderr.isatty(),
             on_evaluation=report.print_record,
             on_resume=lambda step: _resume(run, step, config.n_steps),
@@ -100,10 +99,10 @@ def _train(options, workers, locks: ExitStack) -> None:
         )
     except TrainingDiverged as divergence:
         raise FloatingPointError(_note_divergence(divergence, run, workers)) from divergence
-    model = workers.whole_model(model, lambda: llama(shape))
+    model = workers.whole_model(model, start.make)
     if workers.is_main:
         loss = report.final_loss(model, text)
-        report.save_model(run.path, model, text, shape, history, loss)
+        report.save_model(run.path, model, text, history, loss)
         report.report(options, text, model, history, loss, run.path)
 
 
@@ -115,9 +114,12 @@ def _take(run: RunFolder, locks: ExitStack) -> None:
         say(message)
 
 
-def _prepare(options, file: TextFile, kind: str, run: RunFolder, workers) -> PreparedText:
+def _prepare(
+    options, file: TextFile, kind: str, source: Source | None, run: RunFolder, workers
+) -> PreparedText:
     """Le processus principal découpe le texte ; les autres le relisent, de son fichier."""
-    settings = TextSettings(kind, options.vocab_size, options.encoding)
+    digest = source.digest if source else None
+    settings = TextSettings(kind, options.vocab_size, options.encoding, digest)
     folder = run.path / "prepared"
 
     def prepare() -> PreparedText:
@@ -129,6 +131,7 @@ def _prepare(options, file: TextFile, kind: str, run: RunFolder, workers) -> Pre
             options.batch_size,
             options.seed,
             progress=workers.is_main and sys.stderr.isatty(),
+            tokenizer=source.tokenizer if source else None,
         )
 
     def first() -> None:

@@ -17,14 +17,14 @@ def build_parser() -> FrenchArgumentParser:
     parser = FrenchArgumentParser(
         prog="python -m course_lib write",
         description="Écrit la suite d’un début, au fil de l’eau. Au-delà du contexte, la fenêtre "
-        "glisse : le modèle relit la fin de ce qu’il a écrit.",
+        "glisse : le modèle relit la fin de ce qu’il a écrit.",
     )
     add_model(parser, "petit_llm")
     parser.add_argument(
-        "--start", metavar="TEXTE", help="le début à continuer (défaut : un texte neuf)"
+        "--start", metavar="TEXTE", help="le début à continuer (défaut : un texte neuf)"
     )
     parser.add_argument(
-        "--n", type=positive_int, default=1, metavar="N", help="nombre de textes (défaut : 1)"
+        "--n", type=positive_int, default=1, metavar="N", help="nombre de textes (défaut : 1)"
     )
     add_sampling(parser, temperature=0.8, top_p=None, max_tokens=200)
     parser.add_argument(
@@ -55,7 +55,7 @@ def _run(options) -> None:
                 say(f"— Texte {number + 1} sur {options.n} —", error=True)
             _write(generator, start, loaded.eos_ids, options, options.seed + number)
     after = next_command("evaluate", options.model, "TEXTE.txt")
-    say(f"\nPour mesurer ce modèle sur un texte : {after}", error=True)
+    say(f"\nPour mesurer ce modèle sur un texte : {after}", error=True)
 
 
 def _first_sign(generator: TextGenerator) -> str:
@@ -65,7 +65,7 @@ def _first_sign(generator: TextGenerator) -> str:
     if not generator.tokenizer.encode("\n"):
         raise ValueError(
             "Ce modèle n’a appris aucun jeton de début, et son découpage ne connaît pas la fin de "
-            "ligne : donnez-lui un début, par exemple --start « Le »."
+            "ligne : donnez-lui un début, par exemple --start « Le »."
         )
     return "\n"
 
@@ -73,7 +73,7 @@ def _first_sign(generator: TextGenerator) -> str:
 def _write(generator: TextGenerator, start: str, ends, options, seed: int) -> None:
     """Le début, puis la suite, morceau par morceau."""
     start = fitting_end(generator, start)
-    say(start.removeprefix("\n") if start == "\n" else start, end="")
+    say("" if start == "\n" else start, end="")
     for piece in _pieces(generator, start, ends, options, seed):
         say(piece, end="")
     say("")
@@ -93,7 +93,7 @@ def fitting_end(generator: TextGenerator, text: str) -> str:
         return text
     kept = text[spans[-max(1, room // 2)][0] :]
     say(
-        f"Le début compte {len(ids)} jetons et le contexte du modèle {context} : il n’en lit que "
+        f"Le début compte {len(ids)} jetons et le contexte du modèle {context} : il n’en lit que "
         f"la fin ({len(kept)} caractères sur {len(text)}).",
         error=True,
     )
@@ -102,7 +102,7 @@ def fitting_end(generator: TextGenerator, text: str) -> str:
 
 def _converse(generator: TextGenerator, ends, options) -> None:
     """Un début, un texte, un autre début… jusqu’à /quitter, Ctrl-D, ou Ctrl-C à l’invite."""
-    say("Donnez un début, puis Entrée. Pour finir : /quitter, ou Ctrl-D.", error=True)
+    say("Donnez un début, puis Entrée. Pour finir : /quitter, ou Ctrl-D.", error=True)
     number = 0
     while (start := ask("début > ")) is not None:
         if not start.strip():
@@ -119,9 +119,8 @@ def _converse(generator: TextGenerator, ends, options) -> None:
 def ask(prompt: str) -> str | None:
     """La ligne que tape l’utilisateur ; None s’il veut s’arrêter."""
     try:
-        say(prompt if sys.stdin.isatty() else "", error=True, end="")
-        line = sys.stdin.readline()
-    except KeyboardInterrupt:
+        line = input(prompt) + "\n" if sys.stdin.isatty() else sys.stdin.readline()
+    except (KeyboardInterrupt, EOFError):
         say("", error=True)
         return None
     text = line.rstrip("\n")

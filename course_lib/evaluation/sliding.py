@@ -71,7 +71,7 @@ def _window_nats(model: Decoder, ids: Tensor, width: int, windows: Sequence) -> 
             logits = widened(model.head(hidden[start : start + _SCORED_AT_ONCE]))  # (n, V)
             chosen = targets[start : start + _SCORED_AT_ONCE, None]
             parts.append(logits.logsumexp(-1) - logits.gather(1, chosen)[:, 0])
-    return torch.cat(parts).double()
+    return torch.cat(parts).cpu().double()
 
 
 def text_bits(

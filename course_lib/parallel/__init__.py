@@ -5,7 +5,7 @@ son ordre ne changent pas, et le résultat est celui d’un processus seul, aux 
 
 **Sur une machine**, deux processus :
 
-    torchrun --standalone --nproc-per-node 2 -m course_lib.training --corpus mon_texte.txt
+    torchrun --standalone --nproc-per-node 2 -m course_lib train --corpus mon_texte.txt
 
 Trois façons de partager le travail, au choix :
 
@@ -17,7 +17,7 @@ Trois façons de partager le travail, au choix :
 l’adresse est ici 192.0.2.10 :
 
     torchrun --nnodes 2 --node-rank 0 --nproc-per-node 2 --rdzv-endpoint 192.0.2.10:29500
-        -m course_lib.training --corpus mon_texte.txt
+        -m course_lib train --corpus mon_texte.txt
 
 et sur la seconde, `--node-rank 1`. Le texte doit être sur toutes ; seule la première écrit les
 points de reprise et le modèle. (Avec `--rdzv-backend c10d`, torchrun distribue les rangs à sa

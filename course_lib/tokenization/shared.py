@@ -174,6 +174,10 @@ class SharedTokenizer:
             return bytes(map(CHAR_TO_BYTE.__getitem__, token))
         return token.encode()
 
+    def to_json(self) -> dict:
+        """Le contenu du fichier, au format de la bibliothèque `tokenizers`."""
+        return json.loads(self.backend.to_str())
+
     def save(self, path: str | Path) -> None:
         """Écrit le fichier de `tokenizers`, inchangé."""
         self.backend.save(str(path))

@@ -77,9 +77,9 @@ class History:
 
     def plot(self, ax=None):
         """Trace la perte d’entraînement et les mesures en nats (« … loss ») ; renvoie les axes."""
-        import matplotlib.pyplot as plt  # importé ici : entraîner ne demande pas de dessiner
-
         if ax is None:
+            import matplotlib.pyplot as plt  # importé ici : entraîner ne demande pas de dessiner
+
             _, ax = plt.subplots(figsize=(7, 4), layout="constrained")
         tokens, losses = self.curve()
         ax.plot(tokens, losses, color="#9aa5b1", linewidth=1, label="entraînement")
