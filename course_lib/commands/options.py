@@ -16,7 +16,8 @@ from course_lib.arguments import (
 )
 from course_lib.commands.run_folder import written_option
 from course_lib.parallel import STRATEGIES
-from course_lib.training.optimization import TrainingConfig
+from course_lib.training.devices import DEVICES, DTYPES, find_device
+from course_lib.training.optimization import OPTIMIZERS, TrainingConfig
 from course_lib.transformer import LlamaConfig
 from course_lib.typography import format_number
 
@@ -54,6 +55,8 @@ _DECISIVE = (
     "warmup-steps",
     "seed",
     "vocab-size",
+    "optimizer",
+    "dtype",
 )
 _MAX_SEED, _MAX_THREADS = 10**12, 1024
 # Le nom d’un réglage de la bibliothèque → ce que l’utilisateur de la commande connaît.
@@ -62,6 +65,7 @@ _KNOWN_AS = {name.replace("-", "_"): f"--{name}" for name in _DECISIVE} | {
     "checksum": "le texte",
     "n_tokens": "le texte",
     "data_seed": "--seed",
+    **{name: f"--{name}" for name in ("device", "accumulate", "compile")},
 }
 
 
@@ -103,6 +107,32 @@ def build_parser() -> FrenchArgumentParser:
         help="pas de montée du taux d’apprentissage (défaut : un dixième des pas, au plus 200)",
     )
     add(
+        "--optimizer",
+        choices=OPTIMIZERS,
+        default="adamw",
+        help="comment les poids avancent (défaut : adamw)",
+    )
+    add(
+        "--device",
+        choices=DEVICES,
+        default="auto",
+        help="où calculer (défaut : auto, un accélérateur s’il y en a un)",
+    )
+    add(
+        "--dtype",
+        choices=DTYPES,
+        default="float32",
+        help="précision des produits de matrices (défaut : float32)",
+    )
+    add(
+        "--accumulate",
+        type=positive_int,
+        default=1,
+        metavar="N",
+        help="traiter chaque lot en N morceaux, s’il ne tient pas en mémoire (défaut : 1)",
+    )
+    add("--compile", action="store_true", help="compiler les blocs du modèle (torch.compile)")
+    add(
         "--parallel",
         choices=tuple(STRATEGIES),
         help="sous torchrun, ce que les processus se partagent : les données (ddp, par défaut), "
@@ -124,6 +154,7 @@ def check_options(options: Namespace) -> None:
             f"--vocab-size {options.vocab_size} est trop petit : quatre jetons spéciaux y ont déjà "
             "leur place. Donnez par exemple --vocab-size 2048."
         )
+    find_device(options.device)
     architecture(options, vocab_size=5)
 
 
@@ -170,6 +201,11 @@ def training_config(options: Namespace, tokens_per_step: int) -> TrainingConfig:
         checkpoint_every=max(1, min(500, n_steps // 16)),
         seed=options.seed,
         n_threads=options.threads,
+        optimizer=options.optimizer,
+        device=options.device,
+        dtype=options.dtype,
+        accumulate=options.accumulate,
+        compile=options.compile,
     )
 
 
