@@ -110,26 +110,26 @@ def build_parser() -> FrenchArgumentParser:
         "--optimizer",
         choices=OPTIMIZERS,
         default="adamw",
-        help="comment les poids avancent (défaut : adamw)",
+        help="comment les poids avancent (défaut : adamw)",
     )
     add(
         "--device",
         choices=DEVICES,
         default="auto",
-        help="où calculer (défaut : auto, un accélérateur s’il y en a un)",
+        help="où calculer (défaut : auto, un accélérateur s’il y en a un)",
     )
     add(
         "--dtype",
         choices=DTYPES,
         default="float32",
-        help="précision des produits de matrices (défaut : float32)",
+        help="précision des produits de matrices (défaut : float32)",
     )
     add(
         "--accumulate",
         type=positive_int,
         default=1,
         metavar="N",
-        help="traiter chaque lot en N morceaux, s’il ne tient pas en mémoire (défaut : 1)",
+        help="traiter chaque lot en N morceaux, s’il ne tient pas en mémoire (défaut : 1)",
     )
     add("--compile", action="store_true", help="compiler les blocs du modèle (torch.compile)")
     add(

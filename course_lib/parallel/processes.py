@@ -84,13 +84,13 @@ def _choose_backend(kind: str) -> str:
         return "gloo"
     if kind != "cuda":
         raise ValueError(
-            f"device = {kind} ne va qu’avec un seul processus : plusieurs ne s’y parlent pas. "
+            f"device = {kind} ne va qu’avec un seul processus : plusieurs ne s’y parlent pas. "
             "Prenez cpu, ou lancez la commande sans torchrun."
         )
     rank, n_gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
     if rank >= n_gpus:
         raise ValueError(
-            f"device = cuda : cette machine a {n_gpus} GPU, et au moins {rank + 1} processus. "
+            f"device = cuda : cette machine a {n_gpus} GPU, et au moins {rank + 1} processus. "
             f"Lancez-en {n_gpus} au plus (--nproc-per-node), ou prenez cpu."
         )
     torch.cuda.set_device(rank)

@@ -37,11 +37,11 @@ class ShardedTeam(Team):
         if config.optimizer != "adamw":
             raise ValueError(
                 f"optimizer = {config.optimizer} veut des matrices entières, et ce partage les "
-                "coupe : prenez adamw, ou partagez les données (ddp)."
+                "coupe : prenez adamw, ou partagez les données (ddp)."
             )
         if config.compile:
             raise ValueError(
-                "compile = True ne va pas avec des poids répartis : laissez compile à False, ou "
+                "compile = True ne va pas avec des poids répartis : laissez compile à False, ou "
                 "partagez les données (ddp)."
             )
         return build_optimizer(model, config)

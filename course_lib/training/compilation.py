@@ -23,7 +23,7 @@ def compiled_blocks(model: nn.Module) -> Iterator[None]:
     blocks = [module for module in model.modules() if isinstance(module, Block)]
     if not blocks:
         raise ValueError(
-            f"compile = True : {type(model).__name__} n’a aucun bloc de Transformer à compiler. "
+            f"compile = True : {type(model).__name__} n’a aucun bloc de Transformer à compiler. "
             "Laissez compile à False."
         )
     for block in blocks:

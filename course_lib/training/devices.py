@@ -29,7 +29,7 @@ def find_device(name: str) -> torch.device:
         return torch.device(next((kind for kind, here in present.items() if here), "cpu"))
     if not present.get(name, True):
         raise ValueError(
-            f"device = {name} : cette machine n’a pas cet appareil, ou PyTorch y est installé sans "
+            f"device = {name} : cette machine n’a pas cet appareil, ou PyTorch y est installé sans "
             "lui. Prenez cpu ou auto."
         )
     return torch.device(name)
@@ -61,7 +61,7 @@ def split(batch: tuple, n_parts: int) -> list[tuple]:
         return [batch]
     if len(batch[0]) < n_parts:
         raise ValueError(
-            f"accumulate = {n_parts} : un lot de {len(batch[0])} ligne(s) ne fait pas {n_parts} "
+            f"accumulate = {n_parts} : un lot de {len(batch[0])} ligne(s) ne fait pas {n_parts} "
             "morceaux. Réduisez accumulate, ou agrandissez batch_size."
         )
     return list(zip(*(column.tensor_split(n_parts) for column in batch), strict=True))

@@ -171,7 +171,7 @@ def _block_matrices(model: nn.Module) -> list[nn.Parameter]:
     matrices = [p for p in found if p.dim() == 2]
     if not matrices:
         raise ValueError(
-            f"optimizer = muon : {type(model).__name__} n’a aucune matrice à entraîner dans un "
+            f"optimizer = muon : {type(model).__name__} n’a aucune matrice à entraîner dans un "
             "bloc de Transformer. Prenez adamw."
         )
     return matrices
@@ -180,7 +180,7 @@ def _block_matrices(model: nn.Module) -> list[nn.Parameter]:
 def _check_trainable(trainable: list[nn.Parameter]) -> None:
     if not trainable:
         raise ValueError(
-            "Ce modèle n’a aucun paramètre à entraîner : tous ont requires_grad=False. "
+            "Ce modèle n’a aucun paramètre à entraîner : tous ont requires_grad=False. "
             "Dégelez-en au moins un."
         )
     if any(p.dtype == torch.float16 for p in trainable):

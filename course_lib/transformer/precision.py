@@ -22,4 +22,6 @@ def full_precision(x: Tensor) -> AbstractContextManager:
     `torch.autocast` ferait sur 16 bits jusqu’à la somme des carrés d’une norme.
     """
     kind = x.device.type
-    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
+    known = torch.amp.is_autocast_available(kind)  # « meta » ne le connaît pas
+    mixed = known and torch.is_autocast_enabled(kind)
+    return torch.autocast(kind, enabled=False) if mixed else nullcontext()
