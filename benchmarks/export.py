@@ -2,7 +2,8 @@
 
     python benchmarks/export.py
 
-Sans llama.cpp (`benchmarks/requirements.txt`, que « make bench » installe), ses lignes manquent.
+Sans llama.cpp (`benchmarks/requirements.txt`, que « python cours.py bench » installe), ses lignes
+manquent.
 
 Rien n’est entraîné. Le modèle est enregistré en dossier Hugging Face et en GGUF (F32, F16, Q8_0) ;
 chaque lecteur poursuit les mêmes cent débuts d’histoires, par choix glouton, à partir des mêmes

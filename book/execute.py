@@ -22,7 +22,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 CHAPTERS = Path(__file__).resolve().parent.parent / "chapters"
-# Fixés pour que deux machines donnent le même résultat, à l’arrondi près ; un fil, comme make test.
+# Fixés pour que deux machines donnent le même résultat, à l’arrondi près ; un fil, comme les tests.
 KERNEL_ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
     "OMP_NUM_THREADS": "1",
@@ -59,12 +59,12 @@ def read_source(path: Path) -> nbformat.NotebookNode:
 def disagreements(source: Path, target: Path) -> list[str]:
     """Dit, phrase par phrase, en quoi le cahier diffère de sa source ou n'est pas exécuté."""
     if not target.exists():
-        return [f"{target.name} n'existe pas : lancez « make chapitres »."]
+        return [f"{target.name} n'existe pas : lancez « python cours.py chapitres »."]
     expected, found = read_source(source).cells, nbformat.read(target, as_version=4).cells
     if len(expected) != len(found):
         return [
             f"{source.name} a {len(expected)} cellules, {target.name} en a {len(found)} : "
-            "lancez « make chapitres »."
+            "lancez « python cours.py chapitres »."
         ]
     problems = []
     for index, (ours, theirs) in enumerate(zip(expected, found, strict=True)):

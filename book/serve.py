@@ -43,7 +43,7 @@ def read_port(text: str) -> int:
     if not text.strip().isdecimal() or int(text) > LAST_PORT:
         raise argparse.ArgumentTypeError(
             f"« {text} » n'est pas un port : il faut un entier de 1024 à {LAST_PORT}, "
-            f"par exemple PORT={DEFAULT_PORT}"
+            f"par exemple {DEFAULT_PORT}"
         )
     return int(text)
 
@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None, site: Path = SITE) -> int:
     )
     port = parser.parse_args(arguments).port
     if not (site / "index.html").exists():
-        print("Le site n'est pas construit : lancez « make site ».", file=sys.stderr)
+        print("Le site n'est pas construit : lancez « python cours.py site ».", file=sys.stderr)
         return 1
     try:
         server = make_server(port, site)
@@ -80,8 +80,7 @@ def main(arguments: list[str] | None = None, site: Path = SITE) -> int:
         other = free_port()
         print(
             f"Impossible d'ouvrir le port {port} : {reason}.\n"
-            f"Celui-ci est libre : make livre PORT={other}\n"
-            f"(ou, sans make : python book/serve.py --port {other})",
+            f"Celui-ci est libre : python cours.py livre --port {other}",
             file=sys.stderr,
         )
         return 1

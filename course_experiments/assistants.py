@@ -46,10 +46,10 @@ from course_lib.evaluation.answers import exact_answers
 from course_lib.evaluation.story_task import StoryTask, build_task
 from course_lib.finetuning import AnswerExamples, ReplayMix
 from course_lib.models import MODELS, load_petit_llm
+from course_lib.pretrained import save_folder
 from course_lib.tokenization import Tokenizer
 from course_lib.training.losses import language_model_loss
 from course_lib.transformer import Decoder, llama
-from course_lib.transformer.half_precision import export_folder
 
 RESULTS = Path(__file__).parent / "results" / "assistants.json"
 WIDTH = 48
@@ -119,7 +119,7 @@ def measure(seeds: Sequence[int], path: Path, plan: Plan | None = None) -> dict:
 
     def keep(name: str, seed: int, model: Decoder, seconds: float) -> None:
         if seed == seeds[0] and name in FOLDERS:
-            export_folder(model, tokenizer, folder / FOLDERS[name])
+            save_folder(model, tokenizer, folder / FOLDERS[name], dtype="float16")
         measures = measure_assistant(model, plan, tokenizer) | {"cpu_seconds": seconds}
         records.add(name, seed, rounded(measures))
 

@@ -104,9 +104,14 @@ def divergence(model: Decoder, tokenizer: Tokenizer, texts: Sequence[AudienceTex
 
 
 def train_model(
-    task: AudienceTask, seed: int, *, batch_size: int = BATCH_SIZE, progress: bool = True
+    task: AudienceTask,
+    seed: int,
+    *,
+    batch_size: int = BATCH_SIZE,
+    n_points: int = N_POINTS,
+    progress: bool = True,
 ) -> tuple[Decoder, dict]:
-    """Entraîne un modèle de zéro, en une lecture des textes : (modèle, mesures)."""
+    """Entraîne un modèle de zéro, en une lecture des textes : (modèle, mesures en chemin)."""
     model = scale_embeddings(llama(SHAPE, seed), EMBEDDING_STD)
     n_steps = len(task.inputs) // batch_size
     probes = [t for a in AUDIENCES for t in generate_audience_texts(N_CURVE, a, "validation")]
@@ -119,7 +124,7 @@ def train_model(
         return score
 
     config = TrainingConfig(
-        n_steps, LEARNING_RATE, eval_every=max(1, n_steps // N_POINTS), seed=seed, n_threads=1
+        n_steps, LEARNING_RATE, eval_every=max(1, n_steps // n_points), seed=seed, n_threads=1
     )
     start = time.process_time()
     history = train(

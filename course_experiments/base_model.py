@@ -18,19 +18,11 @@ from course_lib.arguments import FrenchArgumentParser, natural_int, positive_int
 from course_lib.commands.failures import run_command
 from course_lib.corpora import generate_stories
 from course_lib.evaluation.story_task import StoryTask, build_task, oracle_score, score_network
-from course_lib.files import write_json, write_text
-from course_lib.models.shipped import (
-    CONFIG,
-    FOLDER,
-    SHAPE,
-    TOKENIZER,
-    TRAINING,
-    WEIGHTS,
-    config_as_json,
-    load_petit_llm,
-)
+from course_lib.files import write_json
+from course_lib.models.shipped import FOLDER, SHAPE, TRAINING, WEIGHTS, load_petit_llm
+from course_lib.pretrained.saving import save_beside
 from course_lib.tokenization import BPETokenizer
-from course_lib.training import TrainingConfig, save_weights, train
+from course_lib.training import TrainingConfig, train
 from course_lib.transformer import Decoder, count_parameters, llama
 from course_lib.typography import format_percent
 
@@ -136,9 +128,7 @@ def build(n_stories: int, seed: int, output: Path, force: bool = False) -> None:
     task = build_task(n_stories, N_CURVE, seed, "validation", tokenizer)
     checkpoints = output / "checkpoints"
     model, record = pretrain(task, math.ceil(n_stories / BATCH_SIZE), seed, checkpoints)
-    save_weights(model.half(), output / WEIGHTS)
-    tokenizer.save(output / TOKENIZER)
-    write_text(output / CONFIG, config_as_json(SHAPE))
+    save_beside(model, tokenizer, output, dtype="float16")
     model, tokenizer = load_petit_llm(output)  # ce que les lecteurs chargeront
     libraries = {name: version(name) for name in ("torch", "numpy")}
     results = measure(model, tokenizer)

@@ -170,9 +170,15 @@ def last_word_levels(n_prompts: int = N_PROMPTS) -> dict[str, float]:
 
 
 def train_network(
-    setting: Setting, task: RecallTask, seed: int, n_steps: int, *, progress: bool = True
+    setting: Setting,
+    task: RecallTask,
+    seed: int,
+    n_steps: int,
+    *,
+    eval_every: int = EVAL_EVERY,
+    progress: bool = True,
 ) -> tuple[nn.Module, dict]:
-    """Entraîne un réseau et relève sa réussite en chemin : (réseau, mesures)."""
+    """Entraîne un réseau et relève sa réussite tous les `eval_every` pas : (réseau, mesures)."""
     model = build_network(setting, task.tokenizer.vocab_size, seed)
     probes = {n: generate_prompts(N_CURVE_PROMPTS, n, "held_out", seed=1) for n in CURVE_COUNTS}
     measured = []  # temps passé à mesurer, que l’entraînement n’a pas à payer
@@ -183,7 +189,7 @@ def train_network(
         measured.append(time.process_time() - start)
         return scores
 
-    every = min(EVAL_EVERY, n_steps)
+    every = min(eval_every, n_steps)
     config = TrainingConfig(
         n_steps,
         setting.learning_rate,

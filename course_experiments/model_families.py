@@ -139,38 +139,53 @@ def limited_context(model: Decoder, past: Sequence[int]) -> Iterator[None]:
 
 
 def train_network(
-    setting: Setting, task: StoryTask, seed: int, *, n_threads: int = 1, progress: bool = True
+    setting: Setting,
+    task: StoryTask,
+    seed: int,
+    *,
+    n_threads: int = 1,
+    progress: bool = True,
+    n_points: int = N_POINTS,
 ) -> tuple[nn.Module, dict]:
-    """Entraîne et mesure un réseau : une lecture des histoires, `BATCH_SIZE` par pas."""
+    """Entraîne et mesure un réseau : une lecture des histoires, `BATCH_SIZE` par pas.
+
+    La lecture est mesurée `N_POINTS` fois ; on s’arrête à la mesure `n_points`, le reste intact.
+    """
     model = build_model(setting, task.tokenizer.vocab_size, seed)
     n_steps = len(task.rows) // BATCH_SIZE
+    eval_every = max(1, n_steps // N_POINTS)
     config = TrainingConfig(
         n_steps,
         setting.learning_rate,
-        eval_every=max(1, n_steps // N_POINTS),
+        eval_every=eval_every,
         seed=seed,
         n_threads=n_threads,
     )
-    measured = []  # temps passé à mesurer, que l’entraînement n’a pas à payer
+    stop_at = n_points * eval_every if n_points < N_POINTS else None
+    scores, measured = [], []  # les mesures, et leur durée, que l’entraînement n’a pas à payer
 
     def evaluate(model):
         start = time.process_time()
-        score = score_network(model, task)
+        scores.append(score_network(model, task))
         measured.append(time.process_time() - start)
-        return {"kl": score.kl, **score.skills}
+        return {"kl": scores[-1].kl, **scores[-1].skills}
 
     start = time.process_time()
     with limited_context(model, setting.past):
         history = train(
-            model, task.batches(BATCH_SIZE, seed), config, evaluate=evaluate, progress=progress
+            model,
+            task.batches(BATCH_SIZE, seed),
+            config,
+            evaluate=evaluate,
+            progress=progress,
+            stop_at=stop_at,
         )
-        seconds = time.process_time() - start - sum(measured)
-        score = score_network(model, task)
+    seconds = time.process_time() - start - sum(measured)
     points = [r for r in history.records if r.metrics]
     curve = {"tokens": [r.tokens for r in points]}
     curve |= {name: [round(r.metrics[name], 4) for r in points] for name in points[0].metrics}
     size = count_parameters(model)
-    return model, _result(setting, seed, size, seconds, score) | {"curve": curve}
+    return model, _result(setting, seed, size, seconds, scores[-1]) | {"curve": curve}
 
 
 def count_ngrams(setting: Setting, task: StoryTask, seed: int) -> tuple[KneserNeyModel, dict]:

@@ -42,10 +42,10 @@ def read_passage(text: str, tokenizer: Tokenizer) -> Passage:
     return Passage(*tokenizer.encode_with_spans(text))
 
 
-def _pad(passages: Sequence[Passage]) -> Tensor:
+def _pad(rows: Sequence[Sequence[int]]) -> Tensor:
     """(B, T) calé à gauche : dans un modèle causal, le remplissage de droite n’est lu par rien."""
-    width = max(len(passage.ids) for passage in passages)
-    return torch.tensor([p.ids + [0] * (width - len(p.ids)) for p in passages])
+    width = max(len(ids) for ids in rows)
+    return torch.tensor([[*ids, *[0] * (width - len(ids))] for ids in rows])
 
 
 def log_probs(
@@ -57,22 +57,32 @@ def log_probs(
     """Log-probabilité (nats) des jetons de rangs `scored[b]`, chacun sachant tout ce qui précède.
 
     `hidden[b]` = (rangs cachés, premier rang qui ne les voit plus) : on coupe ces lectures.
+    Le modèle ne lit que jusqu’au dernier jeton à prédire, exclu ; deux phrases qui ne diffèrent
+    qu’ensuite n’en font qu’une, et la tête n’est appliquée qu’où l’on prédit.
     """
-    totals = np.zeros(len(passages))
-    for first in range(0, len(passages), BATCH):
-        rows = range(first, min(first + BATCH, len(passages)))
-        ids = _pad([passages[row] for row in rows])
-        forbidden = torch.zeros(len(rows), ids.shape[1], ids.shape[1], dtype=torch.bool)
-        if hidden is not None:
-            for i, row in enumerate(rows):
-                keys, start = hidden[row]
-                forbidden[i, start:, list(keys)] = True
+    sharing: dict[tuple, list[int]] = {}  # ce qui se lit → les phrases qui le lisent
+    for row, (passage, ranks) in enumerate(zip(passages, scored, strict=True)):
+        keys, start = ((), 0) if hidden is None else hidden[row]
+        sharing.setdefault((tuple(passage.ids[: max(ranks)]), tuple(keys), start), []).append(row)
+    totals, reads = np.zeros(len(passages)), list(sharing)
+    for first in range(0, len(reads), BATCH):
+        some = reads[first : first + BATCH]
+        ids = _pad([read for read, _, _ in some])
+        forbidden = torch.zeros(len(some), ids.shape[1], ids.shape[1], dtype=torch.bool)
+        for i, (_, keys, start) in enumerate(some):
+            forbidden[i, start:, list(keys)] = True
         with reading(model), masked_edges(model, forbidden):
-            scores = model(ids).log_softmax(dim=-1)  # (B, T, V)
-        for i, row in enumerate(rows):
-            ranks = list(scored[row])
-            chosen = scores[i, [rank - 1 for rank in ranks], [passages[row].ids[r] for r in ranks]]
-            totals[row] = float(chosen.double().sum())
+            # (phrase du lot, rang du jeton, phrase notée) : un triplet par jeton à prédire
+            wanted = [
+                (i, k, row)
+                for i, read in enumerate(some)
+                for row in sharing[read]
+                for k in scored[row]
+            ]
+            vectors = model.hidden(ids)[[i for i, _, _ in wanted], [k - 1 for _, k, _ in wanted]]
+            scores = model.head(vectors).log_softmax(dim=-1)  # (N, V)
+        chosen = scores[range(len(wanted)), [passages[row].ids[k] for _, k, row in wanted]]
+        np.add.at(totals, [row for _, _, row in wanted], chosen.double().numpy())
     return totals
 
 
@@ -154,12 +164,15 @@ def attention_to_nouns(
 
     En plusieurs jetons, un nom compte pour leur somme, un adjectif pour son dernier.
     """
-    rows = []
-    for one in _it_sentences(tokenizer, twins):
+    found, rows = _it_sentences(tokenizer, twins), []
+    for first in range(0, len(found), BATCH):
+        some = found[first : first + BATCH]
         with reading(model), recorded_attention(model) as maps:
-            model(torch.tensor([one.passage.ids]))
-        weights = torch.stack(maps["decoder"])[:, 0, :, one.adjective[-1]]  # (L, H, Tk)
-        rows.append([weights[:, :, noun].sum(-1).numpy() for noun in one.nouns])  # (nom, L, H)
+            model.hidden(_pad([one.passage.ids[: one.adjective[-1] + 1] for one in some]))
+        weights = torch.stack(maps["decoder"], dim=1)  # (B, L, H, Tq, Tk)
+        for one, read in zip(some, weights, strict=True):
+            there = read[:, :, one.adjective[-1]]  # (L, H, Tk)
+            rows.append([there[:, :, noun].sum(-1).numpy() for noun in one.nouns])  # (nom, L, H)
     table = np.array(rows).reshape(len(twins), 2, 2, *rows[0][0].shape)  # (paire, adj, nom, L, H)
     return table.transpose(3, 4, 0, 2, 1)
 

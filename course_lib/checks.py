@@ -6,7 +6,7 @@ cahier s'exécute ainsi d'un bout à l'autre. `claim` accompagne une mesure et �
 le texte.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -54,16 +54,6 @@ def check_equal(value: Any, expected: Any, hint: str = "", *, name: str = "votre
         raise _wrong(f"{name} devrait être un texte, pas {_type_name(found)}", hint)
     if not np.array_equal(found, wanted) if _has_array(found, wanted) else found != wanted:
         raise _wrong(f"{name} vaut {_show(found)} ; ce n'est pas encore cela", hint)
-    _praise(name)
-
-
-def check_shape(
-    value: Any, shape: Sequence[int], hint: str = "", *, name: str = "votre réponse"
-) -> None:
-    """Vérifie la forme d'un tableau ou d'un tenseur ; −1 accepte n'importe quelle taille."""
-    if _is_blank(value):
-        return _invite()
-    _require_shape(_as_array(value, name, hint), tuple(shape), hint, name, reveal=True)
     _praise(name)
 
 
@@ -153,15 +143,10 @@ def _as_array(value: Any, name: str, hint: str) -> np.ndarray:
         raise _wrong(f"{name} devrait être numérique, pas {_type_name(value)}", hint) from None
 
 
-def _require_shape(
-    found: np.ndarray, shape: tuple, hint: str, name: str, *, reveal: bool = False
-) -> None:
-    """Refuse une forme différente ; la forme voulue n'est dite que si l'énoncé la donne déjà."""
-    same_rank = len(found.shape) == len(shape)
-    if same_rank and all(w in (-1, f) for f, w in zip(found.shape, shape, strict=True)):
-        return
-    wanted = f" ; il faut {tuple(shape)}" if reveal else ""
-    raise _wrong(f"la forme de {name} est {found.shape}{wanted}", hint)
+def _require_shape(found: np.ndarray, shape: tuple, hint: str, name: str) -> None:
+    """Refuse une forme différente, sans dire celle qu'il fallait."""
+    if found.shape != shape:
+        raise _wrong(f"la forme de {name} est {found.shape}", hint)
 
 
 def _describe_difference(found: np.ndarray, wrong: np.ndarray, name: str) -> str:

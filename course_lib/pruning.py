@@ -27,17 +27,6 @@ from course_lib.transformer import Attention, Decoder, FeedForward, SwiGLU, eval
 PRUNED_LAYERS = ("query", "key", "value", "output", "gate", "up", "down")
 
 
-@contextmanager
-def scaled_heads(model: Decoder, scales: Mapping[int, Tensor]) -> Iterator[None]:
-    """Multiplie la sortie des têtes le temps d’un bloc `with` : 0 fait taire, 1 ne change rien.
-
-    `scales` : étage → (H,), ou (B, H) pour une valeur par phrase.
-    """
-    layers = {i: model.blocks[i].self_attention.output for i in scales}
-    with _scaled_inputs(layers, scales):
-        yield
-
-
 def head_importance(
     model: Decoder, batches: Iterable[tuple[Tensor, ...]], loss: Loss = language_model_loss
 ) -> Tensor:

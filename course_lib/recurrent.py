@@ -143,18 +143,10 @@ class RecurrentSeq2Seq(nn.Module):
         self, target: Tensor, memory: Memory, state: State | None = None
     ) -> tuple[Tensor, State]:
         """Logits (B, T, V) et nouvel état, en reprenant là où `state` s'est arrêté."""
-        hidden, _, state = self._run(target, memory, state)
+        hidden, state = self._run(target, memory, state)
         return self.head(hidden), state
 
-    def attention_weights(self, source: Tensor, target: Tensor) -> Tensor:
-        """Poids (B, T, S) de l'attention. ValueError si le modèle n'en a pas."""
-        if self.attention is None:
-            raise ValueError("Ce modèle n'a pas d'attention : créez-le avec attention=True.")
-        return self._run(target, self.encode(source), None)[1]
-
-    def _run(
-        self, target: Tensor, memory: Memory, state: State | None
-    ) -> tuple[Tensor, Tensor | None, State]:
+    def _run(self, target: Tensor, memory: Memory, state: State | None) -> tuple[Tensor, State]:
         _check_ids(target, self.target_embedding.num_embeddings, "target")
         if target.shape[0] != memory.outputs.shape[0]:
             raise ValueError(
@@ -163,10 +155,9 @@ class RecurrentSeq2Seq(nn.Module):
             )
         inputs = self.dropout(self.target_embedding(target))
         hidden, state = self.decoder(inputs, memory.state if state is None else state)
-        weights = None
         if self.attention is not None:
-            hidden, weights = self.attention(hidden, memory)
-        return self.dropout(hidden), weights, state
+            hidden, _ = self.attention(hidden, memory)
+        return self.dropout(hidden), state
 
 
 class LuongAttention(nn.Module):

@@ -68,7 +68,7 @@ def site_folder() -> Path:
     """Le dossier du site construit."""
     folder = ROOT / "_build" / "html"
     if not (folder / "index.html").exists():
-        pytest.fail("Le site n'est pas construit : lancez « make site ».", pytrace=False)
+        pytest.fail("Le site n'est pas construit : lancez « python cours.py site ».", pytrace=False)
     return folder
 
 

@@ -100,7 +100,7 @@ def test_torch_serves_without_numba():
 @pytest.mark.usefixtures("without_numba")
 def test_the_reader_of_numba_says_what_it_needs():
     model = llama(LlamaConfig(53, 41, 30, 2, 3)).eval()
-    with pytest.raises(ImportError, match="pip install numba, ou prenez reader=CachedReader"):
+    with pytest.raises(ImportError, match=r"\[acceleration\]\", ou prenez reader=Cached"):
         generate(model, [[1, 2]], 9, reader=NumbaReader)
 
 

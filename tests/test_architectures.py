@@ -28,7 +28,6 @@ from course_lib.transformer import (
     original_encoder,
     original_transformer,
 )
-from course_lib.transformer.half_precision import llama_config
 from course_lib.transformer.meta import build_on_meta
 from course_lib.transformer.positions import Llama3Scaling, RotaryPositions, rotary_frequencies
 from course_lib.transformer.recognition import config_of
@@ -282,8 +281,6 @@ def test_stretched_positions_are_slower_and_only_that():
 def test_a_model_tells_its_configuration(config):
     build = gpt2 if isinstance(config, GPT2Config) else llama
     assert config_of(build(config)) == config
-    if config is not BIASED and build is llama:
-        assert llama_config(build(config)) == config
 
 
 def test_models_of_another_kind_have_no_configuration():
@@ -294,11 +291,6 @@ def test_models_of_another_kind_have_no_configuration():
     untied.head = nn.Linear(GPT2.d_model, V, bias=False)
     with pytest.raises(ValueError, match="tête liée"):
         config_of(untied)
-
-
-def test_the_page_of_the_course_refuses_what_it_cannot_compute():
-    with pytest.raises(ValueError, match=r"attention_bias = True, rope_scaling = Llama3Scaling"):
-        llama_config(llama(BIASED))
 
 
 def test_a_configuration_survives_json():

@@ -5,13 +5,14 @@ from dataclasses import replace
 import pytest
 
 from course_lib.cleaning import STEP_NAMES, clean, standard_steps
-from course_lib.cleaning.contamination import ContaminationIndex, find_contamination
+from course_lib.cleaning.contamination import MIN_COVERAGE, ContaminationIndex
 from course_lib.cleaning.pipeline import Step, apply_step
 from course_lib.corpora import generate_stories
 from course_lib.corpora.web import Page, Truth, generate_web
 from course_lib.corpora.web.damage import SYNONYMS, paraphrase
 
 TESTS = [story.text for story in generate_stories(199, "test")]
+INDEX = ContaminationIndex(TESTS)
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +35,9 @@ def test_coverage_by_hand():
 
 def test_copies_are_found_and_the_threshold_counts():
     pages = [f"Avant. {TESTS[7]} Après.", generate_stories(1)[0].text]
-    (overlap,) = find_contamination(pages, TESTS)
-    assert (overlap.page, overlap.test, overlap.coverage) == (0, 7, 1.0)
-    with pytest.raises(ValueError, match=r"min_coverage = 1\.5"):
-        find_contamination(pages, TESTS, min_coverage=1.5)
+    (test, share), (_, other) = map(INDEX.coverage, pages)
+    assert (test, share) == (7, 1.0)
+    assert other < MIN_COVERAGE
 
 
 @pytest.mark.slow
@@ -45,15 +45,16 @@ def test_one_shared_run_is_not_a_leak():
     """Deux histoires indépendantes partagent souvent treize mots : la règle la plus stricte accuse
     des pages innocentes, et la part couverte les distingue."""
     innocent = [story.text for story in generate_stories(397)]
-    assert len(find_contamination(innocent, TESTS, min_coverage=0)) > 40
-    assert len(find_contamination(innocent, TESTS)) <= 4
+    shares = [INDEX.coverage(text)[1] for text in innocent]
+    assert sum(share > 0 for share in shares) > 40
+    assert sum(share >= MIN_COVERAGE for share in shares) <= 4
 
 
 def test_paraphrases_get_through():
     stories = generate_stories(199, "test")
     redone = [paraphrase(s.text, s.meaning.hero, "Ursule") for s in stories]
     assert len(SYNONYMS) > 15
-    assert len(find_contamination(redone, TESTS)) < 20
+    assert sum(INDEX.coverage(text)[1] >= MIN_COVERAGE for text in redone) < 20
 
 
 def test_steps_see_what_they_should(report):

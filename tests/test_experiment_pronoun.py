@@ -12,6 +12,7 @@ from course_experiments.pronoun import causality, models
 from course_experiments.pronoun.task import noun_group, prepare
 from course_lib.corpora import famous_pair, generate_pairs, minimal_pairs
 from course_lib.evaluation.intervals import wilson_interval
+from course_lib.training import History
 from course_lib.transformer import count_parameters
 
 WORDS = pronoun.vocabulary()
@@ -162,6 +163,43 @@ def test_shipped_results_come_from_the_present_settings():
 
 
 _VERSIONS = ("torch", "python")
+
+
+@pytest.mark.slow
+def test_the_shipped_translator_is_the_first_seed_of_the_record():
+    """Ses poids, relus, redonnent ce que le relevé dit de lui, à l'arrondi près."""
+    model, entry = pronoun.load_translator(), pronoun.load_results()["translator"]["seeds"]["0"]
+    assert count_parameters(model) == entry["parameters"] and not model.training
+    sources = [pair.english for pair in famous_pair()]
+    assert pronoun.greedy_translate(model, sources, WORDS) == entry["famous"]
+    pairs = minimal_pairs(entry["answers"] // 2, seed=models.TEST_SEED)
+    contrast = pronoun.attention_contrast(model, pairs, WORDS)
+    torch.testing.assert_close(
+        contrast, torch.tensor(entry["attention_contrast"]), atol=0.02, rtol=0
+    )
+
+
+def test_the_command_writes_the_translator_beside_its_record(tmp_path, monkeypatch, capsys):
+    output = tmp_path / "mesures.json"
+    weights = tmp_path / "traducteur" / "model.safetensors"
+    model = pronoun.build_translator(WORDS, seed=3)
+    monkeypatch.setattr(models, "train_translator", lambda *_, **__: (model, History()))
+    monkeypatch.setattr(command, "_translation_scores", lambda _: {})
+    monkeypatch.setattr(command, "N_PAIRS", 3)
+    arguments = ["--models", "translator", "--seeds", "0", "--output", str(output)]
+    assert command.main(arguments) == 0
+    again = pronoun.load_translator(weights)
+    for ours, theirs in zip(model.parameters(), again.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-3)
+    weights.unlink()
+    with pytest.raises(FileNotFoundError, match="--models translator --seeds 0"):
+        pronoun.load_translator(weights)
+    assert (
+        command.main(arguments) == 0 and weights.is_file()
+    )  # déjà mesuré, mais les poids manquent
+    capsys.readouterr()
+    assert command.main(arguments) == 0
+    assert "déjà fait" in capsys.readouterr().out
 
 
 def test_missing_results_say_which_command_makes_them(tmp_path):

@@ -58,8 +58,10 @@ def test_command_remakes_every_file(tmp_path, capsys, monkeypatch):
     assert record["test"]["stories"] == 11
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "config.json",
+        "generation_config.json",
         "model.safetensors",
         "tokenizer.json",
+        "tokenizer_config.json",
         "training.json",
     ]
 
@@ -81,8 +83,10 @@ def test_weights_of_another_shape_are_refused(tmp_path):
     folder = tmp_path / "petit_llm"
     shutil.copytree(shipped.FOLDER, folder)
     config = json.loads((folder / "config.json").read_text("utf-8"))
-    (folder / "config.json").write_text(json.dumps(config | {"d_ff": 64}), encoding="utf-8")
-    with pytest.raises(ValueError, match="va avec une autre configuration"):
+    (folder / "config.json").write_text(
+        json.dumps(config | {"intermediate_size": 64}), encoding="utf-8"
+    )
+    with pytest.raises(ValueError, match=r"mlp\..* a la forme"):
         shipped.load_petit_llm(folder)
 
 

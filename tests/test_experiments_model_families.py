@@ -106,6 +106,13 @@ def test_same_seed_same_network(task):
     assert results[0]["curve"] == results[1]["curve"]
 
 
+def test_the_first_points_are_those_of_the_whole_training(task):
+    whole = families.run(TINY[2], task, 5, progress=False)[1]["curve"]
+    start = families.run(TINY[2], task, 5, progress=False, n_points=2)[1]
+    assert start["curve"] == {name: values[:2] for name, values in whole.items()}
+    assert start["kl"] == start["curve"]["kl"][-1]
+
+
 def test_shipped_measures_match_the_command():
     results = families.load_results()
     expected = {json.dumps(json.loads(json.dumps(s.__dict__))) for s in families.SETTINGS}

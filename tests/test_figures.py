@@ -25,7 +25,6 @@ def build_all() -> dict[str, Figure]:
         "training": figures.training_curves(range(11), curves, reference=1.0),
         "log_training": figures.training_curves([10, 100], {"a": [1.0, 2.0]}, log_x=True),
         "perplexity": figures.perplexity_bars({"LSTM": [1.8, 1.9], "KN": [2.1]}, 1.48),
-        "tokens": figures.token_bars({"Mots": ["le", " chat"], "BPE": ["le", " ch", "at"]}),
         "intervals": figures.interval_points(
             {
                 "enfant": {"modèle": [(0.8, 0.7, 0.9), (0.6, 0.5, 0.7)]},

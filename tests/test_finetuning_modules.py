@@ -14,12 +14,10 @@ from course_lib.finetuning import (
     activate_adapter,
     attach_bottleneck,
     attach_lora,
-    attach_prefix,
     attach_soft_prompt,
     count_trainable,
     detach_adapters,
     detach_bottlenecks,
-    detach_prefix,
     detach_soft_prompt,
     train_biases,
     weight_fingerprint,
@@ -138,19 +136,17 @@ def test_the_soft_prompt_is_read_but_never_written():
             wrong()
 
 
-@pytest.mark.parametrize("attach", [attach_soft_prompt, attach_prefix])
 @pytest.mark.parametrize("n_tokens", [0, 31, 2.0, True, "3"])
-def test_an_impossible_number_of_learned_tokens(attach, n_tokens):
+def test_an_impossible_number_of_learned_tokens(n_tokens):
     model = build()
     with pytest.raises(ValueError, match=re.escape(f"n_tokens = {n_tokens!r}")):
-        attach(model, n_tokens)
+        attach_soft_prompt(model, n_tokens)
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
 ADDITIONS = {
     "LoRA": (lambda m: attach_lora(m, LoRAConfig(3, targets=("query", "head"))), detach_adapters),
     "goulots": (attach_bottleneck, detach_bottlenecks),
-    "préfixe": (lambda m: attach_prefix(m, 3), detach_prefix),
     "amorce": (lambda m: attach_soft_prompt(m, 3), detach_soft_prompt),
 }
 

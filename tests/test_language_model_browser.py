@@ -1,6 +1,5 @@
 """Le modèle de langue dans un vrai navigateur : mêmes nombres qu'en Python, clavier, thèmes."""
 
-import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,9 +16,9 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+from course_lib.pretrained import load_pretrained, save_folder
 from course_lib.tokenization import BPETokenizer
 from course_lib.transformer import LlamaConfig, llama
-from course_lib.transformer.half_precision import export_folder, llama_config, load_half_precision
 from course_lib.widgets import LanguageModelWidget
 
 pytestmark = pytest.mark.browser
@@ -74,7 +73,7 @@ def random_models(folder: Path) -> None:
         model = llama(config, seed=7)
         with torch.no_grad():  # des scores bien séparés, comme après un apprentissage
             model.embedding.tokens.weight.mul_(8)
-        export_folder(model, tokenizer, folder / name)
+        save_folder(model, tokenizer, folder / name, dtype="float16")
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +87,9 @@ def models(tmp_path_factory) -> Path:
 
 
 def load(folder: Path):
-    """Relit un modèle exporté et son tokeniseur."""
-    config = LlamaConfig(**json.loads((folder / "config.json").read_text("utf-8")))
-    tokenizer = BPETokenizer.load(folder / "tokenizer.json")
-    return load_half_precision(folder / "model.safetensors", config), tokenizer
+    """Relit un modèle enregistré et son tokeniseur."""
+    loaded = load_pretrained(folder)
+    return loaded.model, loaded.tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -309,7 +307,9 @@ def test_latency_and_weight_are_measured(loaded):
       .values().reduce((a, b) => a + b, 0)""")
     print(f"{milliseconds:.2f} ms par jeton ; {size / 1e6:.2f} Mo téléchargés")
     assert milliseconds > 0
-    assert 0 < size <= (1_500_000 if llama_config(model).tie_weights else 1_750_000)
+    assert (
+        0 < size <= (1_500_000 if model.head.weight is model.embedding.tokens.weight else 1_750_000)
+    )
 
 
 def test_typing_updates_predictions_attention_and_summary(open_page):

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from course_lib.distillation.soft_targets import teacher_logits
-from course_lib.finetuning import attach_prefix
 from course_lib.generation import generate
 from course_lib.pruning import head_importance
 from course_lib.training import SequenceBatches, evaluate_loss
@@ -69,13 +68,3 @@ def test_inside_nothing_is_forgotten_and_outside_all_is_as_before(model):
             pass
         assert not any(modes(model).values())
     assert modes(model) == before
-
-
-def test_a_prefix_is_read_without_dropout():
-    drawn = []
-    for _ in range(2):
-        model = llama(LlamaConfig(17, 11, 8, 2, 2, dropout=0.5), seed=0)
-        model.blocks[0].eval()
-        attach_prefix(model, 3)
-        drawn.append(model.blocks[1].self_attention.prefix[0].detach())
-    assert torch.equal(*drawn)

@@ -19,7 +19,6 @@ from course_lib.finetuning import (
     LoRAConfig,
     attach_bottleneck,
     attach_lora,
-    attach_prefix,
     attach_soft_prompt,
     detach_adapters,
     merge_adapter,
@@ -308,7 +307,6 @@ def test_gpt2_has_no_head_of_its_own(tmp_path, merged):
     "attach, remedy",
     [
         (attach_bottleneck, "Un goulot ne se fond pas .*detach_bottlenecks"),
-        (attach_prefix, "Un préfixe appris ne se fond pas .*detach_prefix"),
         (attach_soft_prompt, "Les jetons d’une amorce apprise .*detach_soft_prompt"),
     ],
 )

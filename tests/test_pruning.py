@@ -1,6 +1,7 @@
 """Élaguer : les sorties du modèle masqué, moins de poids, et l’écriture qui marche encore."""
 
 import copy
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 import pytest
@@ -15,7 +16,6 @@ from course_lib.pruning import (
     neuron_importance,
     prune_heads,
     prune_neurons,
-    scaled_heads,
 )
 from course_lib.training import SequenceBatches, evaluate_loss, load_weights, save_weights
 from course_lib.training.losses import language_model_loss
@@ -63,6 +63,25 @@ def build(name="llama"):
         for parameter in model.parameters():
             parameter.normal_(std=0.3, generator=draw)
     return model
+
+
+@contextmanager
+def scaled_heads(model, scales):
+    """Multiplie la sortie des têtes : `scales`, étage → (H,) ou (B, H). Sans le code de pruning."""
+
+    def multiply(scale):
+        def hook(_, args):
+            parts = args[0].unflatten(-1, (scale.shape[-1], -1))  # (B, T, H, Dh)
+            by_sentence = scale if scale.ndim == 2 else scale[None]
+            return ((parts * by_sentence[:, None, :, None]).flatten(-2),)
+
+        return hook
+
+    with ExitStack() as hooks:
+        for layer, scale in scales.items():
+            output = model.blocks[layer].self_attention.output
+            hooks.enter_context(output.register_forward_pre_hook(multiply(scale)))
+        yield
 
 
 def masks(model, heads):

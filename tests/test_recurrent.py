@@ -80,7 +80,9 @@ def test_seq2seq_step_by_step_equals_full(cell, attention):
 
 def test_attention_weights_are_a_distribution_over_real_tokens():
     source = F.pad(random_ids(2, 7, 13), (0, 4))
-    weights = make_seq2seq().attention_weights(source, random_ids(2, 5, 17))
+    model = make_seq2seq()
+    memory = model.encode(source)
+    _, weights = model.attention(torch.randn(2, 5, memory.outputs.shape[-1]), memory)
     assert weights.shape == (2, 5, 11)
     assert_close(weights.sum(-1), torch.ones(2, 5))
     assert (weights[:, :, 7:] == 0).all()
@@ -133,5 +135,3 @@ def test_errors():
             model(torch.tensor(source), target)
     with pytest.raises(ValueError, match="La cible a 2 textes et la source 1"):
         model(torch.tensor([[1]]), torch.tensor([[1], [2]]))
-    with pytest.raises(ValueError, match="n'a pas d'attention"):
-        make_seq2seq(attention=False).attention_weights(torch.tensor([[1]]), target)

@@ -83,7 +83,8 @@ def config(**changes):
 
 
 def run(folder=None, model=None, data=None, **changes):
-    options = {k: changes.pop(k) for k in ("loss", "architecture", "evaluate") if k in changes}
+    given = ("loss", "architecture", "evaluate", "stop_at")
+    options = {k: changes.pop(k) for k in given if k in changes}
     model = model or TinyLM()
     data = data or stream()
     history = train(
@@ -346,6 +347,17 @@ def test_a_killed_run_resumes_bit_for_bit(tmp_path):
     for name in ("model.safetensors", "optimizer.safetensors"):
         ours, theirs = (tmp_path / d / "step-0000030" / name for d in ("tué", "d’une traite"))
         assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_the_first_steps_are_those_of_the_whole_run(tmp_path):
+    measures = {"evaluate": lambda model: {"poids": float(model.tokens.weight.sum())}}
+    expected, history = run(**measures, eval_every=9)
+    start = run(tmp_path, **measures, eval_every=9, stop_at=18)[1]
+    assert [record.step for record in start.records if record.metrics] == [9, 18]
+    whole = [record for record in history.records if record.step <= 18]
+    assert [r for r in start.records if r.metrics] == [r for r in whole if r.metrics]
+    rest, _ = run(tmp_path, model=TinyLM(seed=99), **measures, eval_every=9)
+    assert_same_weights(rest, expected)
 
 
 def test_the_last_two_checkpoints_are_kept(tmp_path):

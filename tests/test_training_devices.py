@@ -5,7 +5,9 @@ tenseur né sur le processeur pendant le pas est compté.
 """
 
 import contextlib
-import copy
+import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -22,7 +24,6 @@ from course_lib.finetuning import (
     LoRAConfig,
     attach_bottleneck,
     attach_lora,
-    attach_prefix,
     attach_soft_prompt,
     pack_examples,
     packed_loss,
@@ -157,10 +158,9 @@ def test_the_other_families_stay_on_the_device():
         lambda m: attach_lora(m, LoRAConfig(rank=2)),
         lambda m: attach_lora(m, LoRAConfig(rank=2, magnitude=True)),
         lambda m: attach_bottleneck(m, 4),
-        lambda m: attach_prefix(m, 3),
         lambda m: attach_soft_prompt(m, 3),
     ],
-    ids=["lora", "dora", "goulots", "préfixe", "amorce"],
+    ids=["lora", "dora", "goulots", "amorce"],
 )
 def test_what_is_attached_is_born_on_the_device_of_the_model(attach):
     model = on_meta(llama(SHAPE))
@@ -362,23 +362,49 @@ def test_the_loss_and_the_norms_are_exact_under_autocast():
     assert loss.dtype == torch.float32
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # de PyTorch, dans son compilateur
-def test_a_compiled_run_computes_the_same_thing_and_leaves_the_model_plain():
-    model, compiled = llama(SHAPE).double(), llama(SHAPE).double()
+COMPILED = """
+import copy, torch
+from course_lib.training import TokenStream, TrainingConfig, evaluate_loss, train
+from course_lib.transformer import LlamaConfig, llama
+
+data = TokenStream([(i * i) % 23 for i in range(200)], 8, 4)
+models, evaluated = [], []
+for compile in (False, True):
+    model = llama(LlamaConfig(23, 16, 16, 2, 2, d_ff=32)).double()
     keys = list(model.state_dict())
-    evaluated = []
-    config = TrainingConfig(3, learning_rate=1e-2, n_threads=1, compile=True, eval_every=2)
+    config = TrainingConfig(3, learning_rate=1e-2, n_threads=1, compile=compile, eval_every=2)
 
     def measure(m):
         evaluated.append(m.training)
-        return {"validation_loss": evaluate_loss(m, STREAM)}
+        return {"validation_loss": evaluate_loss(m, data)}
 
-    train(compiled, STREAM, config, evaluate=measure, progress=False)
-    trained(model, STREAM, 3)
-    assert largest_gap(model, compiled) < 1e-9
-    assert list(compiled.state_dict()) == keys and evaluated == [False, False]
-    assert all(block._compiled_call_impl is None for block in compiled.blocks)
-    copy.deepcopy(compiled)
+    train(model, data, config, evaluate=measure, progress=False)
+    assert list(model.state_dict()) == keys
+    models.append(copy.deepcopy(model))
+    assert all(block._compiled_call_impl is None for block in model.blocks)
+assert evaluated == [False] * 4
+stats = torch._dynamo.utils.counters["stats"]
+assert stats["unique_graphs"] >= 1, "rien n’a été compilé"
+assert not torch._dynamo.utils.counters["graph_break"], "les blocs ne sont pas d’un seul tenant"
+print(max(float((a - b).abs().max()) for a, b in zip(*(m.parameters() for m in models))))
+"""
+
+
+@pytest.mark.depends_on_machine  # torch.compile demande un compilateur C++
+def test_a_compiled_run_computes_the_same_thing_and_leaves_the_model_plain():
+    if shutil.which("g++") is None and shutil.which("clang++") is None:
+        pytest.skip("aucun compilateur C++")
+    command = [
+        sys.executable,
+        "-c",
+        COMPILED,
+    ]  # à part : ici, chaque appel est vérifié par beartype
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 1e-9
+
+
+def test_there_must_be_something_to_compile():
     with pytest.raises(ValueError, match="aucun bloc de Transformer à compiler"):
         trained(torch.nn.Linear(2, 2), compile=True)
 
@@ -444,7 +470,7 @@ def test_muon_resumes_bit_for_bit(tmp_path, changes):
     resumed, again = trained(fresh(), STREAM, 9, tmp_path / "coupé", **settings)
     assert again == history
     assert all(map(torch.equal, whole.parameters(), resumed.parameters()))
-    with pytest.raises(ValueError, match="optimizer.» diffère.: muon dans le point de reprise"):
+    with pytest.raises(ValueError, match=r"optimizer.» diffère.: muon dans le point de reprise"):
         trained(fresh(), STREAM, 9, tmp_path / "coupé", **{**settings, "optimizer": "adamw"})
 
 
@@ -460,7 +486,6 @@ def test_an_older_checkpoint_was_made_with_adamw(tmp_path):
         trained(llama(SHAPE), STREAM, 2, tmp_path, optimizer="muon")
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_device_and_the_parts_may_change_at_a_resume(tmp_path):
     trained(llama(SHAPE), STREAM, 4, tmp_path, checkpoint_every=2)
-    trained(llama(SHAPE), STREAM, 4, tmp_path, accumulate=2, device="cpu", compile=True)
+    trained(llama(SHAPE), STREAM, 4, tmp_path, accumulate=2, device="cpu")

@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import os
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -12,16 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load as parse
 
+from course_lib.pretrained import save_folder
+from course_lib.pretrained.families import write_config
+from course_lib.pretrained.saving import llama_weights, save_beside
 from course_lib.tokenization import BPETokenizer, CharTokenizer
 from course_lib.tokenization.splits import LLAMA3, LLAMA_CPP_DEFAULT, QWEN2, SMOLLM
 from course_lib.transformer import GPT2Config, LlamaConfig, gpt2, llama
-from course_lib.transformer.half_precision import (
-    export_folder,
-    export_half_precision,
-    half_precision_bytes,
-    llama_config,
-    load_half_precision,
-)
 from course_lib.widgets import LanguageModelWidget
 from course_lib.widgets.bundle import bundle
 
@@ -39,63 +34,28 @@ def widget(**options) -> LanguageModelWidget:
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_half_precision_comes_back(tmp_path, tied):
-    config = replace(CONFIG, tie_weights=tied)
-    model = llama(config, seed=5).eval()
-    export_folder(model, TOKENIZER, tmp_path / "petit")
-    content = json.loads((tmp_path / "petit" / "config.json").read_text("utf-8"))
-    assert LlamaConfig(**content) == llama_config(model) == config
-    again = load_half_precision(tmp_path / "petit" / "model.safetensors", LlamaConfig(**content))
-    ids = torch.tensor([TOKENIZER.encode("Il était une fois")])
-    torch.testing.assert_close(again(ids), model(ids), atol=5e-3, rtol=1e-3)
-    assert not torch.equal(again(ids), model(ids))  # l'arrondi existe bel et bien
-    for ours, original in zip(again.parameters(), model.parameters(), strict=True):
-        assert torch.equal(ours, original.half().float())
-    assert half_precision_bytes(again) == (tmp_path / "petit" / "model.safetensors").read_bytes()
-    assert BPETokenizer.load(tmp_path / "petit" / "tokenizer.json").merges == TOKENIZER.merges
-
-
-def test_tied_weights_are_stored_once_in_two_bytes():
-    model = llama(CONFIG)
-    tensors = parse(half_precision_bytes(model))
+def test_the_page_reads_the_very_file_of_a_saved_folder(tmp_path, tied):
+    model = llama(replace(CONFIG, tie_weights=tied), seed=5)
+    save_folder(model, TOKENIZER, tmp_path / "petit", dtype="float16")
+    content = llama_weights(model)
+    assert content == (tmp_path / "petit" / "model.safetensors").read_bytes()
+    tensors = parse(content)
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
-    assert set(tensors) == {name for name, _ in model.named_parameters()}
-    assert "head.weight" not in tensors
+    assert ("lm_head.weight" in tensors) != tied  # des poids liés n'y figurent qu'une fois
+    written = json.loads((tmp_path / "petit" / "config.json").read_text("utf-8"))
+    assert write_config(replace(CONFIG, tie_weights=tied)).items() <= written.items()
 
 
-def test_export_is_all_or_nothing(tmp_path, monkeypatch):
-    path = tmp_path / "model.safetensors"
-    path.write_bytes(b"avant")
-
-    def refuse(*_):
-        raise OSError("disque plein")
-
-    monkeypatch.setattr(os, "replace", refuse)
-    with pytest.raises(OSError, match="disque plein"):
-        export_half_precision(llama(CONFIG), path)
-    assert [one.name for one in tmp_path.iterdir()] == [path.name]
-    assert path.read_bytes() == b"avant"
-
-
-def test_half_precision_refuses_what_it_cannot_hold(tmp_path):
+def test_weights_too_large_for_the_page_are_refused():
     model = llama(CONFIG)
     with torch.no_grad():
         model.norm.weight[4] = 70_000
-    with pytest.raises(ValueError, match=r"norm\.weight.*65504"):
-        half_precision_bytes(model)
+    with pytest.raises(ValueError, match=r"norm\.weight.*70000.*65504"):
+        llama_weights(model)
     with torch.no_grad():
         model.norm.weight[4] = torch.nan
     with pytest.raises(ValueError, match="divergé"):
-        half_precision_bytes(model)
-    with pytest.raises(ValueError, match="type Llama"):
-        llama_config(gpt2(GPT2Config(31, 16, 12, 1, 2)))
-    with pytest.raises(FileNotFoundError, match=r"absent\.safetensors"):
-        load_half_precision(tmp_path / "absent.safetensors", CONFIG)
-    export_half_precision(llama(CONFIG), tmp_path / "m.safetensors")
-    with pytest.raises(ValueError, match=r"feed_forward\.gate\.weight.*\[37, 30\].*\[41, 30\]"):
-        load_half_precision(tmp_path / "m.safetensors", replace(CONFIG, d_ff=41))
-    with pytest.raises(ValueError, match="forme absente dans le fichier"):
-        load_half_precision(tmp_path / "m.safetensors", replace(CONFIG, n_layers=4))
+        LanguageModelWidget(model, TOKENIZER)
 
 
 @pytest.mark.slow
@@ -112,9 +72,9 @@ def test_html_is_deterministic_light_and_holds_no_weight():
 def test_weights_go_to_the_page_only_when_asked():
     one = widget()
     one.requested = True
-    assert one.weights == half_precision_bytes(llama(CONFIG, seed=3))
+    assert one.weights == llama_weights(llama(CONFIG, seed=3))
     parts = json.loads(one.definition)
-    assert LlamaConfig(**parts["config"]) == CONFIG
+    assert parts["config"] == write_config(CONFIG)
     assert BPETokenizer.from_json(parts["tokenizer"]).encode("Il dort") == TOKENIZER.encode(
         "Il dort"
     )
@@ -153,6 +113,8 @@ def test_the_widget_refuses_what_it_cannot_run():
         LanguageModelWidget(model, BPETokenizer.train(TEXTS, vocab_size=270))
     with pytest.raises(ValueError, match="de 1 à 52"):
         LanguageModelWidget(model, TOKENIZER, prompt="0123456789 " * 9)
+    with pytest.raises(ValueError, match=r"attention_bias = True, rope_scaling = None"):
+        LanguageModelWidget(llama(replace(CONFIG, attention_bias=True)), TOKENIZER)
     with pytest.raises(ValueError, match="type Llama"):
         LanguageModelWidget(gpt2(GPT2Config(283, 16, 12, 1, 2)), TOKENIZER)
 
@@ -208,7 +170,9 @@ def test_the_site_receives_each_complete_model(tmp_path, monkeypatch):
     spec.loader.exec_module(models)
     monkeypatch.setattr(models, "MODELS", tmp_path / "results")
     for name in ("complet", "incomplet"):
-        export_folder(llama(CONFIG), TOKENIZER, tmp_path / "results" / name)
+        folder = tmp_path / "results" / name
+        folder.mkdir(parents=True)
+        save_beside(llama(CONFIG), TOKENIZER, folder)
     (tmp_path / "results" / "complet" / "training.json").write_text("{}", "utf-8")
     (tmp_path / "results" / "incomplet" / "config.json").unlink()
     site = SimpleNamespace(outdir=tmp_path / "html", builder=SimpleNamespace(format="html"))

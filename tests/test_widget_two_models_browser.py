@@ -9,9 +9,9 @@ import torch
 from anywidget_page import live_as_an_anywidget
 
 from course_lib.generation import SamplingConfig, TextGenerator
+from course_lib.pretrained import load_pretrained, save_folder
 from course_lib.tokenization import BPETokenizer
 from course_lib.transformer import LlamaConfig, llama
-from course_lib.transformer.half_precision import export_folder, load_half_precision
 from course_lib.widgets import TwoModelsWidget
 
 pytestmark = pytest.mark.browser
@@ -41,23 +41,15 @@ def folder(tmp_path_factory) -> Path:
         model = llama(LlamaConfig(521, **shape), seed=seed)
         with torch.no_grad():  # des scores bien séparés, comme après un apprentissage
             model.embedding.tokens.weight.mul_(8)
-        export_folder(model, tokenizer, path / FOLDERS[name])
+        save_folder(model, tokenizer, path / FOLDERS[name], dtype="float16")
     return path
 
 
 @pytest.fixture(scope="module")
 def models(folder) -> dict:
     """Les deux modèles tels que la page les lit : leurs poids sont arrondis."""
-    tokenizer = BPETokenizer.load(folder / "petit" / "tokenizer.json")
-    return {
-        name: (
-            load_half_precision(
-                folder / FOLDERS[name] / "model.safetensors", LlamaConfig(521, **shape)
-            ),
-            tokenizer,
-        )
-        for name, shape in SHAPES.items()
-    }
+    loaded = {name: load_pretrained(folder / place) for name, place in FOLDERS.items()}
+    return {name: (one.model, one.tokenizer) for name, one in loaded.items()}
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
 Deux modèles. Le traducteur (encodeur-décodeur) écrit la phrase française ; la glose (encodeur
 seul) met sous chaque mot anglais son mot français. La commande ci-dessous entraîne chaque modèle
-sur cinq graines, les interroge et range les mesures dans `results/pronoun.json`.
+sur cinq graines, les interroge et range les mesures dans `results/pronoun.json` ; le traducteur de
+la première graine, en demi-précision, va dans `results/traducteur/`.
 
     python -m course_experiments.pronoun
 """
@@ -24,6 +25,7 @@ from course_experiments.pronoun.models import (
     build_gloss_encoder,
     build_recurrent,
     build_translator,
+    load_translator,
     train_gloss_encoder,
     train_recurrent,
     train_translator,
@@ -43,6 +45,7 @@ __all__ = [
     "gloss_words",
     "greedy_translate",
     "load_results",
+    "load_translator",
     "switching_heads",
     "train_gloss_encoder",
     "train_recurrent",

@@ -4,6 +4,7 @@ Le fichier est récrit d'un seul geste après chaque entraînement. Relancée, l
 y est déjà, à réglages égaux.
 """
 
+import copy
 import json
 import platform
 import sys
@@ -14,20 +15,27 @@ from pathlib import Path
 import torch
 
 from course_experiments.pronoun import causality, decoding, models
-from course_experiments.pronoun.task import RESULTS, TEST_SEED, vocabulary
+from course_experiments.pronoun.task import RESULTS, TEST_SEED, WEIGHTS, vocabulary
 from course_lib.arguments import FrenchArgumentParser, natural_int
 from course_lib.commands.failures import run_command
 from course_lib.corpora import famous_pair, generate_pairs, minimal_pairs
 from course_lib.files import write_json
+from course_lib.training import save_weights
 from course_lib.transformer import count_parameters
 
 EVAL_EVERY = 50
 N_TEST, N_PAIRS = 300, 200
 
 
-def measure_translator(seed: int) -> dict:
-    """Entraîne un traducteur et l'interroge : traductions, têtes, greffes, lectures coupées."""
+def measure_translator(seed: int, output: Path) -> dict:
+    """Entraîne un traducteur et l'interroge : traductions, têtes, greffes, lectures coupées.
+
+    Celui de la première graine est rangé à côté du relevé.
+    """
     model, history = models.train_translator(seed, eval_every=EVAL_EVERY)
+    if seed == 0:
+        _weights(output).parent.mkdir(exist_ok=True)
+        save_weights(copy.deepcopy(model).half(), _weights(output))
     words, pairs = vocabulary(), minimal_pairs(N_PAIRS, seed=TEST_SEED)
     return {
         "parameters": count_parameters(model),
@@ -42,7 +50,7 @@ def measure_translator(seed: int) -> dict:
     }
 
 
-def measure_gloss(seed: int) -> dict:
+def measure_gloss(seed: int, output: Path) -> dict:
     """Entraîne un encodeur à la glose et l'interroge : Δ, lectures coupées."""
     model, _ = models.train_gloss_encoder(seed)
     words, pairs = vocabulary(), minimal_pairs(N_PAIRS, seed=TEST_SEED)
@@ -62,10 +70,10 @@ def measure_gloss(seed: int) -> dict:
     }
 
 
-def measure_recurrent(attention: bool) -> Callable[[int], dict]:
+def measure_recurrent(attention: bool) -> Callable[[int, Path], dict]:
     """Entraîne un traducteur récurrent sur les phrases du traducteur."""
 
-    def measure(seed: int) -> dict:
+    def measure(seed: int, output: Path) -> dict:
         model, history = models.train_recurrent(attention, seed, eval_every=EVAL_EVERY)
         return {
             "parameters": count_parameters(model),
@@ -128,16 +136,22 @@ def settings(name: str) -> dict:
 
 
 def _run(name: str, seed: int, output: Path) -> None:
-    """Ajoute une graine au fichier ; passe si elle y est déjà."""
-    if str(seed) in _entry(output, name)[1]["seeds"]:
+    """Ajoute une graine au fichier ; passe si elle y est déjà, poids compris."""
+    lacks_weights = name == "translator" and seed == 0 and not _weights(output).is_file()
+    if str(seed) in _entry(output, name)[1]["seeds"] and not lacks_weights:
         print(f"{name}, graine {seed} : déjà fait.")
         return
     print(f"{name}, graine {seed}…", flush=True)
-    measures = JOBS[name](seed)
+    measures = JOBS[name](seed, output)
     # Relu maintenant : une autre commande a pu y ajouter ses graines pendant l'entraînement.
     results, entry = _entry(output, name)
     entry["seeds"][str(seed)] = measures
     write_json(output, {**results, name: entry})
+
+
+def _weights(output: Path) -> Path:
+    """Où vont les poids du traducteur de la première graine."""
+    return output.parent / WEIGHTS.parent.name / WEIGHTS.name
 
 
 def _entry(output: Path, name: str) -> tuple[dict, dict]:

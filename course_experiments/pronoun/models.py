@@ -5,12 +5,14 @@ fois : c'est le « budget égal » du chapitre.
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
 from course_experiments.pronoun.task import (
     DATA_SEED,
     TEST_SEED,
+    WEIGHTS,
     Sentences,
     Vocabulary,
     prepare,
@@ -23,6 +25,7 @@ from course_lib.training import (
     History,
     PairBatches,
     TrainingConfig,
+    load_weights,
     sequence_to_sequence_loss,
     token_loss,
     train,
@@ -97,16 +100,39 @@ def _sizes(words: Vocabulary, target_vocab_size: int) -> OriginalTransformerConf
 
 
 def train_translator(
-    seed: int = 0, recipe: Recipe = TRANSLATOR, eval_every: int = 0, progress: bool = True
+    seed: int = 0,
+    recipe: Recipe = TRANSLATOR,
+    eval_every: int = 0,
+    progress: bool = True,
+    stop_at: int | None = None,
 ) -> tuple[EncoderDecoder, History]:
     """Entraîne un traducteur ; le journal suit, tous les `eval_every` pas, pronoms et autres mots.
 
     Les mesures `pronoun` et `other_words` sont des taux de réussite sur des phrases d'une
-    proposition dont les couples nom–adjectif n'ont jamais été vus.
+    proposition dont les couples nom–adjectif n'ont jamais été vus. Avec `stop_at`, on s'arrête
+    après les premiers pas, qui sont ceux de l'entraînement entier.
     """
     words = vocabulary()
     model = build_translator(words, seed)
-    return model, _train_pairs(model, words, seed, recipe, eval_every, progress)
+    return model, _train_pairs(model, words, seed, recipe, eval_every, progress, stop_at)
+
+
+def load_translator(path: Path = WEIGHTS) -> EncoderDecoder:
+    """Le traducteur livré : celui de la première graine, en demi-précision.
+
+    FileNotFoundError s'il manque : le message donne la commande qui le refait.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} n'existe pas. Refaites-le (quelques minutes) : "
+            "python -m course_experiments.pronoun --models translator --seeds 0"
+        )
+    model, halved = build_translator(vocabulary()), build_translator(vocabulary()).half()
+    load_weights(halved, path)
+    with torch.no_grad():
+        for weight, half in zip(model.parameters(), halved.parameters(), strict=True):
+            weight.copy_(half)
+    return model.eval()
 
 
 def train_recurrent(
@@ -149,7 +175,7 @@ def training_pairs(recipe: Recipe) -> list:
     ]
 
 
-def _train_pairs(model, words, seed, recipe, eval_every, progress) -> History:
+def _train_pairs(model, words, seed, recipe, eval_every, progress, stop_at=None) -> History:
     pairs = training_pairs(recipe)
     special = (words.english.pad_id, words.french.bos_id, words.french.eos_id)
     data = PairBatches(
@@ -167,6 +193,7 @@ def _train_pairs(model, words, seed, recipe, eval_every, progress) -> History:
         loss=sequence_to_sequence_loss,
         evaluate=lambda network: word_accuracies(network, held_out, words),
         progress=progress,
+        stop_at=stop_at,
     )
 
 

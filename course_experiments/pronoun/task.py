@@ -17,6 +17,7 @@ from course_lib.interpretation import at_positions
 from course_lib.tokenization import WordTokenizer
 
 RESULTS = Path(__file__).resolve().parent.parent / "results" / "pronoun.json"
+WEIGHTS = RESULTS.parent / "traducteur" / "model.safetensors"
 DATA_SEED = 1  # les phrases d'entraînement sont les mêmes pour toutes les graines
 TEST_SEED = 2
 

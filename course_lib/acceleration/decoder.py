@@ -56,7 +56,7 @@ def _unsupported(model: nn.Module) -> str:
     for block in model.blocks:
         attention = block.self_attention
         if type(attention) is not Attention:
-            return "un préfixe appris est posé"
+            return "une de ses attentions n’est pas celle du cours"
         if block.cross_attention is not None:
             return "il a une attention croisée"
         if not block.norm_first or not isinstance(block.feed_forward, SwiGLU):
@@ -142,8 +142,8 @@ class NumbaReader:
     def _choose_kernels(self) -> None:
         if not has_numba():
             raise ImportError(
-                "NumbaReader a besoin de numba, qui n’est pas installé : pip install numba, ou "
-                "prenez reader=CachedReader."
+                "NumbaReader a besoin de numba, qui n’est pas installé : "
+                'pip install "course-lib[acceleration]", ou prenez reader=CachedReader.'
             )
         from course_lib.acceleration import kernels, token_step
 

@@ -10,21 +10,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from course_lib.cleaning.minhash import ShingleHasher
 
 NGRAM_SIZE = 13
 MIN_COVERAGE = 0.15
-
-
-@dataclass(frozen=True, slots=True)
-class Overlap:
-    """La page `page` contient la part `coverage` des suites de mots du texte de test `test`."""
-
-    page: int
-    test: int
-    coverage: float
 
 
 class ContaminationIndex:
@@ -58,25 +48,3 @@ class ContaminationIndex:
             return None, 0.0
         best = max(hits, key=lambda rank: (hits[rank] / self._sizes[rank], -rank))
         return best, hits[best] / self._sizes[best]
-
-
-def find_contamination(
-    texts: Sequence[str],
-    test_texts: Sequence[str],
-    n: int = NGRAM_SIZE,
-    min_coverage: float = MIN_COVERAGE,
-) -> list[Overlap]:
-    """Les pages qui couvrent au moins `min_coverage` d’un texte de test.
-
-    `min_coverage=0` retient toute page qui partage une seule suite de `n` mots. Erreur :
-    ValueError si `min_coverage` n’est pas entre 0 et 1.
-    """
-    if not 0 <= min_coverage <= 1:
-        raise ValueError(f"min_coverage = {min_coverage} : donnez un nombre entre 0 et 1.")
-    index = ContaminationIndex(test_texts, n)
-    overlaps = []
-    for page, text in enumerate(texts):
-        test, share = index.coverage(text)
-        if test is not None and share >= min_coverage:
-            overlaps.append(Overlap(page, test, share))
-    return overlaps

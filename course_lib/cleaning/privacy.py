@@ -1,4 +1,4 @@
-"""Les données personnelles : les trouver par leur forme, les masquer.
+"""Les données personnelles : les reconnaître à leur forme, les masquer.
 
 Quatre formes sont reconnues : courriel, téléphone français, compte bancaire (IBAN français),
 adresse postale. Un compte est masqué même si sa clé est fausse : mieux vaut cacher un numéro pour
@@ -10,7 +10,6 @@ postal.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 _WAYS = "rue|avenue|place|impasse|chemin|boulevard|allée|quai|route|cours|square"
 _RULES = (
@@ -24,24 +23,6 @@ _RULES = (
 )
 _PATTERN = re.compile("|".join(f"(?P<k{i}>{rule})" for i, (_, rule) in enumerate(_RULES)))
 KINDS = tuple(name for name, _ in _RULES)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Une donnée personnelle : sa sorte (voir `KINDS`), ses bornes dans le texte et son contenu."""
-
-    kind: str
-    start: int
-    end: int
-    text: str
-
-
-def find_private(text: str) -> list[Finding]:
-    """Les données personnelles d’un texte, de gauche à droite, sans chevauchement."""
-    return [
-        Finding(KINDS[int(match.lastgroup[1:])], *match.span(), match.group())
-        for match in _PATTERN.finditer(text)
-    ]
 
 
 def mask(text: str) -> str:

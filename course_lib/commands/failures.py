@@ -2,7 +2,9 @@
 
 import os
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from course_lib.files import sentence
 from course_lib.training.interruption import TrainingInterrupted, polite_stops
@@ -46,13 +48,25 @@ def run_command(action: Callable[[], int | None], resumed: str = "") -> int:
         return 2
 
 
-def say(text: str, error: bool = False) -> None:
+def say(text: str, error: bool = False, end: str = "\n") -> None:
     """Affiche une ligne ; si plus personne ne lit (terminal fermé), le travail continue sans."""
     name = "stderr" if error else "stdout"
     try:
-        print(text, file=getattr(sys, name), flush=True)
+        print(text, file=getattr(sys, name), flush=True, end=end)
     except OSError:
         setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+
+
+@contextmanager
+def french_warnings() -> Iterator[None]:
+    """Un avertissement n’a besoin ni du nom de sa classe, ni de la ligne qui l’émet."""
+
+    def show(message, category, filename, lineno, file=None, line=None):
+        say(f"Avertissement : {message}", error=True)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
 
 
 def _who() -> str:

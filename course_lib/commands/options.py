@@ -79,7 +79,9 @@ def build_parser() -> FrenchArgumentParser:
     )
     add = parser.add_argument
     add("--corpus", required=True, metavar="FICHIER", help="le texte à apprendre")
-    add("--encoding", type=_encoding, metavar="NOM", help="encodage du texte (défaut : reconnu)")
+    add(
+        "--encoding", type=encoding_name, metavar="NOM", help="encodage du texte (défaut : reconnu)"
+    )
     add("--output", metavar="DOSSIER", help="où écrire (défaut : runs/<nom du texte>)")
     add(
         "--tokenizer",
@@ -240,7 +242,8 @@ def name_options(message: str) -> str:
     return re.sub(cited, lambda name: _KNOWN_AS.get(name[0], name[0]), message)
 
 
-def _encoding(name: str) -> str:
+def encoding_name(name: str) -> str:
+    """Le nom que Python donne à un encodage."""
     try:
         return codecs.lookup(name).name
     except LookupError:

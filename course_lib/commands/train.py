@@ -1,15 +1,14 @@
 """`python -m course_lib.training --corpus FICHIER` : entraîner un modèle sur son texte."""
 
 import sys
-import warnings
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from course_lib.commands import report
-from course_lib.commands.failures import run_command, say
+from course_lib.commands.failures import french_warnings, run_command, say
 from course_lib.commands.folder_lock import FolderLock
 from course_lib.commands.options import (
     architecture,
@@ -43,7 +42,7 @@ from course_lib.typography import format_number
 def main(arguments: list[str] | None = None) -> int:
     """Exécute la commande ; renvoie 0, 2 (entrée inutilisable) ou 130 (interrompue)."""
     options = build_parser().parse_args(arguments)
-    with _french_warnings():
+    with french_warnings():
         return run_command(lambda: _run(options), "Relancez la même commande pour continuer.")
 
 
@@ -163,18 +162,6 @@ def _note_divergence(divergence: TrainingDiverged, run: RunFolder, workers) -> s
         f"La perte n’est plus un nombre fini au pas {report.count(divergence.step)} : "
         f"l’entraînement a divergé. {run.remedy} Ce dossier l’accepte : rien n’y sera effacé."
     )
-
-
-@contextmanager
-def _french_warnings():
-    """Un avertissement n’a besoin ni du nom de sa classe, ni de la ligne qui l’émet."""
-
-    def show(message, category, filename, lineno, file=None, line=None):
-        say(f"Avertissement : {message}", error=True)
-
-    with warnings.catch_warnings():
-        warnings.showwarning = show
-        yield
 
 
 if __name__ == "__main__":

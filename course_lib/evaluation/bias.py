@@ -9,7 +9,10 @@ n’accorde plus rien. On donne toujours, à côté, l’exactitude des accords.
 import math
 from collections.abc import Mapping, Sequence
 
-from scipy.stats import t as student
+from course_lib.extras import needed_by
+
+with needed_by("evaluation"):
+    from scipy.stats import t as student
 
 
 def signed_bias(probabilities: Mapping[str, float]) -> dict[str, float]:

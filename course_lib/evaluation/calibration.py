@@ -9,7 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
+
+from course_lib.extras import needed_by
+
+with needed_by("evaluation"):
+    from scipy.stats import rankdata
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from course_lib.figures.curves import (
     intervention_bars,
     perplexity_bars,
     seed_strips,
-    token_bars,
     training_curves,
 )
 from course_lib.figures.diagrams import attention_by_hand, context_diagram, tokenization_ladder
@@ -59,7 +58,6 @@ __all__ = [
     "size_curve",
     "skill_timelines",
     "skills_heatmap",
-    "token_bars",
     "tokenization_ladder",
     "training_curves",
     "transformer_diagram",

@@ -104,39 +104,6 @@ def perplexity_bars(
 
 
 @styled
-def token_bars(
-    pieces: Mapping[str, Sequence[str]], *, title: str = "", alt: str | None = None
-) -> CourseFigure:
-    """Un même texte sous plusieurs tokeniseurs : une bande par tokeniseur, une case par jeton.
-
-    `pieces` : nom → morceaux de texte, dans l'ordre. La largeur d'une case suit ses caractères,
-    écrits dans la case jusqu'à 62 caractères de texte.
-    """
-    counts = ", ".join(f"{name} : {len(parts)} jetons" for name, parts in pieces.items())
-    alt = alt or f"Le même texte en jetons. {counts}"
-    figure, axes = new_figure(0.35 + 0.85 * len(pieces), alt)
-    width = max(sum(max(len(p), 1) for p in parts) for parts in pieces.values())
-    for row, (name, parts) in enumerate(pieces.items()):
-        header = french_spaces(f"{name} : {len(parts)} jetons")
-        axes.text(0, row - 0.32, header, fontsize=12, fontweight="bold", va="center")
-        left = 0.0
-        for index, piece in enumerate(parts):
-            size = max(len(piece), 1)
-            color = color_of(index)
-            axes.barh(row + 0.12, size, left=left, height=0.5, color=color, alpha=0.28)
-            axes.barh(row + 0.12, size, left=left, height=0.5, fill=False, edgecolor=color, lw=0.8)
-            if width <= 62:
-                shown = piece.replace(" ", "␣").replace("\n", "⏎")
-                style = {"family": "DejaVu Sans Mono", "fontsize": min(12, 480 / width)}
-                axes.text(left + size / 2, row + 0.12, shown, ha="center", va="center", **style)
-            left += size
-    axes.set(xlim=(0, width), ylim=(len(pieces) - 0.5, -0.6))
-    axes.set_axis_off()
-    set_title(axes, title)
-    return figure
-
-
-@styled
 def intervention_bars(
     rates: Mapping[str, float],
     intervals: Mapping[str, tuple[float, float]] | None = None,

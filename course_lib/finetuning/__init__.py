@@ -18,7 +18,6 @@ from course_lib.finetuning.lora import (
 )
 from course_lib.finetuning.lora_weights import LoRAConfig
 from course_lib.finetuning.packing import PackedExamples, pack_examples, packed_loss
-from course_lib.finetuning.prefix import attach_prefix, detach_prefix
 from course_lib.finetuning.selection import (
     count_trainable,
     freeze,
@@ -39,12 +38,10 @@ __all__ = [
     "adapter_names",
     "attach_bottleneck",
     "attach_lora",
-    "attach_prefix",
     "attach_soft_prompt",
     "count_trainable",
     "detach_adapters",
     "detach_bottlenecks",
-    "detach_prefix",
     "detach_soft_prompt",
     "freeze",
     "load_adapter",

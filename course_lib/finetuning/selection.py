@@ -67,7 +67,7 @@ def count_trainable(model: nn.Module) -> int:
 def weight_fingerprint(model: nn.Module, skip: str = "adapters") -> str:
     """Empreinte SHA-256 des poids de la base, au bit près.
 
-    Rien de ce qu’on ajoute au modèle n’y compte : adaptateurs, goulots, préfixe, amorce. Avec
+    Rien de ce qu’on ajoute au modèle n’y compte : adaptateurs, goulots, amorce. Avec
     `skip=""`, tout compte, et même l’adaptateur qui sert.
     """
     digest = hashlib.sha256()

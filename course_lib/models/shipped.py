@@ -2,18 +2,17 @@
 
     python -m course_experiments.base_model      l’entraîne à nouveau et réécrit ses fichiers
 
-Le dossier `petit_llm/` contient les poids en demi-précision (`model.safetensors`), les
-tailles (`config.json`), le découpage (`tokenizer.json`) et le journal de l’entraînement
-(`training.json`), avec la distance exacte du modèle à la loi des histoires.
+Chaque modèle livré est un dossier Hugging Face, aux poids en demi-précision : `load_pretrained`,
+`transformers` et la page du cours lisent les mêmes fichiers. `petit_llm/` a de plus le journal de
+son entraînement (`training.json`), avec la distance exacte du modèle à la loi des histoires.
 """
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
-from course_lib.tokenization import Tokenizer, load_tokenizer
+from course_lib.pretrained.loading import load_pretrained
+from course_lib.tokenization import Tokenizer
 from course_lib.transformer import Decoder, LlamaConfig
-from course_lib.transformer.half_precision import load_half_precision
 
 MODELS = Path(__file__).parent
 FOLDER = MODELS / "petit_llm"
@@ -38,7 +37,7 @@ def load_petit_llm(folder: Path = FOLDER) -> tuple[Decoder, Tokenizer]:
 
 
 def load_shipped_model(folder: Path, whose: str, command: str) -> tuple[Decoder, Tokenizer]:
-    """Rend un modèle qu’a écrit `export_folder`, en simple précision, et son découpage.
+    """Rend un modèle livré, en simple précision et prêt à générer, et son découpage.
 
     FileNotFoundError si un fichier manque : le message dit `whose` et la commande qui le refait.
     """
@@ -49,19 +48,13 @@ def load_shipped_model(folder: Path, whose: str, command: str) -> tuple[Decoder,
                 f"Le fichier « {name} » {whose} manque dans « {folder.name} ». "
                 f"Refaites-le (quelques minutes) : {command}"
             )
-    config = LlamaConfig(**json.loads((folder / CONFIG).read_text("utf-8")))
-    # Les poids sont en F16 dans le fichier ; les positions, elles, se recalculent en F32.
-    return load_half_precision(folder / WEIGHTS, config), load_tokenizer(folder / TOKENIZER)
+    loaded = load_pretrained(folder)
+    return loaded.model, loaded.tokenizer
 
 
 def load_training_record(folder: Path = FOLDER) -> dict:
     """Rend le journal de l’entraînement livré : réglages, courbe, mesures finales."""
     return json.loads((Path(folder) / TRAINING).read_text("utf-8"))
-
-
-def config_as_json(config: LlamaConfig) -> str:
-    """Les tailles du modèle, en JSON lisible."""
-    return json.dumps(asdict(config), indent=2) + "\n"
 
 
 def load_assistants(folder: Path = MODELS) -> tuple[Decoder, Decoder, Tokenizer]:

@@ -6,48 +6,38 @@
 Le dossier ou le fichier n’apparaît qu’une fois complet, sous un nom qui n’a jamais été provisoire.
 """
 
-import json
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from safetensors.torch import save, save_file
+from torch import Tensor
 
-from course_lib.files import new_folder
+from course_lib.files import atomic, new_folder
 from course_lib.pretrained.chat import ChatTemplate
+from course_lib.pretrained.contents import (
+    check_pair,
+    chosen_template,
+    named_weights,
+    template_source,
+)
 from course_lib.pretrained.disk import explained
-from course_lib.pretrained.families import Config, write_config
-from course_lib.pretrained.folders.keeping import (
-    as_dtype,
-    kept_generation,
-    kept_gguf_settings,
-    kept_settings,
-    kept_tokenizer_settings,
-)
-from course_lib.pretrained.folders.origin import Origin, origin_of
-from course_lib.pretrained.folders.replacing import (
-    AUTHOR,
-    MARK,
-    check_free,
-    check_replaceable,
-)
-from course_lib.pretrained.folders.tokenizers import (
-    ROLES,
-    SharedTokenizer,
-    gguf_tokenizer_metadata,
-)
+from course_lib.pretrained.folders.keeping import kept_gguf_settings
+from course_lib.pretrained.folders.origin import origin_of
+from course_lib.pretrained.folders.replacing import check_free, check_replaceable
+from course_lib.pretrained.folders.tokenizers import SharedTokenizer, gguf_tokenizer_metadata
+from course_lib.pretrained.folders.writing import folder_contents, folder_tensors, write_settings
 from course_lib.pretrained.gguf.blocks import BLOCKS
 from course_lib.pretrained.gguf.models import ROPE_FACTORS, gguf_settings, rope_factors
 from course_lib.pretrained.gguf.writer import write_gguf
-from course_lib.pretrained.places import gguf_place, pack, published_place
+from course_lib.pretrained.places import gguf_place, pack
 from course_lib.tokenization import Tokenizer
 from course_lib.transformer import Decoder, LlamaConfig
 from course_lib.transformer.plain import plain_model
-from course_lib.transformer.recognition import config_of
 
 FILE_TYPES = {"F32": 0, "F16": 1, "Q8_0": 7}
+_METADATA = {"format": "pt"}  # sans quoi transformers refuse le fichier
 UNUSED = 5  # type de jeton GGUF : une ligne de la matrice que le tokeniseur n’emploie pas
 
 
@@ -71,36 +61,51 @@ def save_folder(
     positions, la fenêtre de Mistral, les réglages de génération et ceux du tokeniseur ; une table
     de positions apprises, raccourcie au chargement, le reste.
     `overwrite` : remplace, avec tout son contenu, un dossier qui n’est pas de nous. ValueError si
-    le modèle est d’un autre type, ou porte un goulot, un préfixe ou une amorce ; si le tokeniseur
+    le modèle est d’un autre type, ou porte un goulot ou une amorce ; si le tokeniseur
     a plus de jetons que lui, si un poids n’est pas un nombre ou déborde de `dtype` ;
     FileExistsError si le dossier est pris ; FileNotFoundError si son parent manque ; OSError si le
     disque refuse : l’ancien dossier reste alors entier.
     """
     folder = Path(folder).expanduser()
     check_free(folder, overwrite)
-    model = plain_model(model)
-    config = _check_pair(model, tokenizer)
-    origin = origin_of(model, tokenizer)
-    content = kept_settings(write_config(config), origin_of(model))
-    weights = as_dtype(_named_weights(model), dtype)
-    places = {ours: published_place(content["model_type"], ours) for ours in weights}
-    eos_ids = _end_ids(tokenizer, eos_ids, config, origin)
-    chat_template = _template(chat_template, origin)
-    ids = {f"{role}_token_id": getattr(tokenizer, f"{role}_id") for role in ("bos", "pad")}
-    ids["eos_token_id"] = eos_ids[0] if len(eos_ids) == 1 else list(eos_ids) or None
-    files = {
-        "config.json": content | ids | {"dtype": dtype, MARK: AUTHOR},
-        "generation_config.json": kept_generation(origin)
-        | {name: value for name, value in ids.items() if value is not None},
-        "tokenizer_config.json": kept_tokenizer_settings(origin)
-        | _tokenizer_settings(tokenizer, config, chat_template),
-    }
+    files, tensors = folder_contents(model, tokenizer, chat_template, eos_ids, dtype)
     with explained(folder), new_folder(folder) as temporary:
         for name, content in files.items():
-            _write_json(temporary / name, content)
-        tensors = pack(places, weights)
-        save_file(tensors, temporary / "model.safetensors", {"format": "pt"})
+            write_settings(temporary / name, content)
         tokenizer.save(temporary / "tokenizer.json")
+        _save_tensors(tensors, temporary / "model.safetensors", temporary / "tokenizer.json")
+
+
+def save_beside(
+    model: Decoder,
+    tokenizer: Tokenizer | SharedTokenizer,
+    folder: str | Path,
+    *,
+    dtype: str = "float32",
+) -> None:
+    """Écrit les fichiers de `save_folder` dans un dossier qui existe, sans toucher aux autres.
+
+    Pour un dossier d’entraînement, qui garde aussi son journal et ses points de reprise. Chaque
+    fichier est remplacé d’un geste ; `config.json`, écrit en dernier, dit que tout y est. Erreurs
+    de `save_folder`, sauf FileExistsError.
+    """
+    folder = Path(folder).expanduser()
+    files, tensors = folder_contents(model, tokenizer, None, None, dtype)
+    with explained(folder):
+        tokenizer.save(folder / "tokenizer.json")
+        with atomic(folder / "model.safetensors") as temporary:
+            _save_tensors(tensors, temporary, folder / "tokenizer.json")
+        for name in sorted(files, reverse=True):
+            with atomic(folder / name) as temporary:
+                write_settings(temporary, files[name])
+
+
+def llama_weights(model: Decoder, dtype: str = "float16") -> bytes:
+    """Le `model.safetensors` que `save_folder` écrirait de ce modèle de type Llama.
+
+    ValueError si un poids n’est pas un nombre, ou déborde de `dtype`.
+    """
+    return save(folder_tensors(model, "llama", dtype), _METADATA)
 
 
 def save_gguf(
@@ -120,7 +125,7 @@ def save_gguf(
     lui, ne change pas. `name` : le nom du modèle, par défaut celui du fichier. D’un modèle
     chargé restent le nombre de positions, le gabarit et trois jetons de fin (eos, eot, eom) : un
     GGUF n’en dit pas plus, et l’on avertit de ceux qui manquent. Les réglages de génération n’y
-    vont pas. ValueError si le modèle n’est pas de type Llama, ou porte un goulot, un préfixe ou une
+    vont pas. ValueError si le modèle n’est pas de type Llama, ou porte un goulot ou une
     amorce ; si `kind` est inconnu, si le tokeniseur n’est pas un BPETokenizer ou a plus de jetons
     que le modèle, si un poids est indéfini ou trop grand ; FileExistsError si le chemin est pris
     par autre chose qu’un GGUF.
@@ -130,7 +135,7 @@ def save_gguf(
     if kind not in FILE_TYPES:
         raise ValueError(f"kind = {kind!r} : choisissez parmi {', '.join(FILE_TYPES)}.")
     model = plain_model(model)
-    config = _check_pair(model, tokenizer)
+    config = check_pair(model, tokenizer)
     if not isinstance(config, LlamaConfig):
         raise ValueError(
             "Seuls les modèles de type Llama s’écrivent ici en GGUF : enregistrez celui-ci avec "
@@ -139,7 +144,7 @@ def save_gguf(
     architecture = "qwen2" if config.attention_bias else "llama"
     metadata = _gguf_metadata(model, tokenizer, config, architecture, chat_template)
     metadata |= {"general.name": name or path.stem, "general.file_type": FILE_TYPES[kind]}
-    weights = _named_weights(model)
+    weights = named_weights(model)
     heads = (config.n_heads, config.n_kv_heads)
     places = {ours: gguf_place(ours, architecture, *heads) for ours in weights}
     arrays = {name: tensor.numpy() for name, tensor in pack(places, weights).items()}
@@ -149,6 +154,12 @@ def save_gguf(
     tensors = [(name, array, _kind_of(array, kind)) for name, array in arrays.items()]
     with explained(path):
         write_gguf(path, metadata, tensors)
+
+
+def _save_tensors(tensors: Mapping[str, Tensor], path: Path, like: Path) -> None:
+    """Écrit les poids, avec les droits du fichier `like` : safetensors les réserve à l’auteur."""
+    save_file(tensors, path, _METADATA)
+    shutil.copymode(like, path)
 
 
 def _gguf_metadata(
@@ -168,9 +179,9 @@ def _gguf_metadata(
     }
     origin = origin_of(model, tokenizer)
     metadata |= kept_gguf_settings(metadata, architecture, origin_of(model), origin)
-    chat_template = _template(chat_template, origin)
+    chat_template = chosen_template(chat_template, origin)
     if chat_template is not None:
-        metadata["tokenizer.chat_template"] = _template_source(chat_template)
+        metadata["tokenizer.chat_template"] = template_source(chat_template)
     return metadata
 
 
@@ -190,103 +201,3 @@ def _padded(metadata: dict[str, object], vocab_size: int) -> dict[str, object]:
         "tokenizer.ggml.tokens": [*tokens, *(f"[PAD{rank}]" for rank in extra)],
         "tokenizer.ggml.token_type": [np.int32(kind) for kind in kinds],
     }
-
-
-def _check_pair(model: Decoder, tokenizer: Tokenizer | SharedTokenizer) -> Config:
-    _check_tied(model)
-    config = config_of(model)
-    if tokenizer.vocab_size > config.vocab_size:
-        raise ValueError(
-            f"Le tokeniseur a {tokenizer.vocab_size} jetons et le modèle n’en connaît que "
-            f"{config.vocab_size} : donnez celui avec lequel le modèle a appris."
-        )
-    return config
-
-
-def _check_tied(model: nn.Module) -> None:
-    """Un modèle de type GPT-2 a une tête liée ; LoRA la délie, s’il la corrige."""
-    if (
-        isinstance(model, Decoder)
-        and model.embedding.positions is not None
-        and isinstance(model.norm, nn.LayerNorm)
-        and isinstance(model.head, nn.Linear)
-        and model.head.weight is not model.embedding.tokens.weight
-    ):
-        raise ValueError(
-            "La tête de ce modèle n’est pas liée aux embeddings, et celle d’un GPT-2 l’est. Si un "
-            "adaptateur la corrige, retirez-le (detach_adapters) et visez d’autres couches que "
-            "« head », ou gardez-le à part (save_adapter)."
-        )
-
-
-def _named_weights(model: Decoder) -> dict[str, Tensor]:
-    """Nos poids en F32 ; des poids liés n’y figurent qu’une fois."""
-    weights = {}
-    for name, parameter in model.named_parameters():
-        weight = parameter.detach().to("cpu", torch.float32)
-        if not bool(weight.isfinite().all()):
-            raise ValueError(
-                f"« {name} » contient une valeur qui n’est pas un nombre fini : l’entraînement "
-                "a-t-il divergé ?"
-            )
-        weights[name] = weight
-    return weights
-
-
-def _end_ids(
-    tokenizer: Tokenizer | SharedTokenizer,
-    eos_ids: Sequence[int] | None,
-    config: Config,
-    origin: Origin | None,
-) -> tuple[int, ...]:
-    if eos_ids is None and origin is not None:
-        # Un config.json en annonce parfois qui ne sont pas du vocabulaire : ils ne sortent jamais.
-        eos_ids = [end for end in origin.eos_ids if 0 <= end < config.vocab_size] or None
-    if eos_ids is None:
-        eos_ids = [] if tokenizer.eos_id is None else [tokenizer.eos_id]
-    for token_id in eos_ids:
-        if type(token_id) is not int or not 0 <= token_id < config.vocab_size:
-            raise ValueError(
-                f"eos_ids contient {token_id!r} : il faut des identifiants de 0 à "
-                f"{config.vocab_size - 1}."
-            )
-    return tuple(eos_ids)
-
-
-def _tokenizer_settings(
-    tokenizer: Tokenizer | SharedTokenizer,
-    config: Config,
-    chat_template: ChatTemplate | str | None,
-) -> dict[str, object]:
-    settings: dict[str, object] = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": config.context_length,
-        "clean_up_tokenization_spaces": False,
-    }
-    for role in ROLES:
-        token_id = getattr(tokenizer, f"{role}_id")
-        if token_id is not None:
-            settings[f"{role}_token"] = _token_named(tokenizer, token_id)
-    if chat_template is not None:
-        settings["chat_template"] = _template_source(chat_template)
-    return settings
-
-
-def _token_named(tokenizer: Tokenizer | SharedTokenizer, token_id: int) -> str:
-    return next(token for token, i in tokenizer.token_to_id.items() if i == token_id)
-
-
-def _template(template: ChatTemplate | str | None, origin: Origin | None) -> object:
-    """Le gabarit donné, ou celui du fichier dont vient le modèle ; « "" » n’en met aucun."""
-    if template is None and origin is not None:
-        return origin.chat_template
-    return template or None
-
-
-def _template_source(template: ChatTemplate | str) -> str:
-    return template if isinstance(template, str) else template.source
-
-
-def _write_json(path: Path, content: dict) -> None:
-    text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
-    path.write_text(text, encoding="utf-8", newline="\n")

@@ -8,7 +8,10 @@ les modèles et le corpus d’Hoffmann et al. 2022 : ailleurs, ce ne sont que de
 import math
 from dataclasses import dataclass
 
-from scipy.optimize import minimize_scalar
+from course_lib.extras import needed_by
+
+with needed_by("scaling"):
+    from scipy.optimize import minimize_scalar
 
 from course_lib.typography import format_number
 

@@ -10,8 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import stats
-from scipy.optimize import least_squares
+
+from course_lib.extras import needed_by
+
+with needed_by("scaling"):
+    from scipy import stats
+    from scipy.optimize import least_squares
 
 FLAT = "Les mesures ne distinguent pas une pente de zéro : l’exposant n’est pas identifiable. "
 LOOSE_FLOOR = "Le plancher n’est pas identifiable : d’autres, très différents, conviennent aussi. "

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import regex
 
+from course_lib.extras import needed_by
 from course_lib.tokenization.base import CACHE_LIMIT, Span, check_text
 from course_lib.tokenization.merges import apply_merges
 from course_lib.tokenization.shared import SPACE, SharedTokenizer
@@ -206,7 +207,8 @@ def _ranked_backend(
     space_prefix: bool,
 ):
     """Le même BPE pour `tokenizers` : des fusions, par score puis par id du jeton produit."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
+    with needed_by("pretrained"):
+        from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
 
     ids = {token: i for i, token in enumerate(tokens)}
     pieces = {t: i for t, i in ids.items() if kinds[i] not in (UNKNOWN, CONTROL, BYTE)}

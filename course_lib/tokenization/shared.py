@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from course_lib.extras import needed_by
 from course_lib.tokenization.base import Span, Tokenizer, check_text
 from course_lib.tokenization.bytes_alphabet import CHAR_TO_BYTE
 from course_lib.tokenization.files import frame_template, read_frame, read_json
@@ -95,7 +96,8 @@ class SharedTokenizer:
     @classmethod
     def from_json(cls, content: dict) -> "SharedTokenizer":
         """Le tokeniseur que décrit le contenu d’un fichier. ValueError s’il est illisible."""
-        from tokenizers import Tokenizer as Backend
+        with needed_by("pretrained"):
+            from tokenizers import Tokenizer as Backend
 
         _check_merges(content["model"])
         with _in_french("« tokenizer.json » n’est pas le fichier d’un tokeniseur"):
@@ -119,7 +121,8 @@ class SharedTokenizer:
 
     def set_frame(self, before: Sequence[int], after: Sequence[int]) -> None:
         """Change les ids que `encode_sentence` met avant et après un texte."""
-        from tokenizers import Tokenizer as Backend
+        with needed_by("pretrained"):
+            from tokenizers import Tokenizer as Backend
 
         names = {i: self.backend.id_to_token(i) for i in (*before, *after)}
         content = json.loads(self.backend.to_str())

@@ -61,6 +61,7 @@ def train(
     on_evaluation: Callable[[Record], None] | None = None,
     on_resume: Callable[[int], None] | None = None,
     workers: OneProcess | None = None,
+    stop_at: int | None = None,
 ) -> History:
     """Entraîne `model` sur `data` et renvoie le journal ; le modèle finit en mode évaluation.
 
@@ -69,18 +70,19 @@ def train(
     poids, au bit près, que sans interruption. `architecture` (dataclass ou dictionnaire) est
     comparée à celle du point de reprise, comme la perte et ses réglages ; `on_resume(pas)` est
     appelée s’il y en a un. `workers` (voir `course_lib.parallel`) répartit le travail entre
-    plusieurs processus. Un lot sans cible ne change rien. Le modèle, entraîné sur `config.device`,
-    y reste. ValueError si le point de reprise est d’un autre entraînement, si aucun lot n’a de
-    cible, ou si la machine n’a pas cet appareil, TrainingDiverged (une FloatingPointError)
+    plusieurs processus. Avec `stop_at`, on ne fait que les premiers pas : ceux, au bit près, de
+    l’entraînement entier. Un lot sans cible ne change rien. Le modèle, entraîné sur
+    `config.device`, y reste. ValueError si le point de reprise est d’un autre entraînement, si
+    aucun lot n’a de cible ou si l’appareil manque, TrainingDiverged (une FloatingPointError)
     si la perte ou une mesure nommée « … loss » n’est plus un nombre fini, TrainingInterrupted (un
     KeyboardInterrupt) après Ctrl-C, une fois le point de reprise écrit.
     """
     workers = workers or OneProcess()
     if config.device is not None:
         model.to(find_device(config.device))
-    device = device_of(model)
-    with _reproducible(config, device, workers.seed(config.seed)), ExitStack() as compiled:
-        run = _Run(model, data, config, loss, evaluate, on_evaluation, workers, device)
+    seed = workers.seed(config.seed)
+    with _reproducible(config, device_of(model), seed), ExitStack() as compiled:
+        run = _Run(model, data, config, loss, evaluate, on_evaluation, workers, stop_at)
         if checkpoint_dir is not None:
             run.attach(CheckpointStore(checkpoint_dir), architecture)
             if run.step and on_resume is not None and workers.is_main:
@@ -92,7 +94,7 @@ def train(
             _progress_bar(run, progress and workers.is_main) as bar,
             DeferredInterrupt() as interrupt,
         ):
-            while run.step < config.n_steps:
+            while run.step < run.stop:
                 run.advance()
                 run.observe(bar)
                 if workers.agree(interrupt.requested):
@@ -105,14 +107,15 @@ def train(
 class _Run:
     """L’état d’un entraînement en cours."""
 
-    def __init__(self, model, data, config, loss, evaluate, on_evaluation, workers, device):
+    def __init__(self, model, data, config, loss, evaluate, on_evaluation, workers, stop_at):
         self.model, self.data, self.config, self.loss = model, data, config, loss
         self.evaluate, self.on_evaluation, self.workers = evaluate, on_evaluation, workers
-        self.device = device
+        self.device = device_of(model)
         workers.prepare(model)
         self.optimizer = workers.build_optimizer(model, config)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.step, self.tokens, self.history = 0, 0, History()
+        self.stop = min(config.n_steps, stop_at or config.n_steps)
         self.store, self.identity, self._saved_step = None, {}, None
         self._losses, self._weights = [], []
         self._clock = time.perf_counter()
@@ -154,7 +157,7 @@ class _Run:
 
     def observe(self, bar) -> None:
         """Ce qui se fait entre deux pas : relevé, évaluation, point de reprise."""
-        last = self.step == self.config.n_steps
+        last = self.step == self.stop
         evaluating = last or _due(self.step, self.config.eval_every)
         saving = last or _due(self.step, self.config.checkpoint_every)
         if evaluating or saving or _due(self.step, self.config.log_every):
@@ -195,7 +198,7 @@ class _Run:
         losses, weights = torch.stack(self._losses).cpu().double(), torch.tensor(self._weights)
         losses = losses.where(weights > 0, 0.0)
         if not weights.any():
-            if self.step == self.config.n_steps:
+            if self.step == self.stop:
                 check_some_targets(self.tokens)
             return self.history.records[-1].loss if self.history.records else None
         mean = float((losses * weights).sum() / weights.sum())
@@ -277,7 +280,7 @@ def _reproducible(config: TrainingConfig, device: torch.device, seed: int):
 
 def _progress_bar(run: _Run, enabled: bool):
     return tqdm(
-        total=run.config.n_steps,
+        total=run.stop,
         initial=run.step,
         desc="Entraînement",
         disable=not enabled,

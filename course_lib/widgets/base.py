@@ -12,8 +12,11 @@ import json
 from pathlib import Path
 from typing import Any, ClassVar
 
-import anywidget
-import traitlets
+from course_lib.extras import needed_by
+
+with needed_by("widgets"):
+    import anywidget
+    import traitlets
 
 from course_lib.typography import french_spaces
 

@@ -6,16 +6,16 @@ HTML ni dans le cahier enregistré.
 """
 
 import html
-from dataclasses import asdict
 from typing import Any
 
 import torch
 import traitlets
 
 from course_lib.generation import SamplingConfig, generate, next_token_distribution
+from course_lib.pretrained.families import write_config
+from course_lib.pretrained.saving import llama_weights
 from course_lib.tokenization import BPETokenizer
 from course_lib.transformer import Decoder
-from course_lib.transformer.half_precision import half_precision_bytes
 from course_lib.typography import NO_BREAK, french_spaces
 from course_lib.widgets.base import FOLDER, CourseWidget, html_table
 from course_lib.widgets.bundle import bundle
@@ -65,8 +65,8 @@ class LanguageModelWidget(WeightsOnRequest, CourseWidget):
         **kwargs: Any,
     ):
         config = page_config(model, tokenizer)
-        self._content = half_precision_bytes(model)
-        self._parts = {"config": asdict(config), "tokenizer": tokenizer.to_json()}
+        self._content = llama_weights(model)
+        self._parts = {"config": write_config(config), "tokenizer": tokenizer.to_json()}
         super().__init__(
             prompt=prompt,
             weights_url=weights_url,

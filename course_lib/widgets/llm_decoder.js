@@ -1,6 +1,6 @@
 /**
  * Le décodeur de type Llama, un jeton à la fois, avec sa mémoire cache.
- * Mêmes noms de poids qu’en Python ; D = d_model, Dh = dimension d’une tête, N = contexte.
+ * Noms des poids et des tailles : ceux de Hugging Face. D = largeur, Dh = celle d’une tête, N = contexte.
  */
 
 /** y = W x, pour W (lignes, colonnes) rangée ligne par ligne. */
@@ -37,15 +37,20 @@ function softmaxInPlace(values, count) {
   for (let i = 0; i < count; i += 1) values[i] /= total;
 }
 
-/** Les poids d’un bloc, par leur nom court. */
+/** Les poids d’un bloc, par un nom court. */
 function blockWeights(tensors, index) {
-  const read = (name) => tensorValues(tensors, `blocks.${index}.${name}.weight`);
-  const part = (group, names) => Object.fromEntries(names.map((name) => [name, read(`${group}.${name}`)]));
+  const read = (name) => tensorValues(tensors, `model.layers.${index}.${name}.weight`);
+  const attention = (name) => read(`self_attn.${name}_proj`);
   return {
-    ...part("self_attention", ["query", "key", "value", "output"]),
-    ...part("feed_forward", ["gate", "up", "down"]),
-    attentionNorm: read("self_attention_norm"),
-    feedForwardNorm: read("feed_forward_norm"),
+    query: attention("q"),
+    key: attention("k"),
+    value: attention("v"),
+    output: attention("o"),
+    gate: read("mlp.gate_proj"),
+    up: read("mlp.up_proj"),
+    down: read("mlp.down_proj"),
+    attentionNorm: read("input_layernorm"),
+    feedForwardNorm: read("post_attention_layernorm"),
   };
 }
 
@@ -57,21 +62,21 @@ function tensorValues(tensors, name) {
 /** Décodeur : `read(ids)` rend les scores du jeton suivant ; `attention` dit ce que le dernier a lu. */
 export class Decoder {
   /**
-   * @param {object} config Champs de LlamaConfig.
+   * @param {object} config Contenu de config.json, au format de Hugging Face.
    * @param {Record<string, {values: Float32Array}>} tensors
    */
   constructor(config, tensors) {
-    const { vocab_size: V, context_length: N, d_model: D, d_ff: F, n_layers, n_heads, n_kv_heads } = config;
-    const Dh = config.head_dim;
+    const { vocab_size: V, max_position_embeddings: N, hidden_size: D, intermediate_size: F, head_dim: Dh } = config;
+    const { num_hidden_layers: L, num_attention_heads: H, num_key_value_heads: kvHeads } = config;
     this.config = config;
-    this.embedding = tensorValues(tensors, "embedding.tokens.weight");
-    this.head = tensors["head.weight"]?.values ?? this.embedding; // tête liée : les mêmes nombres
-    this.finalNorm = tensorValues(tensors, "norm.weight");
-    this.blocks = Array.from({ length: n_layers }, (_, index) => blockWeights(tensors, index));
-    this.keys = this.blocks.map(() => new Float32Array(N * n_kv_heads * Dh)); // mémoire cache
-    this.values = this.blocks.map(() => new Float32Array(N * n_kv_heads * Dh));
-    this.attention = this.blocks.map(() => Array.from({ length: n_heads }, () => new Float32Array(N)));
-    const sizes = { x: D, normed: D, added: D, query: n_heads * Dh, mixed: n_heads * Dh, gate: F, up: F, logits: V };
+    this.embedding = tensorValues(tensors, "model.embed_tokens.weight");
+    this.head = tensors["lm_head.weight"]?.values ?? this.embedding; // tête liée : les mêmes nombres
+    this.finalNorm = tensorValues(tensors, "model.norm.weight");
+    this.blocks = Array.from({ length: L }, (_, index) => blockWeights(tensors, index));
+    this.keys = this.blocks.map(() => new Float32Array(N * kvHeads * Dh)); // mémoire cache
+    this.values = this.blocks.map(() => new Float32Array(N * kvHeads * Dh));
+    this.attention = this.blocks.map(() => Array.from({ length: H }, () => new Float32Array(N)));
+    const sizes = { x: D, normed: D, added: D, query: H * Dh, mixed: H * Dh, gate: F, up: F, logits: V };
     this.scratch = Object.fromEntries(Object.entries(sizes).map(([name, size]) => [name, new Float32Array(size)]));
     this.frequencies = Float32Array.from({ length: Dh / 2 }, (_, i) => config.rope_theta ** ((-2 * i) / Dh));
     this.ids = []; // les jetons que la mémoire contient
@@ -80,7 +85,7 @@ export class Decoder {
 
   /** Lit une suite de jetons ; seuls ceux qui suivent le début déjà connu sont calculés. */
   read(ids) {
-    const { context_length: limit, vocab_size: size } = this.config;
+    const { max_position_embeddings: limit, vocab_size: size } = this.config;
     if (!ids.length || ids.length > limit) throw new Error(`${ids.length} jetons à lire ; il en faut de 1 à ${limit}.`);
     let known = 0;
     while (known < ids.length - 1 && this.ids[known] === ids[known]) known += 1;
@@ -89,7 +94,7 @@ export class Decoder {
       if (!(id >= 0 && id < size)) throw new Error(`L’identifiant ${id} est hors du vocabulaire (0 à ${size - 1}).`);
       this.#step(id);
     }
-    normalize(this.scratch.normed, this.scratch.x, this.finalNorm, this.config.norm_eps);
+    normalize(this.scratch.normed, this.scratch.x, this.finalNorm, this.config.rms_norm_eps);
     multiply(this.scratch.logits, this.head, this.scratch.normed);
     return this.scratch.logits;
   }
@@ -97,7 +102,7 @@ export class Decoder {
   /** Fait traverser les blocs à un jeton, à la position suivante. */
   #step(id) {
     const { x, normed, added } = this.scratch;
-    const { d_model: D, norm_eps: epsilon } = this.config;
+    const { hidden_size: D, rms_norm_eps: epsilon } = this.config;
     x.set(this.embedding.subarray(id * D, (id + 1) * D));
     this.blocks.forEach((weights, layer) => {
       normalize(normed, x, weights.attentionNorm, epsilon);
@@ -123,7 +128,7 @@ export class Decoder {
   /** Attention du jeton courant sur tous ceux de la mémoire, de `normed` vers `added`. */
   #attend(weights, layer) {
     const { normed, query, mixed, added } = this.scratch;
-    const { n_heads: H, n_kv_heads: kvHeads, head_dim: Dh } = this.config;
+    const { num_attention_heads: H, num_key_value_heads: kvHeads, head_dim: Dh } = this.config;
     const position = this.ids.length;
     const width = kvHeads * Dh; // une position de la mémoire : Hkv × Dh nombres
     const keys = this.keys[layer];

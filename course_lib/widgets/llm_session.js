@@ -12,7 +12,7 @@ export class Session {
   constructor({ view, config, tokenizer }, patterns) {
     this.tokenizer = createTokenizer(tokenizer, patterns);
     this.decoder = new Decoder(config, readSafetensors(view));
-    this.limit = config.context_length;
+    this.limit = config.max_position_embeddings;
     const { "<bos>": bos, "<eos>": eos } = this.tokenizer.special;
     this.start = bos === undefined ? [] : [bos];
     this.eos = eos;

@@ -74,7 +74,7 @@ function menu(label, count, onChange) {
 
 /** Le texte ombré par l’attention du dernier jeton, et la liste de ce qu’il a le plus lu. */
 export function attentionView(session, onChange) {
-  const { n_layers: layers, n_heads: heads } = session.decoder.config;
+  const { num_hidden_layers: layers, num_attention_heads: heads } = session.decoder.config;
   const layer = menu("Couche", layers, onChange);
   const head = menu("Tête", heads, onChange);
   const shaded = h("p", { class: "cw-shaded", "aria-hidden": "true" });

@@ -9,7 +9,7 @@ import traitlets
 from course_lib.tokenization import BPETokenizer
 from course_lib.tokenization.patterns import GPT2_PATTERN, SINGLE_DIGIT
 from course_lib.transformer import Decoder, LlamaConfig
-from course_lib.transformer.half_precision import llama_config
+from course_lib.transformer.recognition import config_of
 from course_lib.typography import french_spaces
 from course_lib.widgets.tokenizer import MAX_VOCAB_SIZE, javascript_pattern
 
@@ -43,7 +43,7 @@ def static_notice(need: str) -> str:
     """L'avis de la version figée ; `need` : ce qui s'exécute, jusqu'à « il lui faut »."""
     return french_spaces(
         f"Version figée. Ici, {need} JavaScript, et une page servie par un serveur (par exemple "
-        "avec « make livre »), non ouverte comme un simple fichier."
+        "avec « python cours.py livre »), non ouverte comme un simple fichier."
     )
 
 
@@ -53,7 +53,7 @@ def page_config(model: Decoder, tokenizer: Any) -> LlamaConfig:
     ValueError si le modèle n'est pas de type Llama, si le tokeniseur coupe les mots autrement que
     GPT-2 ou SmolLM2, ou si les vocabulaires diffèrent ; TypeError pour un autre tokeniseur.
     """
-    config = llama_config(model)
+    config = _llama_config(model)
     if not isinstance(tokenizer, BPETokenizer):
         raise TypeError(
             f"Le tokeniseur est un {type(tokenizer).__name__} ; il faut un BPETokenizer de "
@@ -69,6 +69,25 @@ def page_config(model: Decoder, tokenizer: Any) -> LlamaConfig:
         raise ValueError(
             f"Le vocabulaire a {config.vocab_size} jetons ; la page en accepte {MAX_VOCAB_SIZE}. "
             "Choisissez un modèle plus petit."
+        )
+    return config
+
+
+def _llama_config(model: Decoder) -> LlamaConfig:
+    """Les tailles d'un décodeur de type Llama. ValueError si la page ne sait pas le refaire."""
+    try:
+        config = config_of(model)
+    except ValueError:
+        config = None
+    if not isinstance(config, LlamaConfig):
+        raise ValueError(
+            f"{type(model).__name__} n'est pas un décodeur de type Llama (positions rotatives, "
+            "SwiGLU, sans biais). Construisez-le avec llama(LlamaConfig(…))."
+        )
+    if config.attention_bias or config.rope_scaling is not None:
+        raise ValueError(
+            f"attention_bias = {config.attention_bias}, rope_scaling = {config.rope_scaling} : la "
+            "page du cours ne sait refaire ni l'un ni l'autre. Choisissez un modèle qui s'en passe."
         )
     return config
 

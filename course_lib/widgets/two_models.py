@@ -7,15 +7,15 @@ noyau ; le site les porte dans sa page, en base 64, ou va les chercher dans `_st
 import base64
 import html
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import traitlets
 
 from course_lib.generation import SamplingConfig, TextGenerator
+from course_lib.pretrained.families import write_config
+from course_lib.pretrained.saving import llama_weights
 from course_lib.tokenization import BPETokenizer
 from course_lib.transformer import Decoder
-from course_lib.transformer.half_precision import half_precision_bytes
 from course_lib.typography import NO_BREAK, format_number, french_spaces
 from course_lib.widgets.base import FOLDER, CourseWidget, html_table
 from course_lib.widgets.bundle import bundle
@@ -73,10 +73,10 @@ class TwoModelsWidget(WeightsOnRequest, CourseWidget):
             raise ValueError(f"temperature = {temperature} : le curseur va de 0 à 3.")
         configs = [_config(name, *pair) for name, pair in models.items()]
         tokenizer = _shared_tokenizer(models)
-        self._contents = [half_precision_bytes(model) for model, _ in models.values()]
+        self._contents = [llama_weights(model) for model, _ in models.values()]
         self._content = b"".join(self._contents)
         self._parts = {
-            "configs": [asdict(config) for config in configs],
+            "configs": [write_config(config) for config in configs],
             "tokenizer": tokenizer.to_json(),
         }
         described = [

@@ -43,7 +43,9 @@ def add_launch_buttons(app, pagename, templatename, context, doctree):
     """Ajoute « ouvrir dans JupyterLab » et, si le dépôt est connu, Binder et Colab."""
     if not pagename.startswith("chapters/") or "header_buttons" not in context:
         return
-    links = [("JupyterLab, sur votre machine (make lab)", JUPYTERLAB.format(page=pagename))]
+    links = [
+        ("JupyterLab, sur votre machine (python cours.py lab)", JUPYTERLAB.format(page=pagename))
+    ]
     options = app.config.html_theme_options
     repository = options.get("repository_url", "").rstrip("/").removeprefix("https://github.com/")
     if repository:

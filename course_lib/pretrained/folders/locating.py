@@ -196,7 +196,13 @@ def _check_folder(folder: Path) -> Path:
         if path.is_file() and path.suffix in (".json", ".safetensors", ".gguf", ".model"):
             check_not_pointer(path)
     if (folder / "config.json").is_file():
+        _check_not_older(folder)
         return folder
+    if (folder / "checkpoints").is_dir() and (folder / "run.json").is_file():
+        raise FileNotFoundError(
+            f"« {folder} » garde un entraînement inachevé. Relancez la commande qui l’a commencé : "
+            "elle reprend où il en était, et y écrit le modèle à la fin."
+        )
     inside = sorted(path.parent for path in folder.glob("*/config.json"))
     transformer = folder / "0_Transformer"  # les anciens encodeurs de phrases
     if transformer in inside:
@@ -214,6 +220,17 @@ def _check_folder(folder: Path) -> Path:
         f"« {folder} » n’a pas de « config.json » : est-ce un modèle ? Donnez le dossier qui le "
         "contient, ou un fichier GGUF."
     )
+
+
+def _check_not_older(folder: Path) -> None:
+    """Refuse un dossier du cours d’avant le format Hugging Face : nos noms, et pas de famille."""
+    settings = read_settings(folder / "config.json")
+    if "model_type" not in settings and {"d_model", "n_layers", "context_length"} <= set(settings):
+        raise ValueError(
+            f"« {folder} » a été écrit par une version ancienne du cours. Si c’est celui d’un "
+            "entraînement, relancez la commande qui l’a fait (le même --output) : elle relit ses "
+            "points de reprise et réécrit le modèle au format Hugging Face, sans réapprendre."
+        )
 
 
 def _give_gguf(folder: Path, gguf: list[Path]) -> str:

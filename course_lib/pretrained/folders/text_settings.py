@@ -9,6 +9,7 @@ fichiers se trompe. Un réglage absent, ou null, ne contredit rien.
 import json
 from pathlib import Path
 
+from course_lib.extras import needed_by
 from course_lib.pretrained.fields import read_settings
 
 _BERT = ("BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer", "MobileBertTokenizer")
@@ -84,7 +85,8 @@ def _check(content: dict, asked: dict) -> None:
 
 def _prepared(content: dict) -> tuple[str | None, str | None]:
     """Ce que la bibliothèque `tokenizers` fait de « aÀ中b » : normalisé, et son premier mot."""
-    from tokenizers import Tokenizer
+    with needed_by("pretrained"):
+        from tokenizers import Tokenizer
 
     minimal = {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}
     steps = {key: content.get(key) for key in ("normalizer", "pre_tokenizer")}
