@@ -203,12 +203,14 @@ def die_at(step, signal_number=signal.SIGKILL):
     return loss
 
 
-def train_and_die(strategy, shape, folder, step, signal_number):
+def train_and_die(strategy, shape, folder, step, signal_number, **changes):
     """Un entraînement interrompu : rend le message et les pas enregistrés, s’il survit."""
     workers = build_team(strategy)
     options = {"checkpoint_dir": folder, "progress": False, "loss": die_at(step, signal_number)}
     try:
-        train(llama(shape, seed=3).double(), stream(), config(), workers=workers, **options)
+        train(
+            llama(shape, seed=3).double(), stream(), config(**changes), workers=workers, **options
+        )
     except TrainingInterrupted as interruption:
         return str(interruption)
 

@@ -37,7 +37,6 @@ from course_lib.training import (
     TrainingConfig,
     build_optimizer,
     device_of,
-    evaluate_loss,
     find_device,
     language_model_loss,
     sequence_to_sequence_loss,
@@ -298,7 +297,7 @@ def trained(model, data=ROWS, n_steps=6, folder=None, **changes):
 
 def largest_gap(ours, theirs):
     pairs = zip(ours.parameters(), theirs.parameters(), strict=True)
-    return max(float((a - b).abs().max()) for a, b in pairs)
+    return max((a - b).detach().abs().max().item() for a, b in pairs)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
@@ -321,7 +320,7 @@ def test_the_accumulated_gradient_is_that_of_the_whole_batch(dtype, tolerance):
     shares = [lambda part=part: language_model_loss(parts, part) for part in split(batch, 3)]
     mean, n_tokens = OneProcess().backward(shares, list(parts.parameters()))
     expected, n_expected = language_model_loss(whole, batch)
-    assert n_tokens == n_expected and float(mean) == pytest.approx(float(expected), rel=1e-6)
+    assert n_tokens == n_expected and mean.item() == pytest.approx(expected.item(), rel=1e-6)
     for ours, theirs in zip(parts.parameters(), whole.parameters(), strict=True):
         assert float((ours.grad - theirs.grad).abs().max()) < tolerance
 

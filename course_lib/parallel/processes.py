@@ -70,7 +70,7 @@ def open_workers(strategy: str | None = None, device: str = "cpu") -> Iterator[O
             )
         yield OneProcess()
         return
-    backend = _choose_backend(find_device(device).type)
+    backend = choose_backend(find_device(device).type)
     with _losses_in_french():
         store, rank, n_workers = next(dist.rendezvous("env://", timeout=MEETING_PATIENCE))
         board = fresh_board(store, rank, n_workers)
@@ -78,7 +78,7 @@ def open_workers(strategy: str | None = None, device: str = "cpu") -> Iterator[O
             yield build_team(strategy or DEFAULT_STRATEGY)
 
 
-def _choose_backend(kind: str) -> str:
+def choose_backend(kind: str) -> str:
     """Par quoi les processus se parlent : gloo entre processeurs, nccl entre GPU."""
     if kind == "cpu":
         return "gloo"
