@@ -44,7 +44,7 @@ from course_lib.training import (
     train,
 )
 from course_lib.training.devices import autocast, learned_rows, pick, split, to_device
-from course_lib.training.randomness import restore_states, written_states
+from course_lib.training.randomness import deterministic, restore_states, written_states
 from course_lib.transformer import (
     BertConfig,
     GPT2Config,
@@ -283,6 +283,17 @@ def test_the_generator_of_the_device_is_saved_too(monkeypatch):
         restore_states(torch.device("cpu"), text)  # repris ailleurs : le processeur seul
         assert torch.equal(torch.rand(2), before[0])
         restore_states(device, written_states(torch.device("cpu")))  # et l’inverse
+
+
+def test_cuda_adds_in_the_same_order_and_the_caller_gets_its_settings_back():
+    torch.use_deterministic_algorithms(False)
+    with deterministic(torch.device("cpu")):
+        assert not torch.are_deterministic_algorithms_enabled()
+    with pytest.raises(KeyError), deterministic(torch.device("cuda")):
+        assert torch.are_deterministic_algorithms_enabled()
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
+        raise KeyError
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 # --- Accumuler, compiler, seize bits

@@ -14,9 +14,10 @@ from course_lib.arguments import (
     positive_float,
     positive_int,
 )
+from course_lib.commands.opening import add_device, chosen_device
 from course_lib.commands.run_folder import written_option
 from course_lib.parallel import STRATEGIES
-from course_lib.training.devices import DEVICES, DTYPES, find_device
+from course_lib.training.devices import DTYPES
 from course_lib.training.optimization import OPTIMIZERS, TrainingConfig
 from course_lib.transformer import LlamaConfig
 from course_lib.typography import format_number
@@ -114,12 +115,7 @@ def build_parser() -> FrenchArgumentParser:
         default="adamw",
         help="comment les poids avancent (défaut : adamw)",
     )
-    add(
-        "--device",
-        choices=DEVICES,
-        default="auto",
-        help="où calculer (défaut : auto, un accélérateur s’il y en a un)",
-    )
+    add_device(parser)
     add(
         "--dtype",
         choices=DTYPES,
@@ -156,7 +152,7 @@ def check_options(options: Namespace) -> None:
             f"--vocab-size {options.vocab_size} est trop petit : quatre jetons spéciaux y ont déjà "
             "leur place. Donnez par exemple --vocab-size 2048."
         )
-    find_device(options.device)
+    chosen_device(options.device)
     architecture(options, vocab_size=5)
 
 

@@ -38,6 +38,7 @@ from course_lib.training.interruption import (
 from course_lib.training.losses import Loss, check_some_targets, language_model_loss
 from course_lib.training.optimization import TrainingConfig, learning_rate_at
 from course_lib.training.randomness import (
+    deterministic,
     forked_generators,
     restore_states,
     seed_generators,
@@ -269,7 +270,7 @@ def _due(step: int, every: int) -> bool:
 def _reproducible(config: TrainingConfig, device: torch.device, seed: int):
     """Graine et fils de calcul de l’entraînement, rendus à leur état d’avant en sortant."""
     before = torch.get_num_threads()
-    with forked_generators(device):
+    with forked_generators(device), deterministic(device):
         seed_generators(device, seed)
         torch.set_num_threads(config.n_threads or before)
         try:

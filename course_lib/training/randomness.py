@@ -1,6 +1,12 @@
-"""Le hasard d’un entraînement : celui du processeur et celui de l’accélérateur, s’il y en a un."""
+"""Le hasard d’un entraînement : celui que l’on tire, et celui de l’ordre des sommes.
+
+Il y a un tirage sur le processeur, et un autre sur l’accélérateur s’il y en a un. De plus, un GPU
+additionne par défaut dans l’ordre où ses fils arrivent : le dernier bit change d’une fois à
+l’autre.
+"""
 
 import base64
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -38,6 +44,29 @@ def forked_generators(device: torch.device) -> Iterator[None]:
         yield
     finally:
         _set_states(device, states)
+
+
+@contextmanager
+def deterministic(device: torch.device) -> Iterator[None]:
+    """Le temps d’un bloc `with`, cuda additionne toujours dans le même ordre.
+
+    Sans quoi aucune reprise n’y est exacte. Ailleurs, c’est déjà le cas. Une opération qui ne sait
+    pas le faire avertit.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # ce que demande cuBLAS pour cela
+    before = torch.are_deterministic_algorithms_enabled()
+    warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    fills = torch.utils.deterministic.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # on n’en lit pas
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warns)
+        torch.utils.deterministic.fill_uninitialized_memory = fills
 
 
 def _has_generator(device: torch.device) -> bool:
