@@ -182,13 +182,14 @@ def their_speed(shape: LlamaConfig, device: str, n_steps: int, dtype: str) -> fl
     from transformers import LlamaForCausalLM
 
     sizes = {
+        "vocab_size": VOCAB_SIZE,
         "hidden_size": shape.d_model,
         "intermediate_size": shape.d_ff,
         "num_hidden_layers": shape.n_layers,
         "num_attention_heads": shape.n_heads,
         "max_position_embeddings": shape.context_length,
     }
-    reference = ReferenceConfig(VOCAB_SIZE, tie_word_embeddings=True, use_cache=False, **sizes)
+    reference = ReferenceConfig(tie_word_embeddings=True, use_cache=False, **sizes)
     model = LlamaForCausalLM(reference).to(device).train()
     optimizer, data = build_optimizer(model, settings(device)), text(shape)
     mixed = torch.autocast(device, torch.bfloat16) if dtype == "bfloat16" else nullcontext()

@@ -153,6 +153,12 @@ def check_options(options: Namespace) -> None:
             "leur place. Donnez par exemple --vocab-size 2048."
         )
     chosen_device(options.device)
+    if options.accumulate > options.batch_size:
+        raise ValueError(
+            f"--accumulate {options.accumulate} : un lot de {options.batch_size} fenêtres ne fait "
+            f"pas {options.accumulate} morceaux. Réduisez --accumulate, ou agrandissez "
+            "--batch-size."
+        )
     architecture(options, vocab_size=5)
 
 
