@@ -20,6 +20,7 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import Tensor, nn
 
+from course_lib.training.devices import device_of, to_device
 from course_lib.training.losses import Loss, check_some_targets, language_model_loss
 from course_lib.transformer import Attention, Decoder, FeedForward, SwiGLU, evaluating
 
@@ -150,13 +151,16 @@ def _importance(
     loss: Loss,
 ) -> Tensor:
     """|∂ perte / ∂ facteur| de chaque tranche, phrase par phrase, ramené à un jeton : (L, n)."""
-    totals, n_tokens = None, 0
+    totals, n_tokens, device = None, 0, device_of(model)
     with evaluating(model), torch.enable_grad():
         for batch in batches:
             n_rows = len(batch[0])
-            scales = {i: torch.ones(n_rows, n, requires_grad=True) for i, n in enumerate(counts)}
+            scales = {
+                i: torch.ones(n_rows, n, device=device, requires_grad=True)
+                for i, n in enumerate(counts)
+            }
             with _scaled_inputs(layers, scales):
-                mean, n = loss(model, batch)
+                mean, n = loss(model, to_device(batch, model))
                 slopes = torch.autograd.grad(mean * n, list(scales.values()))  # L × (B, n)
             sums = [slope.abs().sum(dim=0) for slope in slopes]
             totals = sums if totals is None else [a + b for a, b in zip(totals, sums, strict=True)]

@@ -107,8 +107,7 @@ def one_gradient(strategy, shape, data, max_norm=1e9):
     model = llama(shape, seed=3)
     team.prepare(model)
     parameters = list(model.parameters())
-    loss, n_tokens = language_model_loss(model, team.batch(data, 0))
-    team.backward(loss, n_tokens, parameters)
+    team.backward([lambda: language_model_loss(model, team.batch(data, 0))], parameters)
     team.clip(parameters, max_norm)
     kept = sum(getattr(p, "to_local", lambda p=p: p)().numel() for p in parameters)
     return {name: team.whole(p.grad) for name, p in model.named_parameters()}, kept
@@ -118,8 +117,8 @@ def compare_with_torch(max_bytes):
     """Notre somme de gradients et celle de `DistributedDataParallel`, sur le même lot."""
     data, team = stream(batch_size=4), DataParallel(max_bytes)
     ours, theirs = llama(PRIME, seed=3), llama(PRIME, seed=3)
-    loss, n_tokens = language_model_loss(ours, team.batch(data, 0))
-    team.backward(loss, n_tokens, list(ours.parameters()))
+    part = lambda: language_model_loss(ours, team.batch(data, 0))  # noqa: E731
+    team.backward([part], list(ours.parameters()))
     wrapped = nn.parallel.DistributedDataParallel(theirs)
     inputs, targets = team.batch(data, 0)
     nn.functional.cross_entropy(wrapped(inputs).flatten(0, 1), targets.flatten()).backward()
@@ -132,7 +131,7 @@ def sum_missing_gradients():
     first, second, third = (nn.Parameter(torch.zeros(n)) for n in (3, 2, 1))
     rank = dist.get_rank()
     loss = (first * (1.0 + rank)).sum() + (second.sum() * 5.0 if rank == 0 else 0.0)
-    DataParallel().backward(loss, 2 + rank, [first, second, third])
+    DataParallel().backward([lambda: (loss, 2 + rank)], [first, second, third])
     return first.grad, second.grad, third.grad
 
 
@@ -147,7 +146,7 @@ def sum_by_buckets(sizes, max_bytes):
 
 def run_split_block(block, x):
     """Sortie et gradients d’un bloc réparti, forme de ses morceaux, nombre d’échanges."""
-    split_block(block, line_of_workers())
+    split_block(block, line_of_workers(block))
     x = x.clone().requires_grad_()
     with CommunicationMeter() as meter:
         y = block(x, is_causal=True)
@@ -204,12 +203,14 @@ def die_at(step, signal_number=signal.SIGKILL):
     return loss
 
 
-def train_and_die(strategy, shape, folder, step, signal_number):
+def train_and_die(strategy, shape, folder, step, signal_number, **changes):
     """Un entraînement interrompu : rend le message et les pas enregistrés, s’il survit."""
     workers = build_team(strategy)
     options = {"checkpoint_dir": folder, "progress": False, "loss": die_at(step, signal_number)}
     try:
-        train(llama(shape, seed=3).double(), stream(), config(), workers=workers, **options)
+        train(
+            llama(shape, seed=3).double(), stream(), config(**changes), workers=workers, **options
+        )
     except TrainingInterrupted as interruption:
         return str(interruption)
 

@@ -208,7 +208,7 @@ def test_an_interrupted_writing_leaves_nothing(path, teacher, monkeypatch):
         calls.append(arguments)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return teacher(arguments[1]).detach()[arguments[2]]
+        return teacher(arguments[1]).detach().flatten(0, 1)[arguments[2]]
 
     monkeypatch.setattr(teacher_cache, "teacher_logits", stop)
     with pytest.raises(KeyboardInterrupt):

@@ -74,8 +74,8 @@ def test_what_a_wrapper_contains_is_not_a_layer_of_the_model():
         attach_lora(model, LoRAConfig(3, targets=("gate", "down")), "second")
     with pytest.raises(ValueError, match=r"« blocks\.0\.self_attention\.query » a déjà un goulot"):
         attach_bottleneck(model, 3, ("query",))
-    detach_bottlenecks(model)
-    detach_adapters(model)
+    assert detach_bottlenecks(model) is model
+    assert detach_adapters(model) is model
     assert all(isinstance(layer, torch.nn.Linear) for layer in linear_layers(model).values())
 
 
@@ -102,8 +102,8 @@ def test_soft_prompt_reads_as_tokens_and_trains_alone():
     assert losses.records[-1].loss < 0.95 * losses.records[0].loss
     assert weight_fingerprint(model) == before  # l’amorce n’est pas la base
     assert weight_fingerprint(model, skip="") != before
-    learned = detach_soft_prompt(model)
-    assert learned.shape == (5, 30)
+    assert model.embedding.tokens.prompt.shape == (5, 30)
+    assert detach_soft_prompt(model) is model
     assert weight_fingerprint(model) == before and torch.equal(model(IDS), output)
 
 

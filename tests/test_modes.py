@@ -32,7 +32,7 @@ USES = {
     "head_importance, erreur": failing_use(
         lambda model: head_importance(model, [SOURCE.batch(0)], fail)
     ),
-    "enseignant": lambda model: teacher_logits(model, SOURCE.batch(0)[0], SOURCE.batch(0)[1] >= 0),
+    "enseignant": lambda model: teacher_logits(model, SOURCE.batch(0)[0]),
 }
 
 

@@ -1,5 +1,7 @@
 """Plusieurs processus font le même entraînement qu’un seul, de trois façons."""
 
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given
@@ -26,6 +28,7 @@ from torch import nn
 
 from course_lib.parallel import build_team, open_workers
 from course_lib.parallel.gradients import buckets
+from course_lib.parallel.processes import choose_backend
 from course_lib.recurrent import RecurrentLM
 from course_lib.training import IGNORE, OneProcess, language_model_loss
 from course_lib.transformer import LlamaConfig, llama
@@ -65,6 +68,75 @@ def test_two_processes_train_the_same_model_as_one(strategy, data):
             assert ours[3] == pytest.approx(theirs[3], abs=1e-10)
     (first, _), (second, _) = results
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def accumulate_in_a_team(strategy, shape, data):
+    return train_model(strategy, shape, data, None, True, accumulate=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", SHAPES)
+def test_a_team_accumulates_as_one_process_reads_whole_batches(strategy):
+    shape, data = SHAPES[strategy], uneven_rows()
+    expected, records = train_model(None, shape, data, None, True)
+    for weights, team_records in together(accumulate_in_a_team, strategy, shape, data):
+        assert_close(weights, expected, 1e-10)
+        assert [r[:2] for r in team_records] == [r[:2] for r in records]
+
+
+def train_with(strategy, shape, **changes):
+    return train_model(strategy, shape, stream(), **changes)
+
+
+@pytest.mark.parametrize("strategy", ["fsdp", "tensor"])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"optimizer": "muon"}, r"optimizer = muon.*prenez adamw.*ddp"),
+        ({"compile": True}, r"compile = True.*ddp"),
+    ],
+)
+def test_a_team_that_splits_weights_refuses_what_was_not_tried(strategy, changes, message):
+    with pytest.raises(ValueError, match=message):
+        together(partial(train_with, **changes), strategy, SHAPES[strategy])
+
+
+def test_muon_in_a_team_learns_as_alone():
+    changes = {"optimizer": "muon", "n_steps": 4}
+    expected, _ = train_model(None, PRIME, stream(), **changes)
+    results = together(partial(train_with, **changes), "ddp", PRIME)
+    for weights, _ in results:  # Muon arrondit sur seize bits : un écart d’arrondi y grossit
+        assert_close(weights, expected, 2e-2)
+    (first, _), (second, _) = results
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize(
+    "environment, message",
+    [
+        ({"n_gpus": 0, "device": "cuda"}, r"device = cuda"),
+        ({"n_gpus": 1, "device": "cuda"}, r"1 GPU, et au moins 2 processus.*--nproc-per-node"),
+        ({"n_gpus": 0, "device": "mps"}, r"device = mps ne va qu’avec un seul processus"),
+    ],
+)
+def test_a_team_talks_where_it_computes(monkeypatch, environment, message):
+    n_gpus, device = environment["n_gpus"], environment["device"]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: n_gpus > 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: device == "mps")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: n_gpus)
+    for name, value in {"WORLD_SIZE": "2", "LOCAL_RANK": "1", "RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=message), open_workers(device=device):
+        pass
+
+
+def test_two_gpus_talk_by_nccl_and_two_processors_by_gloo(monkeypatch):
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert choose_backend("cuda") == "cpu:gloo,cuda:nccl" and chosen == [1]
+    assert choose_backend("cpu") == "gloo" and chosen == [1]
 
 
 @pytest.mark.parametrize("strategy", SHAPES)

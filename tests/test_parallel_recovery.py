@@ -71,6 +71,27 @@ def test_a_killed_team_resumes_bit_for_bit(strategy, tmp_path):
     assert last_files(tmp_path / "tué") == last_files(tmp_path / "d’une traite")
 
 
+def train_with_muon(folder):
+    return train_model("ddp", PRIME, stream(), folder, optimizer="muon")
+
+
+def train_with_muon_and_die(folder):
+    return train_and_die("ddp", PRIME, folder, 8, signal.SIGKILL, optimizer="muon")
+
+
+@pytest.mark.slow
+def test_muon_resumes_bit_for_bit_in_a_team(tmp_path):
+    expected = together(train_with_muon, tmp_path / "d’une traite")
+    with pytest.raises(WorkerLost):
+        together(train_with_muon_and_die, tmp_path / "tué")
+    assert CheckpointStore(tmp_path / "tué").steps() == [5]
+    resumed = together(train_with_muon, tmp_path / "tué")
+    for (ours, records), (theirs, expected_records) in zip(resumed, expected, strict=True):
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+        assert records == expected_records
+    assert last_files(tmp_path / "tué") == last_files(tmp_path / "d’une traite")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", SHAPES)
 def test_the_checkpoint_is_that_of_one_process(strategy, tmp_path):

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from test_training_cli import command, corpus  # noqa: F401 (corpus est une préparation de pytest)
 
 from course_lib.arguments import FrenchArgumentParser, translate
@@ -31,6 +32,11 @@ def plain(text):
     return text.replace("\u00a0", " ").replace("\u202f", " ")
 
 
+@pytest.fixture
+def without_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
 def fails(arguments, capsys):
     """Le message d’une commande refusée ; jamais d’anglais ni de trace."""
     try:
@@ -43,6 +49,7 @@ def fails(arguments, capsys):
     return error
 
 
+@pytest.mark.usefixtures("without_gpu")
 @pytest.mark.parametrize(
     "options, message",
     [
@@ -59,6 +66,10 @@ def fails(arguments, capsys):
         (["--parallel", "ddp"], "torchrun --standalone --nproc-per-node 2"),
         (["--temperature", "-1"], "« -1 » n’est pas un nombre positif"),
         (["--learning-rate", "0"], "« 0 » n’est pas un nombre positif"),
+        (["--device", "tpu"], "choix impossible : 'tpu' (au choix : 'auto', 'cpu', 'cuda', 'mps')"),
+        (["--device", "cuda"], "--device cuda : PyTorch ne trouve pas cet appareil ici."),
+        (["--accumulate", "5"], "--accumulate 5 : un lot de 4 fenêtres ne fait pas 5 morceaux"),
+        (["--optimizer", "sgd"], "choix impossible : 'sgd' (au choix : 'adamw', 'muon')"),
         (["autre.txt"], "argument de trop : autre.txt"),
     ],
 )
@@ -215,6 +226,34 @@ def test_what_is_free_may_change_and_a_finished_run_says_so(corpus, tmp_path, ca
     changes = ["--temperature", "0", "--sample-length", "9", "--threads", "2"]
     assert cli.main(command(corpus, tmp_path / "s", *changes)) == 0
     assert "déjà fini, au pas 64" in plain(capsys.readouterr().out)
+
+
+@pytest.mark.slow
+def test_how_one_computes_may_change_but_not_the_optimizer(corpus, tmp_path, capsys):  # noqa: F811
+    chosen = ["--optimizer", "muon", "--device", "cpu"]
+    assert cli.main(command(corpus, tmp_path / "s", *chosen, "--tokens", "2048")) == 0
+    freely = [*chosen, "--accumulate", "2", "--tokens", "2048"]
+    assert cli.main(command(corpus, tmp_path / "s", *freely)) == 0
+    error = fails(command(corpus, tmp_path / "s", "--tokens", "2048"), capsys)
+    assert "fait avec --optimizer muon ; vous demandez --optimizer adamw" in error
+    changed = ["--optimizer", "muon", "--dtype", "bfloat16", "--tokens", "2048"]
+    error = fails(command(corpus, tmp_path / "s", *changed), capsys)
+    assert "fait avec --dtype float32 ; vous demandez --dtype bfloat16" in error
+
+
+@pytest.mark.slow
+def test_a_folder_older_than_an_option_did_as_its_default(corpus, tmp_path, capsys):  # noqa: F811
+    assert cli.main(command(corpus, tmp_path / "s", "--tokens", "2048")) == 0
+    stored = tmp_path / "s" / "run.json"
+    content = json.loads(stored.read_text(encoding="utf-8"))
+    for name in ("--optimizer", "--dtype"):
+        del content["settings"][name]
+    stored.write_text(json.dumps(content), encoding="utf-8")
+    assert cli.main(command(corpus, tmp_path / "s", "--tokens", "2048")) == 0
+    error = fails(
+        command(corpus, tmp_path / "s", "--tokens", "2048", "--optimizer", "muon"), capsys
+    )
+    assert "fait avec --optimizer adamw ; vous demandez --optimizer muon" in error
 
 
 @pytest.mark.slow

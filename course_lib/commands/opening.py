@@ -8,9 +8,9 @@ import torch
 from course_lib.models import MODELS
 from course_lib.pretrained.loading import Pretrained, load_pretrained
 from course_lib.pretrained.store import smollm2_path
+from course_lib.training.devices import DEVICES, find_device
 from course_lib.transformer import Decoder
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
 SHIPPED = ("petit_llm", "assistant", "petit_assistant")
 PUBLISHED = {"smollm2": smollm2_path}
 NAMES = (*SHIPPED, *PUBLISHED)
@@ -55,15 +55,13 @@ def open_model(name: str, device: str = "auto", context_length: int | None = Non
 
 def chosen_device(name: str) -> torch.device:
     """L’appareil demandé. ValueError s’il n’y en a pas sur cette machine."""
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": _has_mps()}
-    if name == "auto":
-        return torch.device(next(one for one in ("cuda", "mps", "cpu") if available[one]))
-    if not available[name]:
+    try:
+        return find_device(name)
+    except ValueError:
         raise ValueError(
             f"--device {name} : PyTorch ne trouve pas cet appareil ici. Prenez --device cpu, ou "
             "laissez --device auto choisir."
-        )
-    return torch.device(name)
+        ) from None
 
 
 def start_ids(tokenizer) -> list[int]:
@@ -74,10 +72,6 @@ def start_ids(tokenizer) -> list[int]:
 def next_command(command: str, *arguments: str) -> str:
     """Une commande à recopier."""
     return shlex.join(["python", "-m", "course_lib", command, *arguments])
-
-
-def _has_mps() -> bool:
-    return torch.backends.mps.is_available()
 
 
 def _place(name: str) -> Path:

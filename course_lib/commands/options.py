@@ -14,9 +14,11 @@ from course_lib.arguments import (
     positive_float,
     positive_int,
 )
+from course_lib.commands.opening import add_device, chosen_device
 from course_lib.commands.run_folder import written_option
 from course_lib.parallel import STRATEGIES
-from course_lib.training.optimization import TrainingConfig
+from course_lib.training.devices import DTYPES
+from course_lib.training.optimization import OPTIMIZERS, TrainingConfig
 from course_lib.transformer import LlamaConfig
 from course_lib.typography import format_number
 
@@ -55,6 +57,8 @@ _DECISIVE = (
     "seed",
     "vocab-size",
     "from",
+    "optimizer",
+    "dtype",
 )
 _NOT_WRITTEN = object()
 _MAX_SEED, _MAX_THREADS = 10**12, 1024
@@ -64,6 +68,7 @@ _KNOWN_AS = {name.replace("-", "_"): f"--{name}" for name in _DECISIVE} | {
     "checksum": "le texte",
     "n_tokens": "le texte",
     "data_seed": "--seed",
+    **{name: f"--{name}" for name in ("device", "accumulate", "compile")},
 }
 
 
@@ -113,6 +118,27 @@ def build_parser() -> FrenchArgumentParser:
         help="pas de montée du taux d’apprentissage (défaut : un dixième des pas, au plus 200)",
     )
     add(
+        "--optimizer",
+        choices=OPTIMIZERS,
+        default="adamw",
+        help="comment les poids avancent (défaut : adamw)",
+    )
+    add_device(parser)
+    add(
+        "--dtype",
+        choices=DTYPES,
+        default="float32",
+        help="précision des produits de matrices (défaut : float32)",
+    )
+    add(
+        "--accumulate",
+        type=positive_int,
+        default=1,
+        metavar="N",
+        help="traiter chaque lot en N morceaux, s’il ne tient pas en mémoire (défaut : 1)",
+    )
+    add("--compile", action="store_true", help="compiler les blocs du modèle (torch.compile)")
+    add(
         "--parallel",
         choices=tuple(STRATEGIES),
         help="sous torchrun, ce que les processus se partagent : les données (ddp, par défaut), "
@@ -148,6 +174,13 @@ def check_options(options: Namespace) -> None:
         raise ValueError(
             f"--vocab-size {options.vocab_size} est trop petit : quatre jetons spéciaux y ont déjà "
             "leur place. Donnez par exemple --vocab-size 2048."
+        )
+    chosen_device(options.device)
+    if options.accumulate > options.batch_size:
+        raise ValueError(
+            f"--accumulate {options.accumulate} : un lot de {options.batch_size} fenêtres ne fait "
+            f"pas {options.accumulate} morceaux. Réduisez --accumulate, ou agrandissez "
+            "--batch-size."
         )
     if options_from(options) is None:
         architecture(options, vocab_size=5)
@@ -196,6 +229,11 @@ def training_config(options: Namespace, tokens_per_step: int) -> TrainingConfig:
         checkpoint_every=max(1, min(500, n_steps // 16)),
         seed=options.seed,
         n_threads=options.threads,
+        optimizer=options.optimizer,
+        device=options.device,
+        dtype=options.dtype,
+        accumulate=options.accumulate,
+        compile=options.compile,
     )
 
 

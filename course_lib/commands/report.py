@@ -15,6 +15,7 @@ from course_lib.generation import SamplingConfig, generate
 from course_lib.parallel import DEFAULT_STRATEGY, STRATEGIES
 from course_lib.pretrained.folders.tokenizers import gguf_tokenizer_metadata
 from course_lib.pretrained.saving import save_beside
+from course_lib.training.devices import find_device
 from course_lib.training.history import History, Record
 from course_lib.training.losses import evaluate_loss
 from course_lib.transformer import count_parameters
@@ -55,6 +56,9 @@ def announce(options, text: PreparedText, model, config, output: Path, n_workers
     passes = config.n_steps * text.training.tokens_per_step / len(text.training.ids)
     if passes >= 20:
         say(f"Le texte sera relu {count(passes)} fois : il risque d’être appris par cœur.")
+    device = find_device(options.device).type
+    if device != "cpu":
+        say(f"Appareil : {device}.")
     if n_workers > 1:
         strategy = STRATEGIES[options.parallel or DEFAULT_STRATEGY]
         say(f"Processus : {n_workers}, {strategy}.")

@@ -13,6 +13,8 @@ from course_lib.typography import format_number
 
 _FILE = "run.json"
 _CONTENT = {"settings": dict, "text": str, "divergences": list, "diverged": bool}
+# Les options ajoutées depuis, et ce que faisait un dossier qui n’en parle pas.
+_ADDED = {"--optimizer": "adamw", "--dtype": "float32"}
 _WRITTEN = (
     "model.safetensors",
     "tokenizer.json",
@@ -64,17 +66,18 @@ class RunFolder:
         self.divergences = stored["divergences"]
         same_text = stored["text"] == self.text
         for past in self.divergences:
-            if past["settings"] == self.settings and past["text"] == self.text:
+            if _ADDED | past["settings"] == self.settings and past["text"] == self.text:
                 raise ValueError(
                     "Avec ces réglages, cet entraînement a déjà divergé, au pas "
                     f"{format_number(past['step'], 0)} : le refaire ne changerait rien. "
                     + self.remedy
                 )
-        changed = [n for n in self.settings if self.settings[n] != stored["settings"].get(n)]
+        before = _ADDED | stored["settings"]
+        changed = [n for n in self.settings if self.settings[n] != before.get(n)]
         if same_text and not changed:
             return []
         if self._has_something() and not stored["diverged"]:
-            raise ValueError(self._difference(stored["settings"], changed, same_text))
+            raise ValueError(self._difference(before, changed, same_text))
         messages = self._set_aside() if stored["diverged"] else []
         self._write()
         return messages

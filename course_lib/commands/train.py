@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options) -> None:
     try:
         check_options(options)
-        with open_workers(options.parallel) as workers, ExitStack() as locks:
+        with open_workers(options.parallel, options.device) as workers, ExitStack() as locks:
             _train(options, workers, locks)
     except (ValueError, FloatingPointError) as error:
         if isinstance(error, UnicodeError) or name_options(str(error)) == str(error):

@@ -44,5 +44,6 @@ class DistillationBatches:
                 "convient pas : prenez des lignes fixes (SequenceBatches)."
             )
         log_probs = torch.zeros(*targets.shape, self.cache.vocab_size)  # (B, T, V)
-        log_probs[targets != IGNORE] = self.cache.log_probs([self._rank[key] for key in keys])
+        kept = targets.cpu() != IGNORE  # le cache se lit sur le processeur
+        log_probs[kept] = self.cache.log_probs([self._rank[key] for key in keys])
         return inputs, targets, log_probs

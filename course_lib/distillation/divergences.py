@@ -20,7 +20,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from course_lib.transformer.precision import widened
+from course_lib.transformer.precision import full_precision, widened
 
 Divergence = Callable[[Tensor, Tensor, float], Tensor]
 
@@ -102,7 +102,8 @@ def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:
     """
     p = log_p.exp()
     absent = p == 0
-    return torch.linalg.vecdot(p, log_p.masked_fill(absent, 0) - log_q.masked_fill(absent, 0))
+    with full_precision(p):
+        return torch.linalg.vecdot(p, log_p.masked_fill(absent, 0) - log_q.masked_fill(absent, 0))
 
 
 def _log_mixture(log_p: Tensor, log_q: Tensor, beta: float) -> Tensor:

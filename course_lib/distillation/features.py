@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from course_lib.distillation.recorded_features import Features, recorded_features
 from course_lib.distillation.soft_targets import check_pair
 from course_lib.training.data import IGNORE
+from course_lib.training.devices import device_of
 from course_lib.training.losses import Loss, language_model_loss, no_target_loss
 from course_lib.transformer import Decoder, evaluating
 from course_lib.transformer.precision import widened
@@ -228,8 +229,8 @@ def _compare(
         found = base(student, batch)
         if not theirs.hidden:  # `base` n’a pas consulté l’enseignant
             with evaluating(teacher), torch.no_grad():
-                teacher.hidden(batch[0])
-    return found, ours, theirs
+                teacher.hidden(batch[0].to(device_of(teacher)))
+    return found, ours, theirs.to(batch[0].device)
 
 
 def _check_shapes(what: str, those: str, student: Tensor, teacher: Tensor) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from course_lib.transformer import Decoder
@@ -19,6 +20,10 @@ class Features:
 
     hidden: list[Tensor] = field(default_factory=list)
     attention: list[Tensor] = field(default_factory=list)
+
+    def to(self, device: torch.device) -> "Features":
+        """Les mêmes, sur cet appareil."""
+        return Features(*([t.to(device) for t in ts] for ts in (self.hidden, self.attention)))
 
 
 @contextmanager

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from course_lib.distillation.divergences import DIVERGENCES, Divergence, check_temperature
 from course_lib.training.cross_entropy import mean_cross_entropy
-from course_lib.training.data import IGNORE
+from course_lib.training.devices import device_of, learned_rows, pick
 from course_lib.training.losses import no_target_loss
 from course_lib.transformer import evaluating
+from course_lib.transformer.precision import widened
 
 
 class SoftTargetLoss:
@@ -53,40 +54,45 @@ class SoftTargetLoss:
         Les cibles à −100 ne comptent pas : les têtes des deux modèles n’y sont pas appliquées.
         """
         inputs, targets, *saved = batch
-        kept = targets != IGNORE  # (B, T)
-        logits = student.head(student.hidden(inputs)[kept])  # (N, V)
-        n_tokens = len(logits)
+        n_tokens, rows = learned_rows(targets)
+        logits = student.head(pick(student.hidden(inputs), rows))  # (N, V)
         if saved:
             check_vocabularies(logits.shape[-1], saved[0].shape[-1])
         elif self.teacher is not None:
             check_pair(student, self.teacher)
         if n_tokens == 0:
             return no_target_loss(logits), 0
-        loss = torch.zeros((), dtype=torch.promote_types(logits.dtype, torch.float32))
+        loss = torch.zeros((), dtype=widened(logits).dtype, device=logits.device)
         if self.alpha > 0.0:
-            advice = saved[0][kept] if saved else self._ask_teacher(inputs, kept)
+            advice = pick(saved[0], rows) if saved else self._ask_teacher(inputs, rows)
             loss = loss + self.alpha * self.divergence(logits, advice, self.temperature)
         if self.alpha < 1.0:
-            loss = loss + (1.0 - self.alpha) * mean_cross_entropy(logits, targets[kept])
+            loss = loss + (1.0 - self.alpha) * mean_cross_entropy(logits, pick(targets, rows))
         return loss, n_tokens
 
-    def _ask_teacher(self, inputs: Tensor, kept: Tensor) -> Tensor:
+    def _ask_teacher(self, inputs: Tensor, rows: Tensor | None) -> Tensor:
         if self.teacher is None:
             raise ValueError(
                 "Ni enseignant, ni log-probabilités dans le lot : donnez teacher à SoftTargetLoss, "
                 "ou prenez les lots de DistillationBatches."
             )
-        return teacher_logits(self.teacher, inputs, kept)
+        return teacher_logits(self.teacher, inputs, rows)
 
 
 @torch.no_grad()
-def teacher_logits(teacher: nn.Module, inputs: Tensor, kept: Tensor) -> Tensor:
+def teacher_logits(teacher: nn.Module, inputs: Tensor, rows: Tensor | None = None) -> Tensor:
     """Scores (N, V) de l’enseignant aux positions gardées, sans gradient ni oubli.
 
-    `inputs` (B, T), `kept` (B, T) booléen. L’enseignant est rendu dans le mode où il était.
+    `inputs` (B, T) ; `rows` (N,), les rangs des positions dans le lot aplati, toutes pour None.
+    L’enseignant lit sur son appareil et répond sur celui des entrées ; il est rendu dans le mode
+    où il était.
     """
+    device = device_of(teacher)
     with evaluating(teacher):
-        return teacher.head(teacher.hidden(inputs)[kept])
+        hidden = teacher.hidden(inputs.to(device))
+        return teacher.head(pick(hidden, None if rows is None else rows.to(device))).to(
+            inputs.device
+        )
 
 
 def check_pair(student: nn.Module, teacher: nn.Module) -> None:

@@ -31,6 +31,7 @@ from course_lib.distillation.soft_targets import teacher_logits
 from course_lib.distillation.streamed_file import streamed_file
 from course_lib.finetuning import weight_fingerprint
 from course_lib.training.data import IGNORE
+from course_lib.training.devices import learned_rows
 
 KIND = "course_lib teacher cache 1"
 KEY_BYTES = 16
@@ -84,7 +85,7 @@ def write_teacher_cache(
         file.append("offsets", offsets)
         file.append("rows", torch.frombuffer(bytearray(b"".join(keys)), dtype=torch.uint8))
         for inputs, targets in source.in_order():
-            logits = teacher_logits(teacher, inputs, targets != IGNORE)  # (N, V)
+            logits = teacher_logits(teacher, inputs, learned_rows(targets)[1])  # (N, V)
             for name, rows in _compress(logits.log_softmax(dim=-1), top_k).items():
                 file.append(name, rows)
             bar.update(len(logits))
@@ -171,7 +172,7 @@ class TeacherCache:
 def row_keys(inputs: Tensor, targets: Tensor) -> list[bytes]:
     """L’empreinte de chaque ligne d’un lot (B, T), indifférente au remplissage qui la suit."""
     keys = []
-    for row, goal in zip(inputs.numpy(), targets.numpy(), strict=True):
+    for row, goal in zip(inputs.cpu().numpy(), targets.cpu().numpy(), strict=True):
         kept = np.flatnonzero(goal != IGNORE)
         end = kept[-1] + 1 if len(kept) else 0
         content = np.stack((row[:end], goal[:end])).astype(np.int64).tobytes()

@@ -5,6 +5,7 @@ plutôt qu’au jeton, la mesure compare des tokeniseurs et des langues : décou
 l’améliore pas. Source : Shannon 1951 ; Gao et al. 2020, §3.1.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,11 +44,12 @@ class Compression:
 
 def token_bits(model: Decoder, ids: Sequence[int], start_id: int) -> Tensor:
     """Surprise de chaque jeton, en bits, (T,) ; le premier est lu après `start_id`."""
-    context = torch.tensor([[start_id, *ids[:-1]]])
+    device = model.embedding.tokens.weight.device
+    context = torch.tensor([[start_id, *ids[:-1]]], device=device)
     with reading(model):
         log_probs = model(context)[0].float().log_softmax(dim=-1)  # (T, V)
-    chosen = log_probs[torch.arange(len(ids)), torch.tensor(ids)]
-    return -chosen / torch.log(torch.tensor(2.0))
+    targets = torch.tensor(ids, device=device)
+    return -log_probs.gather(1, targets[:, None])[:, 0] / math.log(2)
 
 
 def compress(

@@ -70,9 +70,10 @@ def attach_bottleneck(
     return list(chosen)
 
 
-def detach_bottlenecks(model: nn.Module) -> None:
-    """Retire tous les goulots : le modèle retrouve ses couches, et ce qui s’entraînait."""
+def detach_bottlenecks(model: nn.Module) -> nn.Module:
+    """Retire tous les goulots : le modèle, rendu, retrouve ses couches et ce qui s’entraînait."""
     found = {n: m for n, m in model.named_modules() if isinstance(m, BottleneckLinear)}
     for path, module in found.items():
         replace_module(model, path, module.base)
     restore_base(model)
+    return model

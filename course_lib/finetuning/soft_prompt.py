@@ -76,11 +76,14 @@ def attach_soft_prompt(model: Decoder, n_tokens: int = 16, seed: int = 0) -> lis
     return list(range(vocab_size, vocab_size + n_tokens))
 
 
-def detach_soft_prompt(model: Decoder) -> Tensor:
-    """Retire l’amorce et rend ses vecteurs (P, D) ; ValueError s’il n’y en a pas."""
+def detach_soft_prompt(model: Decoder) -> Decoder:
+    """Retire l’amorce et rend le modèle ; ValueError s’il n’y en a pas.
+
+    Ses vecteurs sont `model.embedding.tokens.prompt`, à lire avant.
+    """
     tokens = model.embedding.tokens
     if not isinstance(tokens, PromptedTokens):
         raise ValueError("Ce modèle n’a pas d’amorce apprise.")
     model.embedding.tokens = tokens.base
     restore_base(model)
-    return tokens.prompt.detach()
+    return model

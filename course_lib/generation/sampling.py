@@ -133,13 +133,16 @@ def penalize_repetitions(
     """
     rows = [previous_ids] if logits.ndim == 1 else previous_ids
     penalized = logits.reshape(-1, logits.shape[-1]).clone()
-    for row, ids in zip(penalized, _checked_rows(rows, *penalized.shape), strict=True):
+    checked = _checked_rows(rows, *penalized.shape, device=logits.device)
+    for row, ids in zip(penalized, checked, strict=True):
         scores = row[ids]
         row[ids] = torch.where(scores < 0, scores * penalty, scores / penalty)
     return penalized.view(logits.shape)
 
 
-def _checked_rows(rows: Sequence[Sequence[int]], n_rows: int, vocab_size: int) -> list[Tensor]:
+def _checked_rows(
+    rows: Sequence[Sequence[int]], n_rows: int, vocab_size: int, device: torch.device
+) -> list[Tensor]:
     """Les ids différents de chaque ligne ; ValueError s’il en manque une ou s’ils débordent."""
     if len(rows) != n_rows:
         raise ValueError(
@@ -154,7 +157,7 @@ def _checked_rows(rows: Sequence[Sequence[int]], n_rows: int, vocab_size: int) -
                 f"previous_ids va de {ids[0]} à {ids[-1]}, et le vocabulaire de 0 à "
                 f"{vocab_size - 1}. Le texte a-t-il été découpé par le tokenizer du modèle ?"
             )
-        checked.append(torch.tensor(ids, dtype=torch.long))
+        checked.append(torch.tensor(ids, dtype=torch.long, device=device))
     return checked
 
 

@@ -24,6 +24,9 @@ points de reprise et le modèle. (Avec `--rdzv-backend c10d`, torchrun distribue
 guise : toute machine peut devenir la première, il faut alors un dossier commun.) Si une machine a
 plusieurs réseaux, la variable d’environnement GLOO_SOCKET_IFNAME nomme le bon, par exemple `eth0`.
 
+**Sur des GPU**, ajoutez `--device cuda` : un processus par GPU, qui se parlent par NCCL. (Ce cours
+s’écrit sur des machines sans GPU : `benchmarks/device_check.py` éprouve la vôtre, à un processus.)
+
 **Un processus meurt**, une machine redémarre : relancez la même commande, ou laissez
 `--max-restarts 3` le faire (après `--nproc-per-node 2`). L’équipe reprend au dernier point de
 reprise. On refait au plus les `checkpoint_every` pas qui le suivaient, et l’on obtient les mêmes

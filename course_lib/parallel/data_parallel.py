@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from course_lib.parallel.gradients import BUCKET_BYTES, sum_gradients
-from course_lib.parallel.team import Team, loss_share
+from course_lib.parallel.team import Team
+from course_lib.training.workers import Share, add_up
 
 
 class DataParallel(Team):
@@ -24,17 +25,16 @@ class DataParallel(Team):
         self.bucket_bytes = bucket_bytes
 
     def backward(
-        self, loss: Tensor, n_tokens: int, parameters: Sequence[nn.Parameter]
+        self, parts: Sequence[Share], parameters: Sequence[nn.Parameter]
     ) -> tuple[Tensor, int]:
         """Pose dans `parameters` le gradient du lot global ; rend sa perte et ses jetons.
 
         Un paramètre qui n’a servi à personne (un expert que nul jeton n’a choisi) reste sans
         gradient, comme dans un processus seul. Une part sans cible n’apporte rien.
         """
-        if n_tokens:
-            (loss * n_tokens).backward()  # somme sur les jetons de la part, et non moyenne
+        share, n_tokens = add_up(parts)
         served = (float(parameter.grad is not None) for parameter in parameters)
-        n_total, loss_sum, *uses = self.total(n_tokens, loss_share(loss, n_tokens), *served)
+        n_total, loss_sum, *uses = self.total(n_tokens, share.item(), *served)
         if not n_total:
             return loss_sum, 0
         used = [parameter for parameter, n in zip(parameters, uses, strict=True) if n]

@@ -13,6 +13,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forwar
 
 from course_lib.parallel.shards import ShardedTeam, line_of_workers
 from course_lib.parallel.team import loss_share
+from course_lib.training.workers import Share, scale_gradients
 from course_lib.transformer.blocks import Block
 from course_lib.transformer.experts import MixtureOfExperts
 
@@ -31,7 +32,7 @@ class FullySharded(ShardedTeam):
                 "Choisissez les données partagées (ddp)."
             )
         super().prepare(model)
-        mesh = line_of_workers()
+        mesh = line_of_workers(model)
         for block in [module for module in model.modules() if isinstance(module, Block)]:
             fully_shard(block, mesh=mesh)
         # Les embeddings servent à l’entrée et, liés à la tête, à la sortie : ils restent entiers
@@ -47,10 +48,15 @@ class FullySharded(ShardedTeam):
                 register_fsdp_forward_method(model, name)
 
     def backward(
-        self, loss: Tensor, n_tokens: int, parameters: Sequence[nn.Parameter]
+        self, parts: Sequence[Share], parameters: Sequence[nn.Parameter]
     ) -> tuple[Tensor, int]:
-        """Comme pour les données partagées, mais le poids de la part se décide avant le retour."""
-        n_total, loss_sum = self.total(n_tokens, loss_share(loss, n_tokens))
+        """Comme pour les données partagées, mais chaque retour additionne déjà entre processus."""
+        share, n_tokens = 0.0, 0
+        for part in parts:
+            loss, n = part()
+            (loss * n).backward()  # même sans cible : les autres attendent le retour
+            share, n_tokens = share + loss_share(loss, n), n_tokens + n
+        n_total, loss_sum = self.total(n_tokens, share)
         divisor = max(n_total.item(), 1.0)
-        (loss * (n_tokens / divisor)).backward()  # même sans cible : les autres attendent le retour
+        scale_gradients(parameters, 1 / divisor)
         return loss_sum / divisor, int(n_total)

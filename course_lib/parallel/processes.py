@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 
 from course_lib.parallel.meeting import fresh_board
-from course_lib.training import OneProcess
+from course_lib.training import OneProcess, find_device
 
 STRATEGIES = {
     "ddp": "données partagées : chaque processus a tout le modèle",
@@ -55,11 +55,12 @@ def build_team(strategy: str) -> OneProcess:
 
 
 @contextmanager
-def open_workers(strategy: str | None = None) -> Iterator[OneProcess]:
+def open_workers(strategy: str | None = None, device: str = "cpu") -> Iterator[OneProcess]:
     """L’équipe que `torchrun` a lancée (« ddp » par défaut), ou un seul processus sans lui.
 
-    ValueError si une stratégie est demandée hors de `torchrun`, WorkerLost si un processus
-    disparaît en chemin.
+    `device` : où l’équipe calculera ; sur cuda, chaque processus prend le GPU de son rang local.
+    ValueError si une stratégie est demandée hors de `torchrun`, si les processus ne peuvent pas se
+    parler sur cet appareil ou manquent de GPU ; WorkerLost si un processus disparaît en chemin.
     """
     if "TORCHELASTIC_RUN_ID" not in os.environ and "WORLD_SIZE" not in os.environ:
         if strategy is not None:
@@ -69,11 +70,31 @@ def open_workers(strategy: str | None = None) -> Iterator[OneProcess]:
             )
         yield OneProcess()
         return
+    backend = choose_backend(find_device(device).type)
     with _losses_in_french():
         store, rank, n_workers = next(dist.rendezvous("env://", timeout=MEETING_PATIENCE))
         board = fresh_board(store, rank, n_workers)
-        with _process_group(store=board, rank=rank, world_size=n_workers):
+        with _process_group(backend, store=board, rank=rank, world_size=n_workers):
             yield build_team(strategy or DEFAULT_STRATEGY)
+
+
+def choose_backend(kind: str) -> str:
+    """Par quoi les processus se parlent : gloo entre processeurs, nccl entre GPU."""
+    if kind == "cpu":
+        return "gloo"
+    if kind != "cuda":
+        raise ValueError(
+            f"device = {kind} ne va qu’avec un seul processus : plusieurs ne s’y parlent pas. "
+            "Prenez cpu, ou lancez la commande sans torchrun."
+        )
+    rank, n_gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if rank >= n_gpus:
+        raise ValueError(
+            f"device = cuda : cette machine a {n_gpus} GPU, et au moins {rank + 1} processus. "
+            f"Lancez-en {n_gpus} au plus (--nproc-per-node), ou prenez cpu."
+        )
+    torch.cuda.set_device(rank)
+    return "cpu:gloo,cuda:nccl"
 
 
 @contextmanager
@@ -81,16 +102,16 @@ def _losses_in_french() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not any(word in str(error).lower() for word in ("gloo", "connection", "socket")):
+        if not any(word in str(error).lower() for word in ("gloo", "nccl", "connection", "socket")):
             raise
         raise WorkerLost(_LOST) from error
 
 
 @contextmanager
-def _process_group(**options) -> Iterator[None]:
+def _process_group(backend: str = "gloo", **options) -> Iterator[None]:
     try:
-        dist.init_process_group("gloo", timeout=PATIENCE, **options)
-        dist.barrier()  # nul ne repart avant que tous soient arrivés
+        dist.init_process_group(backend, timeout=PATIENCE, **options)
+        dist.all_reduce(torch.zeros(1))  # nul ne repart avant que tous soient arrivés
         yield
     finally:
         if dist.is_initialized():

@@ -14,6 +14,8 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from course_lib.parallel.team import Team
 from course_lib.training.checkpoint import named_tensors
+from course_lib.training.devices import device_of
+from course_lib.training.optimization import TrainingConfig, build_optimizer
 
 
 class ShardedTeam(Team):
@@ -27,7 +29,22 @@ class ShardedTeam(Team):
         """Le morceau de `value`, que tous ont en entier, qui va à la place de `like`."""
         if not isinstance(like, DTensor):
             return value
+        value = value.to(like.device)
         return distribute_tensor(value, like.device_mesh, like.placements, src_data_rank=None)
+
+    def build_optimizer(self, model: nn.Module, config: TrainingConfig):
+        """AdamW, sans compilation. ValueError pour le reste, que l’on n’a pas éprouvé."""
+        if config.optimizer != "adamw":
+            raise ValueError(
+                f"optimizer = {config.optimizer} veut des matrices entières, et ce partage les "
+                "coupe : prenez adamw, ou partagez les données (ddp)."
+            )
+        if config.compile:
+            raise ValueError(
+                "compile = True ne va pas avec des poids répartis : laissez compile à False, ou "
+                "partagez les données (ddp)."
+            )
+        return build_optimizer(model, config)
 
     @torch.no_grad()
     def clip(self, parameters: Sequence[nn.Parameter], max_norm: float) -> None:
@@ -46,7 +63,7 @@ class ShardedTeam(Team):
     @torch.no_grad()
     def whole_model(self, model: nn.Module, make: Callable[[], nn.Module]) -> nn.Module:
         """Un modèle neuf de `make()`, complet chez tous, qui reçoit les morceaux réunis."""
-        complete = make().train(model.training)
+        complete = make().to(device_of(model)).train(model.training)
         pieces = named_tensors(model)
         for name, tensor in named_tensors(complete).items():
             tensor.copy_(self.whole(pieces[name]))
@@ -64,6 +81,6 @@ def _sum_of_squares(tensors: Sequence[Tensor]) -> float:
     return torch.stack(torch._foreach_norm(tensors)).double().square().sum().item()
 
 
-def line_of_workers() -> DeviceMesh:
-    """La grille des processus, à une dimension : tous sur une ligne."""
-    return init_device_mesh("cpu", (dist.get_world_size(),))
+def line_of_workers(model: nn.Module) -> DeviceMesh:
+    """La grille des processus, à une dimension : tous sur une ligne, sur l’appareil du modèle."""
+    return init_device_mesh(device_of(model).type, (dist.get_world_size(),))

@@ -76,7 +76,7 @@ class Team(OneProcess):
 
     @staticmethod
     def total(*values: float) -> Tensor:
-        """Somme, sur tous les processus, de chacune de ces valeurs : un petit message."""
+        """Somme, sur tous les processus, de ces valeurs : un petit message, entre processeurs."""
         totals = torch.tensor(values, dtype=torch.float64)
         dist.all_reduce(totals)
         return totals

@@ -20,7 +20,7 @@ from torch.distributed.tensor.parallel import (
 )
 
 from course_lib.parallel.shards import ShardedTeam, line_of_workers
-from course_lib.training import TrainingConfig, build_optimizer
+from course_lib.training import TrainingConfig
 from course_lib.transformer.attention import Attention
 from course_lib.transformer.blocks import Block, FeedForward, SwiGLU
 
@@ -88,13 +88,13 @@ class TensorParallel(ShardedTeam):
                 "partagez plutôt les données (ddp)."
             )
         super().prepare(model)
-        mesh = line_of_workers()
+        mesh = line_of_workers(model)
         for block in blocks:
             split_block(block, mesh)
 
     def build_optimizer(self, model: nn.Module, config: TrainingConfig):
         """Le même AdamW ; poids répartis et poids entiers n’avancent pas dans le même appel."""
-        optimizer = build_optimizer(model, config)
+        optimizer = super().build_optimizer(model, config)
         optimizer.param_groups[:] = [
             {**group, "params": part}
             for group in optimizer.param_groups

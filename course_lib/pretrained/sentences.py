@@ -43,7 +43,8 @@ def sentence_embeddings(
     longest = min(context, settings.max_length or context)
     texts = _prepared(sentences, settings, prompt_name)
     lines = [tokenizer.encode_sentence(text, longest) for text in texts]
-    vectors = torch.empty(len(lines), pretrained.config.d_model)
+    device = model.embedding.tokens.weight.device
+    vectors = torch.empty(len(lines), pretrained.config.d_model, device=device)
     # Les phrases de même longueur ensemble : moins de remplissage à calculer.
     order = sorted(range(len(lines)), key=lambda rank: len(lines[rank]))
     for start in range(0, len(order), _BATCH):
@@ -53,6 +54,7 @@ def sentence_embeddings(
         mask = torch.zeros_like(ids, dtype=torch.bool)
         for row, line in zip(mask, rows, strict=True):
             row[: len(line)] = True
+        ids, mask = ids.to(device), mask.to(device)
         with reading(model):
             hidden = model.hidden(ids, mask)  # (B, T, D)
         vectors[ranks] = pool(hidden, mask, settings.pooling)
@@ -69,11 +71,11 @@ def pool(hidden: Tensor, mask: Tensor, how: str) -> Tensor:
     if how == "cls":
         return hidden[:, 0]
     if how == "lasttoken":
-        return hidden[torch.arange(len(hidden)), lengths[:, 0].long() - 1]
+        return hidden[torch.arange(len(hidden), device=hidden.device), lengths[:, 0].long() - 1]
     if how == "max":
         return hidden.masked_fill(~mask[..., None], -torch.inf).amax(1)
     if how == "weightedmean":  # un jeton pèse son rang, compté de 1
-        kept = kept * torch.arange(1, 1 + mask.shape[1])[:, None]
+        kept = kept * torch.arange(1, 1 + mask.shape[1], device=mask.device)[:, None]
     total = (hidden * kept).sum(1)  # (B, D)
     return total / (lengths.sqrt() if how == "mean_sqrt_len" else kept.sum(1))
 

@@ -7,10 +7,12 @@ from course_lib.training.checkpoint import CheckpointStore, load_weights, save_w
 from course_lib.training.data import (
     IGNORE,
     AlignedBatches,
+    BatchSource,
     PairBatches,
     SequenceBatches,
     TokenStream,
 )
+from course_lib.training.devices import device_of, find_device
 from course_lib.training.history import History, Record
 from course_lib.training.interruption import TrainingDiverged, TrainingInterrupted
 from course_lib.training.loop import train
@@ -26,6 +28,7 @@ from course_lib.training.workers import OneProcess
 __all__ = [
     "IGNORE",
     "AlignedBatches",
+    "BatchSource",
     "CheckpointStore",
     "History",
     "OneProcess",
@@ -37,7 +40,9 @@ __all__ = [
     "TrainingDiverged",
     "TrainingInterrupted",
     "build_optimizer",
+    "device_of",
     "evaluate_loss",
+    "find_device",
     "language_model_loss",
     "learning_rate_at",
     "load_weights",

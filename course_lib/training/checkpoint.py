@@ -1,8 +1,9 @@
 """Les points de reprise : écrits d’un seul geste, vérifiés à la lecture.
 
 Un point de reprise est un dossier `step-0001200/` : `model.safetensors` (les poids),
-`optimizer.safetensors` (les moments d’AdamW) et `state.json` (tout le reste). Il naît sous un nom
-provisoire et n’est renommé qu’une fois complet : un entraînement tué n’en laisse jamais la moitié.
+`optimizer.safetensors` (les moments de l’optimiseur) et `state.json` (tout le reste). Il naît sous
+un nom provisoire et n’est renommé qu’une fois complet : un entraînement tué n’en laisse jamais la
+moitié.
 """
 
 import hashlib
@@ -24,6 +25,8 @@ from torch import Tensor, nn
 from course_lib.files import atomic, with_path
 
 _WEIGHTS, _MOMENTS = "model.safetensors", "optimizer.safetensors"
+# Un point de reprise plus ancien que ces réglages a été fait avec ceux-ci.
+_ADDED_SETTINGS = {"optimizer": "adamw", "dtype": "float32"}
 _COMPLETE = re.compile(r"step-(\d{7,})")
 
 
@@ -163,7 +166,8 @@ class CheckpointStore:
                     stacklevel=4,
                 )
                 continue
-            check_same(saved[part], current[part], "le point de reprise", remedy)
+            added = _ADDED_SETTINGS if part == "config" else {}
+            check_same(added | saved[part], current[part], "le point de reprise", remedy)
 
     def _read(self, step: int) -> tuple[dict, dict, dict]:
         folder = self.path(step)
@@ -203,12 +207,12 @@ def restore(model: nn.Module, optimizer, weights: dict, moments: dict, place: Ca
         name, key = full_name.rsplit("/", 1)
         parameter = parameters[name]
         own = place(value, parameter) if value.shape == parameter.shape else value
-        optimizer.state[parameter][key] = own.clone()
+        optimizer.state[parameter][key] = own.to(parameter.device, copy=True)
 
 
 def _save_tensors(tensors: dict[str, Tensor], path: Path) -> str:
     """Écrit les tenseurs et renvoie l’empreinte SHA-256 du fichier."""
-    content = serialize({name: tensor.detach().contiguous() for name, tensor in tensors.items()})
+    content = serialize({k: tensor.detach().cpu().contiguous() for k, tensor in tensors.items()})
     _write_durably(path, content)
     return hashlib.sha256(content).hexdigest()
 

@@ -9,6 +9,7 @@ données.
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,6 +17,19 @@ from torch import Tensor
 
 _CHECKED_AT_ONCE = 1 << 20  # jetons : l’empreinte d’un long texte ne le recopie pas en entier
 IGNORE = -100  # cible que la perte ignore : la convention de torch.nn.functional.cross_entropy
+
+
+class BatchSource(Protocol):
+    """Ce que `train` et `evaluate_loss` attendent de leurs données."""
+
+    def batch(self, step: int) -> tuple[Tensor, ...]:
+        """Le lot du pas `step`, sur le processeur : il ne dépend que de la graine et du pas."""
+
+    def in_order(self) -> Iterator[tuple[Tensor, ...]]:
+        """Chaque exemple une fois, dans l’ordre."""
+
+    def fingerprint(self) -> dict[str, object]:
+        """Ce qui distingue ces données, pour refuser une reprise sur d’autres."""
 
 
 class _EpochOrder:
@@ -229,7 +243,7 @@ def _checksum(*tensors: Tensor) -> int:
     """Une empreinte des ids, la même quel que soit le type d’entier qui les garde."""
     value = 0
     for tensor in tensors:
-        value = zlib.crc32(tensor.long().numpy(), value)
+        value = zlib.crc32(tensor.long().cpu().numpy(), value)
     return value
 
 

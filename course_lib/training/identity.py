@@ -22,8 +22,11 @@ from torch import Tensor, nn
 
 from course_lib.training.checkpoint import describe_tensors, named_tensors
 
-# Ces réglages ne changent pas les poids obtenus : on peut reprendre avec d’autres.
-_FREE_SETTINGS = ("log_every", "eval_every", "checkpoint_every", "n_threads")
+# Ces réglages ne changent les poids obtenus que d’arrondis : on peut reprendre avec d’autres.
+_FREE_SETTINGS = (
+    *("log_every", "eval_every", "checkpoint_every"),
+    *("n_threads", "device", "accumulate", "compile"),
+)
 _PLAIN = (str, int, float, bool, type(None))
 
 

@@ -1,13 +1,13 @@
 """La boucle d’entraînement, une pour tous les modèles du cours.
 
-lot du pas → perte → gradients → écrêtage → AdamW → (relevé · évaluation · point de reprise)
+lot du pas → perte → gradients → écrêtage → optimiseur → (relevé · évaluation · point de reprise)
 """
 
-import base64
 import math
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import torch
 from torch import nn
@@ -19,6 +19,15 @@ from course_lib.training.checkpoint import (
     optimizer_tensors,
     restore,
 )
+from course_lib.training.compilation import compiled_blocks, uncompiled
+from course_lib.training.data import BatchSource
+from course_lib.training.devices import (
+    autocast,
+    device_of,
+    find_device,
+    split,
+    to_device,
+)
 from course_lib.training.history import History, Record
 from course_lib.training.identity import run_identity
 from course_lib.training.interruption import (
@@ -28,6 +37,13 @@ from course_lib.training.interruption import (
 )
 from course_lib.training.losses import Loss, check_some_targets, language_model_loss
 from course_lib.training.optimization import TrainingConfig, learning_rate_at
+from course_lib.training.randomness import (
+    deterministic,
+    forked_generators,
+    restore_states,
+    seed_generators,
+    written_states,
+)
 from course_lib.training.workers import OneProcess
 from course_lib.transformer.modes import evaluating
 from course_lib.typography import format_number
@@ -35,7 +51,7 @@ from course_lib.typography import format_number
 
 def train(
     model: nn.Module,
-    data,
+    data: BatchSource,
     config: TrainingConfig,
     *,
     loss: Loss = language_model_loss,
@@ -56,18 +72,24 @@ def train(
     comparée à celle du point de reprise, comme la perte et ses réglages ; `on_resume(pas)` est
     appelée s’il y en a un. `workers` (voir `course_lib.parallel`) répartit le travail entre
     plusieurs processus. Avec `stop_at`, on ne fait que les premiers pas : ceux, au bit près, de
-    l’entraînement entier. Un lot sans cible ne change rien. ValueError si le point de reprise est
-    d’un autre entraînement, ou si aucun lot n’a de cible, TrainingDiverged (une FloatingPointError)
+    l’entraînement entier. Un lot sans cible ne change rien. Le modèle, entraîné sur
+    `config.device`, y reste. ValueError si le point de reprise est d’un autre entraînement, si
+    aucun lot n’a de cible ou si l’appareil manque, TrainingDiverged (une FloatingPointError)
     si la perte ou une mesure nommée « … loss » n’est plus un nombre fini, TrainingInterrupted (un
     KeyboardInterrupt) après Ctrl-C, une fois le point de reprise écrit.
     """
     workers = workers or OneProcess()
-    with _reproducible(config, workers.seed(config.seed)):
+    if config.device is not None:
+        model.to(find_device(config.device))
+    seed = workers.seed(config.seed)
+    with _reproducible(config, device_of(model), seed), ExitStack() as compiled:
         run = _Run(model, data, config, loss, evaluate, on_evaluation, workers, stop_at)
         if checkpoint_dir is not None:
             run.attach(CheckpointStore(checkpoint_dir), architecture)
             if run.step and on_resume is not None and workers.is_main:
                 on_resume(run.step)
+        if config.compile:
+            compiled.enter_context(compiled_blocks(model))
         model.train()
         with (
             _progress_bar(run, progress and workers.is_main) as bar,
@@ -89,6 +111,7 @@ class _Run:
     def __init__(self, model, data, config, loss, evaluate, on_evaluation, workers, stop_at):
         self.model, self.data, self.config, self.loss = model, data, config, loss
         self.evaluate, self.on_evaluation, self.workers = evaluate, on_evaluation, workers
+        self.device = device_of(model)
         workers.prepare(model)
         self.optimizer = workers.build_optimizer(model, config)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
@@ -110,22 +133,28 @@ class _Run:
             self.history = History.from_json(state["history"])
             draws = state["rng"].split()
             if workers.rank < len(draws):  # un processus venu en renfort garde sa propre graine
-                torch.set_rng_state(_rng_from_text(draws[workers.rank]))
+                restore_states(self.device, draws[workers.rank])
 
     def advance(self) -> None:
         """Un pas : la perte n’est lue qu’au relevé, pour ne pas attendre le calcul à chaque pas."""
         rate = learning_rate_at(self.config, self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss, n_tokens = self.loss(self.model, self.workers.batch(self.data, self.step))
         self.optimizer.zero_grad(set_to_none=True)
-        loss, n_tokens = self.workers.backward(loss, n_tokens, self.parameters)
+        batch = self.workers.batch(self.data, self.step)
+        parts = [partial(self._share, part) for part in split(batch, self.config.accumulate)]
+        loss, n_tokens = self.workers.backward(parts, self.parameters)
         if n_tokens:  # un lot sans aucune cible ne change pas les poids
             self.workers.clip(self.parameters, self.config.max_grad_norm)
             self.optimizer.step()
         self._losses.append(loss)
         self._weights.append(n_tokens)
         self.step, self.tokens = self.step + 1, self.tokens + n_tokens
+
+    def _share(self, part: tuple) -> tuple[torch.Tensor, int]:
+        """La perte d’un morceau du lot, sur l’appareil du modèle."""
+        with autocast(self.device, self.config.dtype):
+            return self.loss(self.model, to_device(part, self.model))
 
     def observe(self, bar) -> None:
         """Ce qui se fait entre deux pas : relevé, évaluation, point de reprise."""
@@ -167,7 +196,7 @@ class _Run:
 
         None si aucun n’en a eu depuis le départ ; ValueError s’il ne reste plus de pas.
         """
-        losses, weights = torch.stack(self._losses).double(), torch.tensor(self._weights)
+        losses, weights = torch.stack(self._losses).cpu().double(), torch.tensor(self._weights)
         losses = losses.where(weights > 0, 0.0)
         if not weights.any():
             if self.step == self.stop:
@@ -182,7 +211,12 @@ class _Run:
     def _measure(self) -> dict[str, float]:
         """Évalue sans rien déranger : ni les tirages du dropout, ni le chronomètre."""
         start = time.perf_counter()
-        with evaluating(self.model), torch.random.fork_rng(devices=[]), torch.no_grad():
+        with (
+            evaluating(self.model),
+            forked_generators(self.device),
+            uncompiled(self.config.compile),
+            torch.no_grad(),
+        ):
             metrics = {name: float(value) for name, value in self.evaluate(self.model).items()}
         self._clock += time.perf_counter() - start
         return metrics
@@ -203,7 +237,7 @@ class _Run:
     def _save(self) -> None:
         """Chacun apporte ses morceaux et l’état de son hasard ; un seul processus écrit."""
         workers, self._saved_step = self.workers, self.step
-        draw = base64.b64encode(bytes(torch.get_rng_state().tolist())).decode()
+        draw = written_states(self.device)
         state = {
             "tokens": self.tokens,
             "rng": " ".join(workers.gather(draw)),
@@ -232,16 +266,12 @@ def _due(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
 
 
-def _rng_from_text(text: str) -> torch.Tensor:
-    return torch.tensor(list(base64.b64decode(text)), dtype=torch.uint8)
-
-
 @contextmanager
-def _reproducible(config: TrainingConfig, seed: int):
+def _reproducible(config: TrainingConfig, device: torch.device, seed: int):
     """Graine et fils de calcul de l’entraînement, rendus à leur état d’avant en sortant."""
     before = torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with forked_generators(device), deterministic(device):
+        seed_generators(device, seed)
         torch.set_num_threads(config.n_threads or before)
         try:
             yield

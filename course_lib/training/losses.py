@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib.training.cross_entropy import mean_cross_entropy
-from course_lib.training.data import IGNORE
+from course_lib.training.data import IGNORE, BatchSource
+from course_lib.training.devices import learned_rows, pick, to_device
 from course_lib.transformer.modes import evaluating
 from course_lib.transformer.precision import widened
 
@@ -30,16 +31,11 @@ def head_loss(model: nn.Module, hidden: Tensor, targets: Tensor) -> tuple[Tensor
     La tête n’est appliquée qu’aux positions qui ont une cible : c’est elle qui coûte quand le
     vocabulaire est grand et les lignes de longueurs inégales.
     """
-    kept = targets != IGNORE
-    n_tokens = int(kept.sum())
-    if n_tokens == targets.numel():
-        hidden, targets = hidden.flatten(0, 1), targets.flatten()  # (B·T, D), (B·T,)
-    else:
-        hidden, targets = hidden[kept], targets[kept]  # (N, D), (N,)
-    logits = model.head(hidden)
+    n_tokens, rows = learned_rows(targets)
+    logits = model.head(pick(hidden, rows))  # (N, D) → (N, V)
     if n_tokens == 0:
         return no_target_loss(logits), 0
-    return mean_cross_entropy(logits, targets), n_tokens
+    return mean_cross_entropy(logits, pick(targets, rows)), n_tokens
 
 
 def sequence_to_sequence_loss(
@@ -60,7 +56,7 @@ def token_loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, 
 
 
 def _cross_entropy(logits: Tensor, targets: Tensor) -> tuple[Tensor, int]:
-    n_tokens = int((targets != IGNORE).sum())
+    n_tokens, _ = learned_rows(targets)
     if n_tokens == 0:
         return no_target_loss(logits), 0
     logits = widened(logits.flatten(0, 1))  # (B·T, V)
@@ -86,16 +82,16 @@ def check_some_targets(n_tokens: int) -> None:
 
 
 @torch.no_grad()
-def evaluate_loss(model: nn.Module, source, loss: Loss = language_model_loss) -> float:
+def evaluate_loss(model: nn.Module, source: BatchSource, loss: Loss = language_model_loss) -> float:
     """Perte moyenne, en nats par jeton, sur tous les exemples de `source.in_order()`.
 
-    Le modèle est évalué sans dropout, puis rendu dans le mode où il était. Un lot sans cible ne
-    compte pas. ValueError si aucun n’en a.
+    Les lots vont sur l’appareil du modèle, évalué sans dropout, puis rendu dans le mode où il
+    était. Un lot sans cible ne compte pas. ValueError si aucun n’en a.
     """
     total, n_tokens = 0.0, 0
     with evaluating(model):
         for batch in source.in_order():
-            mean, n = loss(model, batch)
+            mean, n = loss(model, to_device(batch, model))
             if n:
                 total, n_tokens = total + mean.item() * n, n_tokens + n
     check_some_targets(n_tokens)

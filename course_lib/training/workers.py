@@ -7,9 +7,36 @@ La boucle ne sait pas combien de processus la font tourner : elle passe par ces 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from course_lib.training.optimization import TrainingConfig, build_optimizer
+
+Share = Callable[[], tuple[Tensor, int]]  # la perte moyenne d’un morceau de lot, et ses jetons
+
+
+def add_up(parts: Sequence[Share]) -> tuple[Tensor, int]:
+    """Pose le gradient de la perte sommée sur les jetons ; rend cette somme, et leur nombre.
+
+    Une somme, et non une moyenne : les morceaux n’ont pas tous autant de cibles. Un morceau qui
+    n’en a aucune n’apporte rien.
+    """
+    loss_sum, n_total = torch.zeros(()), 0
+    for part in parts:
+        loss, n_tokens = part()
+        if n_tokens:
+            (loss * n_tokens).backward()
+            loss_sum = loss.detach() * n_tokens + loss_sum.to(loss)
+        n_total += n_tokens
+    return loss_sum, n_total
+
+
+@torch.no_grad()
+def scale_gradients(parameters: Sequence[nn.Parameter], scale: float) -> None:
+    """Multiplie chaque gradient par `scale`."""
+    for parameter in parameters:
+        if parameter.grad is not None:
+            parameter.grad.mul_(scale)
 
 
 class OneProcess:
@@ -38,9 +65,17 @@ class OneProcess:
         return data.batch(step)
 
     def backward(
-        self, loss: Tensor, n_tokens: int, parameters: Sequence[nn.Parameter]
+        self, parts: Sequence[Share], parameters: Sequence[nn.Parameter]
     ) -> tuple[Tensor, int]:
-        """Pose dans `parameters` le gradient du lot global ; rend sa perte et ses jetons."""
+        """Pose dans `parameters` le gradient du lot global ; rend sa perte et ses jetons.
+
+        `parts` : les morceaux du lot, que l’on traite l’un après l’autre.
+        """
+        if len(parts) > 1:
+            loss_sum, n_tokens = add_up(parts)
+            scale_gradients(parameters, 1 / max(n_tokens, 1))
+            return loss_sum / max(n_tokens, 1), n_tokens
+        loss, n_tokens = parts[0]()
         if n_tokens:
             loss.backward()
         return loss.detach(), n_tokens

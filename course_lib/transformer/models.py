@@ -15,6 +15,7 @@ from course_lib.transformer.attention import resolve_mask
 from course_lib.transformer.blocks import Block
 from course_lib.transformer.cache import BlockCache, KVCache, ModelCache
 from course_lib.transformer.documents import separate_documents
+from course_lib.transformer.ids import check_ids
 from course_lib.transformer.positions import RotaryPositions
 
 
@@ -82,12 +83,8 @@ class InputEmbedding(nn.Module):
                 f"Le texte occupe {end} positions et le contexte en a {self.context_length} : "
                 "raccourcissez-le, ou construisez le modèle avec un context_length plus grand."
             )
-        vocab_size = self.tokens.num_embeddings
-        if ids.numel() and not 0 <= ids.min() <= ids.max() < vocab_size:
-            raise ValueError(
-                f"Les identifiants vont de {ids.min()} à {ids.max()} ; le modèle connaît ceux de 0 "
-                f"à {vocab_size - 1}. Le texte a-t-il été découpé par le tokenizer du modèle ?"
-            )
+        if ids.device.type == "cpu":  # ailleurs, regarder les ids attendrait la fin du calcul
+            check_ids(ids, self.tokens.num_embeddings)
         if padding_mask is None:
             return torch.arange(past, end, device=ids.device)
         if padding_mask.shape != (ids.shape[0], end):

@@ -13,14 +13,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from course_lib.transformer.precision import widened
+from course_lib.transformer.precision import full_precision, widened
 
 
 class _RMSNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, eps: float) -> Tensor:
         wide = widened(x)  # sur 16 bits, la somme des carrés déborderait
-        mean_square = torch.linalg.vecdot(wide, wide).div_(x.shape[-1])  # (B, T)
+        with full_precision(x):
+            mean_square = torch.linalg.vecdot(wide, wide).div_(x.shape[-1])  # (B, T)
         scale = mean_square.add_(eps).rsqrt_().unsqueeze(-1)  # (B, T, 1)
         normed = wide * scale
         ctx.save_for_backward(normed, scale, weight)
@@ -32,7 +33,8 @@ class _RMSNorm(torch.autograd.Function):
         normed, scale, weight = ctx.saved_tensors
         wide, gain = widened(gradient), widened(weight)
         by_weight = wide * normed  # (B, T, D)
-        mean = by_weight @ gain / weight.numel()  # (B, T)
+        with full_precision(wide):
+            mean = by_weight @ gain / weight.numel()  # (B, T)
         slope = (wide * gain).addcmul_(normed, mean.unsqueeze(-1), value=-1).mul_(scale)
         gain_slope = by_weight.reshape(-1, weight.numel()).sum(0)
         return slope.to(gradient.dtype), gain_slope.to(weight.dtype), None

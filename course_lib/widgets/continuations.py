@@ -14,6 +14,7 @@ from torch import Tensor
 
 from course_lib.generation.readers import reading
 from course_lib.tokenization import Tokenizer
+from course_lib.training.devices import device_of
 from course_lib.transformer import Decoder
 from course_lib.typography import format_number, french_spaces
 from course_lib.widgets.base import FOLDER, CourseWidget, html_table
@@ -113,7 +114,8 @@ def read_text(
     if not ids:
         raise ValueError("Un des textes est vide : il n’y a rien à lire. Retirez-le.")
     with reading(model):
-        scores = model(torch.tensor([[start_id, *ids[:-1]]]))[0].float()  # (T, V)
+        context = torch.tensor([[start_id, *ids[:-1]]], device=device_of(model))
+        scores = model(context)[0].float().cpu()  # (T, V)
     log_probs = scores.log_softmax(dim=-1)  # (T, V)
     if type(top) is not int or not 1 <= top <= scores.shape[-1]:
         raise ValueError(f"top = {top!r} : il faut de 1 à {scores.shape[-1]} suites.")
