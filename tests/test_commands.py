@@ -210,12 +210,12 @@ def test_the_model_may_be_absent_or_of_another_kind(tmp_path, said, monkeypatch)
 
 def test_the_device_follows_or_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(opening, "_has_mps", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     assert opening.chosen_device("auto") == torch.device("cpu")
     for name in ("cuda", "mps"):
         with pytest.raises(ValueError, match=f"--device {name}.*PyTorch ne trouve pas"):
             opening.chosen_device(name)
-    monkeypatch.setattr(opening, "_has_mps", lambda: True)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     assert opening.chosen_device("auto") == torch.device("mps")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert opening.chosen_device("auto") == torch.device("cuda")
