@@ -126,8 +126,11 @@ def token_rows(texts: Sequence[str], tokenizer: BPETokenizer) -> list[list[int]]
     return [row[i : i + size] for row in rows for i in range(0, len(row), size)]
 
 
-def train_on(rows: list[list[int]], tokenizer: BPETokenizer, budget: Budget, seed: int):
-    """Entraîne le petit Transformer sur environ `budget.n_tokens` jetons : (modèle, journal)."""
+def train_on(rows: list[list[int]], tokenizer: BPETokenizer, budget: Budget, seed: int, **options):
+    """Entraîne le petit Transformer sur environ `budget.n_tokens` jetons : (modèle, journal).
+
+    `options` : celles de `train`, par exemple `stop_at`, pour n’en faire que les premiers pas.
+    """
     config = LlamaConfig(VOCAB_SIZE, CONTEXT_LENGTH, budget.d_model, 2, 4)
     model = llama(config, seed)
     special = (tokenizer.pad_id, tokenizer.bos_id, tokenizer.eos_id)
@@ -135,7 +138,7 @@ def train_on(rows: list[list[int]], tokenizer: BPETokenizer, budget: Budget, see
     tokens_per_step = source.batch_size * sum(len(row) + 1 for row in rows) / len(rows)
     n_steps = max(1, round(budget.n_tokens / tokens_per_step))
     settings = TrainingConfig(n_steps, LEARNING_RATE, seed=seed, n_threads=1)
-    return model, train(model, source, settings)
+    return model, train(model, source, settings, **options)
 
 
 @torch.no_grad()

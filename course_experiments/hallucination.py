@@ -91,10 +91,9 @@ def train_on(
     learning_rate: float,
     d_model: int,
     seed: int,
-    *,
-    progress: bool = True,
+    **options,
 ) -> tuple[nn.Module, WordTokenizer]:
-    """Apprend un petit Llama sur ces textes, lus une fois chacun dans l’ordre d’une époque."""
+    """Apprend un petit Llama sur ces textes, lus une fois chacun (`options` : voir `train`)."""
     every_value = [value for attribute in ATTRIBUTES for value in values(attribute)]
     tokenizer = WordTokenizer.train([s.text for s in sentences] + every_value)
     rows = [tokenizer.encode(sentence.text) for sentence in sentences]
@@ -102,20 +101,23 @@ def train_on(
     model = llama(LlamaConfig(tokenizer.vocab_size, 24, d_model, 2, 4), seed)
     steps = len(rows) // batch_size
     config = TrainingConfig(steps, learning_rate, seed=seed, n_threads=1)
-    train(model, SequenceBatches(rows, batch_size, seed, *special), config, progress=progress)
+    train(model, SequenceBatches(rows, batch_size, seed, *special), config, **options)
     return model, tokenizer
 
 
 def train_with_lessons(
-    name: str, seed: int, budget: Budget | None = None, *, progress: bool = True
+    name: str, seed: int, budget: Budget | None = None, **options
 ) -> tuple[nn.Module, WordTokenizer, World]:
-    """Le modèle d’une façon d’enseigner (clé de `LESSONS`), son vocabulaire et son monde."""
+    """Le modèle d’une façon d’enseigner (clé de `LESSONS`), son vocabulaire et son monde.
+
+    `options` : celles de `train`, par exemple `stop_at`, pour n’en faire que les premiers pas.
+    """
     budget = budget or Budget()
     world = build_world(budget.n_known, budget.n_unknown, budget.n_refused, seed)
     n_texts = budget.n_steps * budget.batch_size
     sentences = generate_biographies(LESSONS[name](world), n_texts, seed)
     settings = (budget.batch_size, budget.learning_rate, budget.d_model)
-    model, tokenizer = train_on(sentences, *settings, seed, progress=progress)
+    model, tokenizer = train_on(sentences, *settings, seed, **options)
     return model, tokenizer, world
 
 

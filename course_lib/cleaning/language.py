@@ -13,13 +13,15 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Self
 
 from course_lib.cleaning.language_samples import SAMPLES
 
 MAX_ORDER = 3
 SMOOTHING = 0.1
+CACHED_WORDS = 100_000  # un mot déjà jugé ne l’est pas deux fois
+_WORD = re.compile(r"[^\W\d_]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Identification:
 def letter_ngrams(text: str, max_order: int = MAX_ORDER) -> list[str]:
     """Les suites de 1 à `max_order` lettres de chaque mot, une espace marquant ses bords."""
     grams = []
-    for word in re.findall(r"[^\W\d_]+", text.lower()):
+    for word in _WORD.findall(text.lower()):
         padded = f" {word} "
         for order in range(1, max_order + 1):
             grams += [padded[i : i + order] for i in range(len(padded) - order + 1)]
@@ -57,6 +59,7 @@ class LanguageIdentifier:
             self._log_probs[language] = {
                 gram: math.log((count + smoothing) / total) for gram, count in grams.items()
             }
+        self._judge = lru_cache(CACHED_WORDS)(self._judge_word)
 
     @classmethod
     def train(cls, samples: Mapping[str, str], smoothing: float = SMOOTHING) -> Self:
@@ -69,13 +72,26 @@ class LanguageIdentifier:
 
         Erreur : ValueError si le texte n’a pas de lettre.
         """
-        grams = letter_ngrams(text)
-        if not grams:
+        words = Counter(_WORD.findall(text.lower()))
+        if not words:
             raise ValueError(f"Texte reçu : {text[:40]!r}. Il faut au moins une lettre.")
+        n_grams, totals = 0, [0.0] * len(self.languages)
+        for word, count in words.items():
+            size, sums = self._judge(word)
+            n_grams += count * size
+            totals = [total + count * one for total, one in zip(totals, sums, strict=True)]
         return {
-            language: sum(table.get(gram, self._unseen[language]) for gram in grams) / len(grams)
-            for language, table in self._log_probs.items()
+            language: total / n_grams
+            for language, total in zip(self.languages, totals, strict=True)
         }
+
+    def _judge_word(self, word: str) -> tuple[int, tuple[float, ...]]:
+        """Le nombre de suites d’un mot et, par langue, la somme de leurs log-probabilités."""
+        grams = letter_ngrams(word)
+        return len(grams), tuple(
+            sum(table.get(gram, self._unseen[language]) for gram in grams)
+            for language, table in self._log_probs.items()
+        )
 
     def identify(self, text: str) -> Identification:
         """La langue d’un texte et son avance ; ValueError si le texte n’a pas de lettre."""
