@@ -43,7 +43,8 @@ def main() -> None:
     parser = FrenchArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repetitions", type=positive_int, default=3, help="nombre de tours")
     options = parser.parse_args()
-    records = parallel_speed.measure(range(options.repetitions), parallel_speed.RESULTS)
+    parallel_speed.EXPERIMENT.run(range(options.repetitions))
+    records = parallel_speed.load_results()
     load = Load()
     headers = [
         "paramètres",

@@ -11,7 +11,7 @@ def commands() -> dict[str, str]:
     found = {}
     for path in [*FOLDER.glob("[a-z]*.py"), *FOLDER.glob("*/__main__.py")]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        if any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body):
+        if "main(" in ast.unparse(tree.body[-1]):  # la dernière ligne lance la commande
             package = path.name == "__main__.py"
             name = path.parent.name if package else path.stem
             found[name] = ast.get_docstring(tree).splitlines()[0]

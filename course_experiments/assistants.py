@@ -10,17 +10,16 @@ trois lots d’histoires pour un lot de questions :
     probabilités seules   apprend ses probabilités
     sans enseignant       apprend des mêmes textes, sans lui
 
-Les mesures vont dans `results/assistants.json` ; l’assistant et le petit assistant de la première
-graine, en demi-précision, dans `course_lib/models/assistant/` et `petit_assistant/`. Une commande
+Les mesures vont dans `results/assistants.json` ; l’assistant et le petit assistant de la
+graine 0, en demi-précision, dans `course_lib/models/assistant/` et `petit_assistant/`. Une commande
 interrompue reprend au modèle suivant.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
-
-import torch
-from tqdm.auto import tqdm
 
 from course_experiments import question_answering
 from course_experiments.classroom import (
@@ -33,14 +32,8 @@ from course_experiments.classroom import (
     student_shape,
     teach,
 )
+from course_experiments.experiment import Experiment
 from course_experiments.question_answering import as_examples
-from course_experiments.records import (
-    Records,
-    experiment_parser,
-    load_records,
-    measure_command,
-    rounded,
-)
 from course_lib.corpora.microworld.questions import generate_questions
 from course_lib.evaluation.answers import exact_answers
 from course_lib.evaluation.story_task import StoryTask, build_task
@@ -51,7 +44,6 @@ from course_lib.tokenization import Tokenizer
 from course_lib.training.losses import language_model_loss
 from course_lib.transformer import Decoder, llama
 
-RESULTS = Path(__file__).parent / "results" / "assistants.json"
 WIDTH = 48
 ASSISTANT, SMALL = "assistant", "petit assistant"
 STUDENTS = {SMALL: GUIDED, "probabilités seules": TAUGHT, "sans enseignant": ALONE}
@@ -80,6 +72,7 @@ def lessons(plan: Plan, seed: int, tokenizer: Tokenizer) -> tuple[StoryTask, Ans
     return stories, AnswerExamples(as_examples(questions, tokenizer), plan.batch_size, seed)
 
 
+@lru_cache(maxsize=1)  # il enseigne à tous les élèves de sa graine
 def tune_assistant(plan: Plan, seed: int) -> tuple[Decoder, float]:
     """Affine le petit LLM, avec reprise ; rend le modèle et le temps de calcul."""
     model, tokenizer = load_petit_llm()
@@ -107,41 +100,34 @@ def measure_assistant(model: Decoder, plan: Plan, tokenizer: Tokenizer) -> dict:
     return report(model, held_out) | {"exact": sum(found) / len(found)}
 
 
-def load_results(path: Path = RESULTS) -> dict:
-    """Relit les mesures livrées : `runs["petit assistant"]["0"]["quality"]`…"""
-    return load_records(path)
+def measure(name: str, seed: int, plan: Plan, folders: Mapping[str, Path]) -> dict:
+    """L’assistant ou l’un de ses élèves ; ceux de la graine 0 qui ont un dossier y sont écrits."""
+    tokenizer = load_petit_llm()[1]
+    model, seconds = tune_assistant(plan, seed)
+    if name != ASSISTANT:
+        model, seconds = train_student(plan, seed, model, STUDENTS[name])
+    if seed == 0 and name in folders:
+        save_folder(model, tokenizer, folders[name], dtype="float16")
+    return measure_assistant(model, plan, tokenizer) | {"cpu_seconds": seconds}
 
 
-def measure(seeds: Sequence[int], path: Path, plan: Plan | None = None) -> dict:
-    """Fait ce qui manque au relevé ; les modèles de la première graine s’écrivent à côté."""
-    plan, folder = plan or Plan(), MODELS if path == RESULTS else path.parent
-    records, tokenizer = Records(path, asdict(plan)), load_petit_llm()[1]
-
-    def keep(name: str, seed: int, model: Decoder, seconds: float) -> None:
-        if seed == seeds[0] and name in FOLDERS:
-            save_folder(model, tokenizer, folder / FOLDERS[name], dtype="float16")
-        measures = measure_assistant(model, plan, tokenizer) | {"cpu_seconds": seconds}
-        records.add(name, seed, rounded(measures))
-
-    for seed in seeds:
-        missing = [name for name, _ in records.missing([ASSISTANT, *STUDENTS], [seed])]
-        if not missing:
-            continue
-        teacher, seconds = tune_assistant(plan, seed)
-        if ASSISTANT in missing:
-            keep(ASSISTANT, seed, teacher, seconds)
-        students = [name for name in STUDENTS if name in missing]
-        for name in tqdm(students, desc=f"Élèves de la graine {seed}"):
-            keep(name, seed, *train_student(plan, seed, teacher, STUDENTS[name]))
-    return records.load()
+def adapt(experiment: Experiment, options: Namespace) -> Experiment:
+    """Les modèles vont à côté du relevé ; ceux du relevé livré, avec les modèles du cours."""
+    folder = MODELS if options.output == experiment.path else options.output.parent
+    folders = {name: folder / place for name, place in FOLDERS.items()}
+    return replace(experiment, products=folders, measure=partial(measure, folders=folders))
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = experiment_parser(RESULTS, "Affine le petit LLM en assistant, puis le distille.")
-    options = parser.parse_args(arguments)
-    return measure_command(options, lambda: measure(options.seeds, options.output))
+EXPERIMENT = Experiment(
+    "assistants",
+    "Affine le petit LLM en assistant, puis le distille.",
+    Plan(),
+    [ASSISTANT, *STUDENTS],
+    partial(measure, folders={}),
+    adapt=adapt,
+)
+load_results = EXPERIMENT.load
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    raise SystemExit(main())
+    raise SystemExit(EXPERIMENT.main())

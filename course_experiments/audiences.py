@@ -10,20 +10,16 @@ un 5-gramme, et la réponse la plus fréquente. Les mesures vont dans `results/a
 graine après l’autre : une commande interrompue reprend à la graine qui manque.
 """
 
-import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
-from pathlib import Path
+from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
-import torch
-from tqdm.auto import tqdm
 
 from course_experiments.audience_measures import examine, most_frequent, style, swap_effect
+from course_experiments.experiment import Experiment
 from course_experiments.in_context import scale_embeddings
-from course_experiments.records import experiment_parser, measure_command
 from course_lib.corpora.microworld.audiences import (
     AUDIENCES,
     NEUTRAL_TAG,
@@ -35,26 +31,36 @@ from course_lib.corpora.microworld.audiences import (
 )
 from course_lib.corpora.microworld.kernel import Draw
 from course_lib.evaluation.readability import vocabulary
-from course_lib.files import write_json
 from course_lib.generation import SamplingConfig, TextGenerator, continuation_log_probs
 from course_lib.ngram import KneserNeyModel
 from course_lib.tokenization import BPETokenizer, Tokenizer
 from course_lib.training import IGNORE, AlignedBatches, TrainingConfig, train
 from course_lib.transformer import Decoder, LlamaConfig, count_parameters, llama
 
-RESULTS = Path(__file__).parent / "results" / "audiences.json"
-N_TEXTS, BATCH_SIZE, LEARNING_RATE, EMBEDDING_STD = 32_000, 8, 6e-3, 1.0
-N_TOKENIZER_TEXTS, N_TEST, N_CURVE, NEUTRAL_SHARE = 700, 100, 30, 0.25
+N_TOKENIZER_TEXTS, N_CURVE, NEUTRAL_SHARE, EMBEDDING_STD = 700, 30, 0.25, 1.0
 MAX_NEW_TOKENS, NGRAM_ORDER, N_POINTS = 120, 5, 8
-SHAPE = LlamaConfig(
-    vocab_size=1536,
-    context_length=256,
-    d_model=96,
-    n_layers=2,
-    n_heads=4,
-    rope_theta=100.0,
-    tie_weights=False,
-)
+VOCAB_SIZE = 1536
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Textes lus, taille des lots, taux d’apprentissage, modèle, et fiches de la mesure."""
+
+    texts: int = 32_000
+    batch_size: int = 8
+    learning_rate: float = 6e-3
+    vocab_size: int = VOCAB_SIZE
+    context_length: int = 256
+    d_model: int = 96
+    n_layers: int = 2
+    n_heads: int = 4
+    test_sheets: int = 100
+
+    @property
+    def shape(self) -> LlamaConfig:
+        """La forme du modèle."""
+        sizes = (self.vocab_size, self.context_length, self.d_model, self.n_layers, self.n_heads)
+        return LlamaConfig(*sizes, rope_theta=100.0, tie_weights=False)
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ class AudienceTask:
 def train_tokenizer(n_texts: int = N_TOKENIZER_TEXTS) -> BPETokenizer:
     """Apprend le découpage sur des fiches et leurs trois récits."""
     texts = [t for name in AUDIENCES for t in generate_audience_texts(n_texts, name)]
-    return BPETokenizer.train((f"{t.prompt} {t.text}" for t in texts), SHAPE.vocab_size)
+    return BPETokenizer.train((f"{t.prompt} {t.text}" for t in texts), VOCAB_SIZE)
 
 
 def build_task(n_texts: int, seed: int, tokenizer: Tokenizer) -> AudienceTask:
@@ -106,14 +112,15 @@ def divergence(model: Decoder, tokenizer: Tokenizer, texts: Sequence[AudienceTex
 def train_model(
     task: AudienceTask,
     seed: int,
+    budget: Budget | None = None,
     *,
-    batch_size: int = BATCH_SIZE,
     n_points: int = N_POINTS,
     progress: bool = True,
 ) -> tuple[Decoder, dict]:
     """Entraîne un modèle de zéro, en une lecture des textes : (modèle, mesures en chemin)."""
-    model = scale_embeddings(llama(SHAPE, seed), EMBEDDING_STD)
-    n_steps = len(task.inputs) // batch_size
+    budget = budget or Budget()
+    model = scale_embeddings(llama(budget.shape, seed), EMBEDDING_STD)
+    n_steps = len(task.inputs) // budget.batch_size
     probes = [t for a in AUDIENCES for t in generate_audience_texts(N_CURVE, a, "validation")]
     measured = []
 
@@ -124,16 +131,19 @@ def train_model(
         return score
 
     config = TrainingConfig(
-        n_steps, LEARNING_RATE, eval_every=max(1, n_steps // n_points), seed=seed, n_threads=1
+        n_steps,
+        budget.learning_rate,
+        eval_every=max(1, n_steps // n_points),
+        seed=seed,
+        n_threads=1,
     )
+    data = task.batches(budget.batch_size, seed)
     start = time.process_time()
-    history = train(
-        model, task.batches(batch_size, seed), config, evaluate=evaluate, progress=progress
-    )
+    history = train(model, data, config, evaluate=evaluate, progress=progress)
     seconds = time.process_time() - start - sum(measured)
     points = [record for record in history.records if record.metrics]
     curve = {
-        "texts": [record.step * batch_size for record in points],
+        "texts": [record.step * budget.batch_size for record in points],
         "loss": [round(record.loss, 4) for record in points],
         "kl": [round(record.metrics["kl"], 4) for record in points],
     }
@@ -176,26 +186,30 @@ def write_with_ngram(
     return texts
 
 
-def run(
-    seed: int, tokenizer: Tokenizer, n_texts: int = N_TEXTS, n_test: int = N_TEST, **options
-) -> tuple[Decoder, dict]:
-    """Entraîne et éprouve une graine : (modèle, mesures)."""
-    task = build_task(n_texts, seed, tokenizer)
-    model, measures = train_model(task, seed, **options)
+@cache
+def tokenizer() -> BPETokenizer:
+    """Le découpage commun à toutes les graines."""
+    return train_tokenizer()
+
+
+def measure(name: str, seed: int, budget: Budget) -> dict:
+    """Entraîne et éprouve une graine."""
+    words, n_test = tokenizer(), budget.test_sheets
+    task = build_task(budget.texts, seed, words)
+    model, measures = train_model(task, seed, budget)
     references = {name: generate_audience_texts(n_test, name, "test") for name in AUDIENCES}
     facts = [text.facts for text in references["enfant"]]
     texts = {
-        name: write_texts(model, tokenizer, facts, tag(name), seed=rank)
+        name: write_texts(model, words, facts, tag(name), seed=rank)
         for rank, name in enumerate(AUDIENCES)
     }
-    greedy = {a: write_texts(model, tokenizer, facts, tag(a), temperature=0.0) for a in AUDIENCES}
-    ngram = KneserNeyModel(NGRAM_ORDER, tokenizer.vocab_size, tokenizer.bos_id)
-    ngram.fit([[*row[1:], tokenizer.eos_id] for row in task.inputs])
+    greedy = {a: write_texts(model, words, facts, tag(a), temperature=0.0) for a in AUDIENCES}
+    ngram = KneserNeyModel(NGRAM_ORDER, words.vocab_size, words.bos_id)
+    ngram.fit([[*row[1:], words.eos_id] for row in task.inputs])
     few, child = facts[: max(1, n_test // 4)], task.child_words
-    neutral = write_texts(model, tokenizer, facts, NEUTRAL_TAG, seed=len(AUDIENCES))
-    return model, measures | {
-        "seed": seed,
-        "kl": {a: round(divergence(model, tokenizer, references[a]), 4) for a in AUDIENCES},
+    neutral = write_texts(model, words, facts, NEUTRAL_TAG, seed=len(AUDIENCES))
+    return measures | {
+        "kl": {a: divergence(model, words, references[a]) for a in AUDIENCES},
         "grammar": {a: style([t.text for t in references[a]], child) for a in AUDIENCES},
         "model": {a: examine(texts[a], facts, child, a) for a in AUDIENCES},
         "greedy": {a: examine(greedy[a], facts, child, a) for a in AUDIENCES},
@@ -203,7 +217,7 @@ def run(
         "neutral": examine(neutral, facts, child),
         "swap": swap_effect(texts),
         "ngram": {
-            a: examine(write_with_ngram(ngram, tokenizer, few, tag(a)), few, child, a)
+            a: examine(write_with_ngram(ngram, words, few, tag(a)), few, child, a)
             for a in AUDIENCES
         },
         "most_frequent": most_frequent(task.facts, facts),
@@ -211,36 +225,15 @@ def run(
     }
 
 
-def load_results(path: Path = RESULTS) -> dict:
-    """Relit les mesures livrées ; un fichier absent donne un relevé vide."""
-    if not path.exists():
-        return {"budget": {}, "libraries": {}, "runs": []}
-    return json.loads(path.read_text("utf-8"))
-
-
-def measure(seeds, path: Path = RESULTS, **sizes) -> dict:
-    """Fait les graines qui manquent au relevé et l’écrit après chacune."""
-    done = {measured["seed"] for measured in load_results(path)["runs"]}
-    tokenizer = train_tokenizer()
-    for seed in tqdm([s for s in seeds if s not in done], desc="Graines", leave=False):
-        measured = run(seed, tokenizer, **sizes)[1]
-        results = load_results(path)
-        results["runs"].append(measured)
-        budget = {"texts": N_TEXTS, "batch_size": BATCH_SIZE, "learning_rate": LEARNING_RATE}
-        results["budget"] = budget | {"shape": asdict(SHAPE), "test_sheets": N_TEST} | sizes
-        results["libraries"] = {name: version(name) for name in ("torch", "numpy")}
-        write_json(path, results)
-    return load_results(path)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = experiment_parser(
-        RESULTS, "Entraîne un modèle à écrire pour trois publics et mesure ce qu’il en fait."
-    )
-    options = parser.parse_args(arguments)
-    return measure_command(options, lambda: measure(options.seeds, options.output))
+EXPERIMENT = Experiment(
+    "audiences",
+    "Entraîne un modèle à écrire pour trois publics et mesure ce qu’il en fait.",
+    Budget(),
+    ["petit modèle"],
+    measure,
+)
+load_results = EXPERIMENT.load
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    raise SystemExit(main())
+    raise SystemExit(EXPERIMENT.main())

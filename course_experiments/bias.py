@@ -10,13 +10,12 @@ d’apprentissage. Le biais se mesure dans le corpus, dans le modèle, puis apr�
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from course_experiments.records import Records, experiment_parser, measure_command, rounded
+from course_experiments.experiment import Experiment
 from course_lib.corpora.microworld.lexicon import LEXICON
 from course_lib.corpora.microworld.occupations import (
     ADJECTIVES,
@@ -35,7 +34,6 @@ from course_lib.tokenization import WordTokenizer
 from course_lib.training import SequenceBatches, TrainingConfig, train
 from course_lib.transformer import LlamaConfig, llama
 
-RESULTS = Path(__file__).parent / "results" / "bias.json"
 DECODERS = {
     "temperature_1": SamplingConfig(),
     "temperature_0.7": SamplingConfig(temperature=0.7),
@@ -54,6 +52,7 @@ class Budget:
     batch_size: int = 32
     d_model: int = 48
     learning_rate: float = 4e-3
+    p_she: dict[str, float] = field(default_factory=lambda: P_SHE)
 
 
 def build_portraits(budget: Budget, seed: int, augmented: bool) -> list[Portrait]:
@@ -169,7 +168,7 @@ def measure(name: str, seed: int, budget: Budget) -> dict:
         "pronoun_agreement_against": pronoun["against"],
         "adjective_agreement": adjective_agreement(model, tokenizer),
     }
-    return rounded(result) | {"cpu_seconds": round(time.process_time() - start, 1)}
+    return result | {"cpu_seconds": time.process_time() - start}
 
 
 def run_names(budget: Budget) -> list[str]:
@@ -177,25 +176,16 @@ def run_names(budget: Budget) -> list[str]:
     return [f"{corpus}-{steps}" for corpus in ("plain", "augmented") for steps in budget.steps]
 
 
-def records(path: Path = RESULTS, budget: Budget | None = None) -> Records:
-    """Le relevé de cette expérience."""
-    return Records(path, asdict(budget or Budget()) | {"p_she": P_SHE})
-
-
-def main(arguments: list[str] | None = None, budget: Budget | None = None) -> int:
-    parser = experiment_parser(
-        RESULTS, "Suit un biais du corpus au modèle, puis au texte écrit.", n_seeds=5
-    )
-    options = parser.parse_args(arguments)
-    budget = budget or Budget()
-    kept = records(options.output, budget)
-    return measure_command(
-        options,
-        lambda: kept.complete(
-            run_names(budget), options.seeds, lambda name, seed: measure(name, seed, budget)
-        ),
-    )
+EXPERIMENT = Experiment(
+    "bias",
+    "Suit un biais du corpus au modèle, puis au texte écrit.",
+    Budget(),
+    run_names(Budget()),
+    measure,
+    seeds=range(5),
+)
+load_results = EXPERIMENT.load
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(EXPERIMENT.main())

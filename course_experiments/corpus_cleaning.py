@@ -15,35 +15,33 @@ l’a retenu. Les mesures vont dans `results/corpus_cleaning.json`, réécrit ap
 commande interrompue reprend où elle en était.
 """
 
-import json
 import random
 import time
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from importlib.metadata import version
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from functools import cache, lru_cache
 
 import numpy as np
 import torch
 from torch import nn
-from tqdm.auto import tqdm
 
-from course_experiments.records import experiment_parser, measure_command
+from course_experiments.experiment import Experiment
+from course_lib.arguments import FrenchArgumentParser
 from course_lib.cleaning import STEP_NAMES, clean, standard_steps
 from course_lib.corpora import Story, generate_stories
 from course_lib.corpora.web import Page, generate_web
 from course_lib.corpora.web.people import Person, draw_people, introduce
-from course_lib.files import write_json
 from course_lib.generation import SamplingConfig, generate
 from course_lib.tokenization import BPETokenizer
 from course_lib.training import SequenceBatches, TrainingConfig, train
 from course_lib.transformer import LlamaConfig, count_parameters, llama
 
-RESULTS = Path(__file__).parent / "results" / "corpus_cleaning.json"
 CONTEXT_LENGTH, BATCH_SIZE, LEARNING_RATE, VOCAB_SIZE = 256, 4, 5e-3, 2048
 N_TEST_STORIES = 1_000  # le jeu de test que le nettoyage connaît
 MAX_GROUP = 100  # histoires ou personnes mesurées par groupe
+CLEANING = "nettoyage"
 
 
 @dataclass(frozen=True)
@@ -54,6 +52,8 @@ class Budget:
     n_tokens: int = 500_000
     d_model: int = 48
     n_held_out: int = 200
+    batch_size: int = BATCH_SIZE
+    vocab_size: int = VOCAB_SIZE
 
 
 @dataclass(frozen=True)
@@ -131,10 +131,10 @@ def train_on(rows: list[list[int]], tokenizer: BPETokenizer, budget: Budget, see
 
     `options` : celles de `train`, par exemple `stop_at`, pour n’en faire que les premiers pas.
     """
-    config = LlamaConfig(VOCAB_SIZE, CONTEXT_LENGTH, budget.d_model, 2, 4)
+    config = LlamaConfig(budget.vocab_size, CONTEXT_LENGTH, budget.d_model, 2, 4)
     model = llama(config, seed)
     special = (tokenizer.pad_id, tokenizer.bos_id, tokenizer.eos_id)
-    source = SequenceBatches(rows, BATCH_SIZE, seed, *special)
+    source = SequenceBatches(rows, budget.batch_size, seed, *special)
     tokens_per_step = source.batch_size * sum(len(row) + 1 for row in rows) / len(rows)
     n_steps = max(1, round(budget.n_tokens / tokens_per_step))
     settings = TrainingConfig(n_steps, LEARNING_RATE, seed=seed, n_threads=1)
@@ -183,7 +183,7 @@ def extraction_hits(
     ]
 
 
-def measure(
+def train_and_ask(
     pages: Sequence[Page], tokenizer: BPETokenizer, probes: Probes, budget: Budget, seed: int
 ) -> dict:
     """Entraîne sur ces pages et interroge le modèle."""
@@ -207,7 +207,7 @@ def measure(
         "parameters": count_parameters(model),
         "excess": {name: _summary(values) for name, values in excess.items()},
         "extraction": {name: [sum(found), len(found)] for name, found in hits.items()},
-        "cpu_seconds": round(time.process_time() - start, 1),
+        "cpu_seconds": time.process_time() - start,
     }
 
 
@@ -229,68 +229,59 @@ def _step_rows(report) -> list[dict]:
             "removed": len(step.removed),
             "changed": len(step.changed),
             "due": step.n_due,
-            "precision": None if step.precision is None else round(step.precision, 4),
-            "recall": None if step.recall is None else round(step.recall, 4),
+            "precision": step.precision,
+            "recall": step.recall,
         }
         for step in report.steps
     ]
 
 
-def load_results(path: Path = RESULTS) -> dict:
-    """Relit les mesures livrées ; un fichier absent donne un relevé vide."""
-    if not path.exists():
-        return {"budget": {}, "libraries": {}, "cleaning": {}, "runs": []}
-    return json.loads(path.read_text("utf-8"))
-
-
-def _done(path: Path) -> set[tuple[str, int]]:
-    return {(entry["condition"], entry["seed"]) for entry in load_results(path)["runs"]}
-
-
-def run(
-    seeds: Sequence[int], names: dict[str, tuple[str, ...]], path: Path, budget: Budget
-) -> dict:
-    """Fait ce qui manque au relevé et l’écrit à mesure."""
-    missing = [(s, n) for s in seeds for n in names if (n, s) not in _done(path)]
-    tests = [story.text for story in generate_stories(N_TEST_STORIES, "test")]
-    prepared: dict[int, tuple] = {}
-    for seed, name in tqdm(missing, desc="Corpus", leave=False):
-        if (name, seed) in _done(path):
-            continue  # mesuré entre-temps par une autre commande
-        if seed not in prepared:
-            prepared = {seed: _prepare(seed, budget)}  # un seul micro-web en mémoire
-        pages, tokenizer, probes = prepared[seed]
-        report = clean(pages, standard_steps(tests, names[name]))
-        measured = measure(report.kept, tokenizer, probes, budget, seed)
-        results = load_results(path)
-        results["budget"] = vars(budget) | {"batch_size": BATCH_SIZE, "vocab_size": VOCAB_SIZE}
-        results["libraries"] = {library: version(library) for library in ("torch", "numpy")}
-        if names[name] == STEP_NAMES:
-            results["cleaning"][str(seed)] = _step_rows(report)
-        results["runs"].append({"condition": name, "seed": seed} | measured)
-        write_json(path, results)
-    return load_results(path)
-
-
-def _prepare(seed: int, budget: Budget) -> tuple[list[Page], BPETokenizer, Probes]:
+@lru_cache(maxsize=1)
+def web_of(seed: int, budget: Budget) -> tuple[list[Page], BPETokenizer, Probes]:
     """Le micro-web d’une graine, le découpage appris sur lui, ce que l’on interrogera."""
     pages = generate_web(budget.n_pages, seed)
-    tokenizer = BPETokenizer.train((page.text for page in pages), VOCAB_SIZE)
+    tokenizer = BPETokenizer.train((page.text for page in pages), budget.vocab_size)
     return pages, tokenizer, build_probes(pages, budget.n_held_out, seed)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = experiment_parser(
-        RESULTS, "Entraîne le même modèle sur un micro-web de plus en plus propre."
-    )
-    parser.add_argument(
-        "--leave-one-out", action="store_true", help="ôte une étape à la fois au lieu d’en ajouter"
-    )
-    options = parser.parse_args(arguments)
-    names = conditions(options.leave_one_out)
-    return measure_command(options, lambda: run(options.seeds, names, options.output, Budget()))
+@cache
+def test_texts() -> list[str]:
+    """Le jeu de test que le nettoyage connaît."""
+    return [story.text for story in generate_stories(N_TEST_STORIES, "test")]
+
+
+def measure(name: str, seed: int, budget: Budget) -> dict:
+    """Un corpus de `conditions`, et ce qu’on en apprend ; ou ce que fait chaque étape."""
+    pages, tokenizer, probes = web_of(seed, budget)
+    steps = (conditions() | conditions(True) | {CLEANING: STEP_NAMES})[name]
+    report = clean(pages, standard_steps(test_texts(), steps))
+    if name == CLEANING:
+        return {"steps": _step_rows(report)}
+    return train_and_ask(report.kept, tokenizer, probes, budget, seed)
+
+
+def add_options(parser: FrenchArgumentParser) -> None:
+    """Ôter une étape à la fois."""
+    what = "ôte une étape à la fois au lieu d’en ajouter"
+    parser.add_argument("--leave-one-out", action="store_true", help=what)
+
+
+def adapt(experiment: Experiment, options: Namespace) -> Experiment:
+    """Les corpus demandés."""
+    return replace(experiment, names=[*conditions(True)]) if options.leave_one_out else experiment
+
+
+EXPERIMENT = Experiment(
+    "corpus_cleaning",
+    "Entraîne le même modèle sur un micro-web de plus en plus propre.",
+    Budget(),
+    [CLEANING, *conditions()],
+    measure,
+    add_options=add_options,
+    adapt=adapt,
+)
+load_results = EXPERIMENT.load
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    raise SystemExit(main())
+    raise SystemExit(EXPERIMENT.main())

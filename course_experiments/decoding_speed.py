@@ -9,37 +9,28 @@ d’une machine à l’autre. Le débit de la mémoire et le calcul maximal sont
 Les mesures vont dans `results/decoding_speed.json`.
 """
 
-import json
 import statistics
 import time
+from argparse import Namespace
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from course_experiments.records import (
-    add_output,
-    load_records,
-    measure_command,
-    rounded,
-    set_aside,
-)
+from course_experiments.experiment import Experiment
 from course_lib.acceleration import NumbaReader, accelerate, quantize, weight_bytes
 from course_lib.acceleration.linear import choose_form, find_kernels
 from course_lib.arguments import FrenchArgumentParser, positive_int
 from course_lib.corpora.sentences.parallel_texts import PARALLEL_TEXTS
 from course_lib.evaluation.compression import compress
-from course_lib.files import write_json
 from course_lib.generation import CachedReader
 from course_lib.pretrained.loading import load_pretrained
 from course_lib.pretrained.store import smollm2_path
 from course_lib.transformer import Decoder
 
-RESULTS = Path(__file__).parent / "results" / "decoding_speed.json"
 PROMPT = (
     "On Saturday morning the market fills the square in front of the church. Farmers bring apples"
 )
@@ -184,9 +175,8 @@ def measure_quality(model: Decoder, tokenizer, start_id: int) -> dict[str, dict]
     return found
 
 
-def run(protocol: Protocol) -> dict:
+def measure(name: str, repetition: int, protocol: Protocol) -> dict:
     """Toutes les mesures."""
-    torch.set_num_threads(protocol.n_threads)
     smollm = load_pretrained(smollm2_path(), 512)
     prompt = smollm.tokenizer.encode(PROMPT)
     return {
@@ -199,30 +189,31 @@ def run(protocol: Protocol) -> dict:
     }
 
 
-def load_results(path: Path = RESULTS) -> dict:
-    """Relit les mesures livrées."""
-    return load_records(path)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = FrenchArgumentParser(
-        prog="python -m course_experiments.decoding_speed",
-        description="Mesure la vitesse d’écriture de SmolLM2. Machine au repos, de préférence.",
-    )
+def add_options(parser: FrenchArgumentParser) -> None:
+    """Le nombre de tours."""
     parser.add_argument("--rounds", type=positive_int, default=5, help="tours (5)")
-    add_output(parser, RESULTS)
-    options = parser.parse_args(arguments)
-    protocol = Protocol(rounds=options.rounds)
 
-    def work() -> None:
-        settings = json.loads(json.dumps(asdict(protocol)))
-        if not options.output.exists() or load_records(options.output)["settings"] != settings:
-            measures = rounded(run(protocol), 6)
-            set_aside(options.output)  # d’autres réglages : on les garde
-            write_json(options.output, {"settings": settings} | measures)
 
-    return measure_command(options, work)
+def adapt(experiment: Experiment, options: Namespace) -> Experiment:
+    """Le protocole au nombre de tours demandé."""
+    return replace(experiment, settings=replace(experiment.settings, rounds=options.rounds))
+
+
+EXPERIMENT = Experiment(
+    "decoding_speed",
+    "Mesure la vitesse d’écriture de SmolLM2. Machine au repos, de préférence.",
+    Protocol(),
+    ["SmolLM2"],
+    measure,
+    seeds=[0],
+    seeds_option=("--repetitions", "répétitions de toutes les mesures"),
+    digits=6,
+    n_threads=Protocol().n_threads,
+    add_options=add_options,
+    adapt=adapt,
+)
+load_results = EXPERIMENT.load
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(EXPERIMENT.main())

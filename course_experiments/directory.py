@@ -9,20 +9,16 @@ log₂ V + log₂ q bits, sur les log₂ V qu’elle vaut. Seule la largeur chan
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
-from course_experiments.records import Records, experiment_parser, load_records, measure_command
+from course_experiments.experiment import Experiment
 from course_lib.training import TrainingConfig, train
 from course_lib.training.data import IGNORE
 from course_lib.transformer import Decoder, LlamaConfig, count_parameters, llama
 
-RESULTS = Path(__file__).parent / "results" / "directory.json"
 WIDTHS = (8, 12, 16, 20, 24, 32, 48)
 MIN_HEAD_DIM, MAX_HEADS = 8, 4
 
@@ -117,34 +113,25 @@ def run(
     )
     start = time.process_time()
     train(model, data, config, progress=progress)
-    seconds = round(time.process_time() - start, 1)
-    measures = {name: round(value, 4) for name, value in recall(model, facts, directory).items()}
-    return model, {"size": count_parameters(model), "cpu_seconds": seconds, **measures}
+    seconds = time.process_time() - start
+    measures = {"size": count_parameters(model), "cpu_seconds": seconds}
+    return model, measures | recall(model, facts, directory)
 
 
-def load_results(path: Path = RESULTS) -> dict:
-    """Relit les mesures livrées, par largeur puis par graine."""
-    return load_records(path)
+def measure(name: str, seed: int, directory: Directory) -> dict:
+    """Les mesures d’une largeur."""
+    return run(int(name), directory, seed)[1]
 
 
-def measure(
-    widths: Sequence[int], seeds: Sequence[int], path: Path, directory: Directory | None = None
-) -> dict:
-    """Fait ce qui manque au relevé et l’écrit à mesure."""
-    directory = directory or Directory()
-    records = Records(path, asdict(directory))
-    for name, seed in tqdm(records.missing(map(str, widths), seeds), desc="Modèles"):
-        records.add(name, seed, run(int(name), directory, seed)[1])
-    return records.load()
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = experiment_parser(
-        RESULTS, "Fait apprendre un annuaire par cœur à des modèles de plus en plus larges."
-    )
-    options = parser.parse_args(arguments)
-    return measure_command(options, lambda: measure(WIDTHS, options.seeds, options.output))
+EXPERIMENT = Experiment(
+    "directory",
+    "Fait apprendre un annuaire par cœur à des modèles de plus en plus larges.",
+    Directory(),
+    [str(width) for width in WIDTHS],
+    measure,
+)
+load_results = EXPERIMENT.load
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(EXPERIMENT.main())

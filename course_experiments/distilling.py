@@ -17,14 +17,13 @@ Les réponses de l’enseignant aux histoires d’une graine sont calculées une
 Les mesures vont dans `results/distilling.json` ; une commande interrompue reprend où elle en était.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
-from functools import partial
+import atexit
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import lru_cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-import torch
-from tqdm.auto import tqdm
 
 from course_experiments.classroom import (
     MODES,
@@ -41,13 +40,7 @@ from course_experiments.classroom import (
     teach,
     teach_stories,
 )
-from course_experiments.records import (
-    Records,
-    experiment_parser,
-    load_records,
-    measure_command,
-    rounded,
-)
+from course_experiments.experiment import Experiment
 from course_lib.distillation import (
     FeatureLoss,
     FeatureStudent,
@@ -61,7 +54,6 @@ from course_lib.models.shipped import SHAPE
 from course_lib.training.losses import language_model_loss
 from course_lib.transformer import llama
 
-RESULTS = Path(__file__).parent / "results" / "distilling.json"
 WIDTHS = (8, 16, 32, 48, 64)
 DATA_SIZES = (100, 300, 1_000, 8_000)  # la dernière : aucune histoire relue
 SETTINGS = ((1.0, 1.0), (2.0, 1.0), (4.0, 1.0), (1.0, 0.5))  # température, part de l’enseignant
@@ -156,32 +148,32 @@ def trials() -> dict[str, Callable[[Classroom], dict]]:
     )
 
 
-def load_results(path: Path = RESULTS) -> dict:
-    """Relit les mesures livrées : `runs["largeur 48 avec"]["0"]`…"""
-    return load_records(path)
+_folders = ExitStack()
+atexit.register(_folders.close)
 
 
-def measure(seeds: Sequence[int], path: Path, budget: Budget | None = None) -> dict:
-    """Fait ce qui manque au relevé et l’écrit à mesure."""
-    budget = budget or Budget()
-    records, wanted = Records(path, asdict(budget)), trials()
-    for seed in seeds:
-        missing = records.missing(wanted, [seed])
-        if not missing:
-            continue
-        with TemporaryDirectory() as folder:
-            room = open_classroom(seed, budget, Path(folder))
-            for name, _ in tqdm(missing, desc=f"Élèves de la graine {seed}"):
-                records.add(name, seed, rounded(wanted[name](room)))
-    return records.load()
+@lru_cache(maxsize=1)
+def room_of(seed: int, budget: Budget) -> Classroom:
+    """La classe d’une graine ; les réponses gardées pour la graine d’avant sont effacées."""
+    _folders.close()
+    folder = _folders.enter_context(TemporaryDirectory(ignore_cleanup_errors=True))
+    return open_classroom(seed, budget, Path(folder))
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = experiment_parser(RESULTS, "Distille le petit LLM dans des élèves de toutes tailles.")
-    options = parser.parse_args(arguments)
-    return measure_command(options, lambda: measure(options.seeds, options.output))
+def measure(name: str, seed: int, budget: Budget) -> dict:
+    """Une mesure, dans la classe de sa graine."""
+    return trials()[name](room_of(seed, budget))
+
+
+EXPERIMENT = Experiment(
+    "distilling",
+    "Distille le petit LLM dans des élèves de toutes tailles.",
+    Budget(),
+    list(trials()),
+    measure,
+)
+load_results = EXPERIMENT.load
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    raise SystemExit(main())
+    raise SystemExit(EXPERIMENT.main())

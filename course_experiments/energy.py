@@ -9,20 +9,18 @@ Les mesures vont dans `results/energy.json` ; une commande interrompue reprend o
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
+from functools import cache
 
 import torch
 
-from course_experiments.records import Records, add_output, measure_command, rounded
-from course_lib.arguments import FrenchArgumentParser, natural_int
+from course_experiments.experiment import Experiment
 from course_lib.footprint import WATTS_PER_CORE, EnergyMeter, footprint_from_flops
 from course_lib.generation import CachedReader, RereadingReader, generate
 from course_lib.scaling import MACHINES, chinchilla, count_by_formula, forward_flops
 from course_lib.scaling.anatomy import anatomy
 from course_lib.transformer import LlamaConfig, llama
 
-RESULTS = Path(__file__).parent / "results" / "energy.json"
 LAPTOP = "portable (2 cœurs)"
 
 
@@ -36,6 +34,7 @@ class Budget:
     new_tokens: int = 48
     batch_sizes: tuple[int, ...] = (1, 16)
     min_cpu_seconds: float = 0.5
+    watts_per_core: float = WATTS_PER_CORE
 
     def config(self, d_model: int, n_layers: int) -> LlamaConfig:
         """La configuration d’une taille ; des têtes de 32."""
@@ -88,28 +87,32 @@ def measure_writing(
 
 def measure(name: str, seed: int, budget: Budget) -> dict:
     """Toutes les mesures d’une taille, « largeur-étages » ; `seed` tire poids et amorces."""
+    warm_up(budget)
     config = budget.config(*map(int, name.split("-")))
-    model = llama(config, seed).eval()
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    settings = []
-    try:
-        for use_cache in (True, False):
-            lengths = (budget.prompt_length, budget.new_tokens)
-            flops = writing_flops(config, *lengths, use_cache) / budget.new_tokens
-            estimate = footprint_from_flops(flops, MACHINES[LAPTOP])
-            estimated = {
-                "flops_per_token": flops,
-                "joules_per_token_from_flops": estimate.joules,
-                "method_from_flops": estimate.method,
-            }
-            settings += [
-                measure_writing(model, budget, batch_size, use_cache, seed) | estimated
-                for batch_size in budget.batch_sizes
-            ]
-    finally:
-        torch.set_num_threads(before)
-    return rounded({"parameters": count_by_formula(config), "settings": settings}, 9)
+    model, settings = llama(config, seed).eval(), []
+    for use_cache in (True, False):
+        lengths = (budget.prompt_length, budget.new_tokens)
+        flops = writing_flops(config, *lengths, use_cache) / budget.new_tokens
+        estimate = footprint_from_flops(flops, MACHINES[LAPTOP])
+        estimated = {
+            "flops_per_token": flops,
+            "joules_per_token_from_flops": estimate.joules,
+            "method_from_flops": estimate.method,
+        }
+        settings += [
+            measure_writing(model, budget, batch_size, use_cache, seed) | estimated
+            for batch_size in budget.batch_sizes
+        ]
+    return {"parameters": count_by_formula(config), "settings": settings}
+
+
+@cache
+def warm_up(budget: Budget) -> None:
+    """Une fois par commande, écrit avec la plus petite taille : à froid, on calcule moins vite."""
+    model = llama(budget.config(*budget.sizes[0]), 0).eval()
+    for use_cache in (True, False):
+        for batch_size in budget.batch_sizes:
+            measure_writing(model, budget, batch_size, use_cache, 0)
 
 
 @dataclass(frozen=True)
@@ -157,32 +160,17 @@ def inference_trade_off(
     return points
 
 
-def records(path: Path = RESULTS, budget: Budget | None = None) -> Records:
-    """Le relevé de cette expérience."""
-    return Records(path, asdict(budget or Budget()) | {"watts_per_core": WATTS_PER_CORE})
-
-
-def main(arguments: list[str] | None = None, budget: Budget | None = None) -> int:
-    parser = FrenchArgumentParser(
-        prog="python -m course_experiments.energy",
-        description="Mesure le temps de calcul et l’énergie d’un jeton écrit.",
-    )
-    parser.add_argument(
-        "--repeats", type=natural_int, nargs="+", default=[0, 1, 2], help="répétitions (0 1 2)"
-    )
-    add_output(parser, RESULTS)
-    options = parser.parse_args(arguments)
-    budget = budget or Budget()
-    kept = records(options.output, budget)
-    names = [f"{d_model}-{n_layers}" for d_model, n_layers in budget.sizes]
-
-    def work() -> None:
-        if kept.missing(names, options.repeats):
-            measure(names[0], 0, budget)  # à froid, les premiers calculs sont plus lents
-        kept.complete(names, options.repeats, lambda name, seed: measure(name, seed, budget))
-
-    return measure_command(options, work)
+EXPERIMENT = Experiment(
+    "energy",
+    "Mesure le temps de calcul et l’énergie d’un jeton écrit.",
+    Budget(),
+    [f"{d_model}-{n_layers}" for d_model, n_layers in Budget().sizes],
+    measure,
+    seeds_option=("--repeats", "répétitions"),
+    digits=9,
+)
+load_results = EXPERIMENT.load
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(EXPERIMENT.main())

@@ -12,12 +12,11 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from course_experiments.records import Records, experiment_parser, measure_command, rounded
+from course_experiments.experiment import Experiment
 from course_lib.corpora.microworld.biographies import (
     ATTRIBUTES,
     KINDS,
@@ -39,7 +38,6 @@ from course_lib.tokenization import WordTokenizer
 from course_lib.training import SequenceBatches, TrainingConfig, train
 from course_lib.transformer import LlamaConfig, llama
 
-RESULTS = Path(__file__).parent / "results" / "hallucination.json"
 TEMPERATURES = (0.0, 0.5, 1.0, 1.5)
 COUNTS = (1, 2, 4, 8, 16, 32)
 Fact = tuple[Person, str]
@@ -63,6 +61,8 @@ class Budget:
     frequency_learning_rate: float = 2e-3
     d_model: int = 64
     learning_rate: float = 4e-3
+    temperatures: tuple[float, ...] = TEMPERATURES
+    counts: tuple[int, ...] = COUNTS
 
 
 def _asked_people(world: World, share: float) -> tuple[Fact, ...]:
@@ -261,29 +261,18 @@ def measure(name: str, seed: int, budget: Budget) -> dict:
         result = measure_frequency(seed, budget)
     else:
         result = measure_lessons(name, seed, budget)
-    return rounded(result) | {"cpu_seconds": round(time.process_time() - start, 1)}
+    return result | {"cpu_seconds": time.process_time() - start}
 
 
-def records(path: Path = RESULTS, budget: Budget | None = None) -> Records:
-    """Le relevé de cette expérience."""
-    settings = asdict(budget or Budget()) | {"temperatures": TEMPERATURES, "counts": COUNTS}
-    return Records(path, settings)
-
-
-def main(arguments: list[str] | None = None, budget: Budget | None = None) -> int:
-    parser = experiment_parser(
-        RESULTS, "Mesure ce qu’un modèle invente, et ce que lui apprennent des refus."
-    )
-    options = parser.parse_args(arguments)
-    budget = budget or Budget()
-    kept = records(options.output, budget)
-    return measure_command(
-        options,
-        lambda: kept.complete(
-            [*LESSONS, "frequency"], options.seeds, lambda name, seed: measure(name, seed, budget)
-        ),
-    )
+EXPERIMENT = Experiment(
+    "hallucination",
+    "Mesure ce qu’un modèle invente, et ce que lui apprennent des refus.",
+    Budget(),
+    [*LESSONS, "frequency"],
+    measure,
+)
+load_results = EXPERIMENT.load
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(EXPERIMENT.main())

@@ -9,18 +9,14 @@ même budget servent de repères. Les mesures vont dans `results/in_context.json
 chaque modèle : une commande interrompue reprend où elle en était. Temps de calcul d’un seul fil.
 """
 
-import json
 import time
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
-from tqdm.auto import tqdm
 
-from course_experiments.records import experiment_parser, measure_command
+from course_experiments.experiment import Experiment
 from course_lib.corpora.microworld.recall import (
     KEYS,
     VALUES,
@@ -28,19 +24,28 @@ from course_lib.corpora.microworld.recall import (
     generate_prompts,
     generate_recall,
 )
-from course_lib.files import write_json
 from course_lib.ngram import KneserNeyModel
 from course_lib.recurrent import RecurrentLM
 from course_lib.tokenization import WordTokenizer
 from course_lib.training import IGNORE, AlignedBatches, TrainingConfig, token_loss, train
 from course_lib.transformer import Decoder, LlamaConfig, count_parameters, llama
 
-RESULTS = Path(__file__).parent / "results" / "in_context.json"
 N_STEPS, BATCH_SIZE, EVAL_EVERY, MAX_PAIRS = 800, 32, 20, 8
 COUNTS = (0, 1, 2, 4, 8, 12, 16, 24, 32)  # au-delà de MAX_PAIRS : plus qu’à l’entraînement
 LIMIT_FORMS, LIMIT_COUNTS, CURVE_COUNTS = ("reversed", "two_words", "keys_only"), (2, 4, 8), (4, 8)
 N_PROMPTS, N_CURVE_PROMPTS = 500, 200
 CONTEXT_LENGTH, ROPE_THETA = 128, 100.0
+LAST_WORD = "dernier mot"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Pas, textes par pas, couples par texte au plus, et épreuves de chaque mesure."""
+
+    steps: int = N_STEPS
+    batch_size: int = BATCH_SIZE
+    max_pairs: int = MAX_PAIRS
+    prompts: int = N_PROMPTS
 
 
 @dataclass(frozen=True)
@@ -225,57 +230,30 @@ def count_ngrams(setting: Setting, task: RecallTask) -> tuple[KneserNeyModel, di
     return model, {"size": model.n_entries, "cpu_seconds": seconds}
 
 
-def run(
-    setting: Setting, seed: int, n_steps: int = N_STEPS, n_prompts: int = N_PROMPTS, **options
-) -> tuple[object, dict]:
-    """Apprend et éprouve le modèle d’un réglage : (modèle, mesures)."""
-    task = build_task(n_steps * BATCH_SIZE, seed)
+def measure(name: str, seed: int, budget: Budget) -> dict:
+    """Apprend et éprouve le modèle d’un réglage ; ou le niveau de qui ne lit que le dernier mot."""
+    if name == LAST_WORD:
+        return last_word_levels(budget.prompts)
+    setting = next(each for each in SETTINGS if each.name == name)
+    task = build_task(budget.steps * BATCH_SIZE, seed)
     if setting.family == "ngram":
         model, measures = count_ngrams(setting, task)
     else:
-        model, measures = train_network(setting, task, seed, n_steps, **options)
-    identity = {"setting": json.loads(json.dumps(asdict(setting))), "seed": seed}
-    return model, identity | measures | {"accuracy": examine(model, task.tokenizer, n_prompts)}
+        model, measures = train_network(setting, task, seed, budget.steps)
+    accuracies = examine(model, task.tokenizer, budget.prompts)
+    return {"setting": asdict(setting)} | measures | {"accuracy": accuracies}
 
 
-def load_results(path: Path = RESULTS) -> dict:
-    """Relit les mesures livrées ; un fichier absent donne un relevé vide."""
-    if not path.exists():
-        return {"budget": {}, "last_word": {}, "libraries": {}, "runs": []}
-    return json.loads(path.read_text("utf-8"))
-
-
-def measure(
-    settings, seeds, path: Path = RESULTS, n_steps: int = N_STEPS, n_prompts: int = N_PROMPTS
-) -> dict:
-    """Fait ce qui manque au relevé et l’écrit à mesure."""
-    done = {(json.dumps(r["setting"]), r["seed"]) for r in load_results(path)["runs"]}
-    pairs = [(setting, seed) for seed in seeds for setting in settings]
-    missing = [(s, seed) for s, seed in pairs if (json.dumps(asdict(s)), seed) not in done]
-    for setting, seed in tqdm(missing, desc="Modèles", leave=False):
-        measured = run(setting, seed, n_steps, n_prompts)[1]
-        results = load_results(path)
-        results["runs"].append(measured)
-        results["budget"] = {
-            "texts": n_steps * BATCH_SIZE,
-            "steps": n_steps,
-            "batch_size": BATCH_SIZE,
-            "max_pairs": MAX_PAIRS,
-            "prompts": n_prompts,
-        }
-        results["last_word"] = last_word_levels(n_prompts)
-        results["libraries"] = {name: version(name) for name in ("torch", "numpy")}
-        write_json(path, results)
-    return load_results(path)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = experiment_parser(
-        RESULTS, "Mesure ce que des modèles savent faire d’exemples donnés dans le texte."
-    )
-    options = parser.parse_args(arguments)
-    return measure_command(options, lambda: measure(SETTINGS, options.seeds, options.output))
+EXPERIMENT = Experiment(
+    "in_context",
+    "Mesure ce que des modèles savent faire d’exemples donnés dans le texte.",
+    Budget(),
+    [setting.name for setting in SETTINGS],
+    measure,
+    once=[LAST_WORD],
+)
+load_results = EXPERIMENT.load
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(EXPERIMENT.main())

@@ -16,26 +16,17 @@ peut effacer ensuite. Les mesures vont dans `results/layer_dropping.json`.
 
 import math
 import time
+from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import torch
 
-from course_experiments.records import (
-    Records,
-    add_output,
-    load_records,
-    measure_command,
-    rounded,
-)
+from course_experiments.experiment import Experiment
 from course_experiments.written_texts import Writing, WrittenText, write_texts
-from course_lib.arguments import (
-    FrenchArgumentParser,
-    natural_int,
-    positive_float,
-    positive_int,
-)
+from course_lib.arguments import FrenchArgumentParser, positive_float, positive_int
 from course_lib.corpora.sentences.parallel_texts import PARALLEL_TEXTS
 from course_lib.distillation import SoftTargetLoss, forward_kl, student_from_teacher
 from course_lib.evaluation.compression import compress
@@ -48,7 +39,6 @@ from course_lib.training import IGNORE, OneProcess, TrainingConfig, train
 from course_lib.training.cross_entropy import mean_cross_entropy
 from course_lib.transformer import Decoder, count_parameters
 
-RESULTS = Path(__file__).parent / "results" / "layer_dropping.json"
 WORK = Path("runs") / "layer_dropping"
 CONTEXT_LENGTH = 256
 START = 0  # <|endoftext|>, ce que le modèle a vu entre deux documents
@@ -201,72 +191,88 @@ def run_trained(
     return size | {"seconds": history.seconds, "curve": curve} | curve[-1]
 
 
-def measure(
-    seed: int, n_kept: int | None, records: Records, work: Path, protocol: Protocol, clock: Deadline
-) -> None:
-    """Fait ce qui manque au relevé pour une graine ; `n_kept` None : sans entraînement.
+class Workshop:
+    """L’enseignant, le dossier où l’on garde textes et points de reprise, et le temps accordé."""
 
-    Sans entraînement, l’enseignant n’écrit que les textes qui servent à mesurer.
-    """
-    teacher, tokenizer, stop_ids = load_teacher()
-    n_layers, first = len(teacher.blocks), protocol.n_texts - protocol.n_held_out
-    layers = None if n_kept is None else kept_layers(n_layers, n_kept)
-    dropped = {n for n in DROPPED if n <= n_layers - FIRST - LAST}
-    dropped |= set() if n_kept is None else {n_layers - n_kept}
-    names = {f"sans entraînement {n}": n for n in sorted(dropped)}
-    trained = [] if n_kept is None else [f"{n_kept} étages"]
-    missing = [name for name, _ in records.missing([*names, *trained], [seed])]
-    if not missing:
-        return
-    writing = replace(protocol.writing, seed=seed)
-    wanted = range(first if n_kept is None else 0, protocol.n_texts)
-    path = work / f"textes_{seed}.jsonl"
-    texts = write_texts(path, wanted, writing, teacher, tokenizer, stop_ids, clock.check)
-    asked = [texts[index] for index in range(first, protocol.n_texts)]
-    exam = Exam(teacher, tokenizer, as_examples(asked, protocol, seed))
-    for name in missing:
-        clock.check()
-        if name in names:
-            found = run_untrained(exam, names[name])
-        else:
-            lessons = as_examples([texts[index] for index in range(first)], protocol, seed)
-            folder = work / f"eleve_{n_kept}_{seed}"
-            found = run_trained(exam, lessons, layers, protocol, folder, clock)
-        records.add(name, seed, rounded(found))
+    def __init__(self, protocol: Protocol, folder: Path, clock: Deadline):
+        self.teacher, self.tokenizer, self.stop_ids = load_teacher()
+        self.protocol, self.folder, self.clock = protocol, folder, clock
+        self.n_layers = len(self.teacher.blocks)
+        self.exam = cache(self._exam)  # une fois par graine
+
+    def names(self, n_kept: int | None) -> list[str]:
+        """Ce qu’il y a à mesurer ; `n_kept` None : sans entraînement."""
+        if n_kept is not None:
+            kept_layers(self.n_layers, n_kept)  # ValueError si c’est impossible
+        dropped = {n for n in DROPPED if n <= self.n_layers - FIRST - LAST}
+        dropped |= set() if n_kept is None else {self.n_layers - n_kept}
+        names = [f"sans entraînement {n}" for n in sorted(dropped)]
+        return names if n_kept is None else [*names, f"{n_kept} étages"]
+
+    def examples(self, seed: int, start: int, stop: int) -> AnswerExamples:
+        """Les textes de l’enseignant, de `start` à `stop` exclu ; ceux qui manquent sont écrits."""
+        writing, path = replace(self.protocol.writing, seed=seed), f"textes_{seed}.jsonl"
+        wanted, teacher = range(start, stop), (self.teacher, self.tokenizer, self.stop_ids)
+        texts = write_texts(self.folder / path, wanted, writing, *teacher, self.clock.check)
+        return as_examples([texts[index] for index in wanted], self.protocol, seed)
+
+    def _exam(self, seed: int) -> Exam:
+        n_texts, n_held_out = self.protocol.n_texts, self.protocol.n_held_out
+        asked = self.examples(seed, n_texts - n_held_out, n_texts)
+        return Exam(self.teacher, self.tokenizer, asked)
+
+    def measure(self, name: str, seed: int, protocol: Protocol) -> dict:
+        """« sans entraînement 6 » ou « 24 étages » ; s’arrête si le temps est écoulé."""
+        exam = self.exam(seed)
+        self.clock.check()
+        if name.startswith("sans"):
+            return run_untrained(exam, int(name.split()[-1]))
+        n_kept = int(name.split()[0])
+        lessons = self.examples(seed, 0, protocol.n_texts - protocol.n_held_out)
+        folder = self.folder / f"eleve_{n_kept}_{seed}"
+        layers = kept_layers(self.n_layers, n_kept)
+        return run_trained(exam, lessons, layers, protocol, folder, self.clock)
 
 
-def load_results(path: Path = RESULTS) -> dict:
-    """Relit les mesures livrées : `runs["24 étages"]["0"]`, `runs["sans entraînement 6"]["0"]`…"""
-    return load_records(path)
-
-
-def main(arguments: list[str] | None = None, protocol: Protocol | None = None) -> int:
-    parser = FrenchArgumentParser(
-        prog="python -m course_experiments.layer_dropping",
-        description="Retire des étages à SmolLM2, puis le laisse réapprendre de lui-même.",
-    )
-    add, defaults = parser.add_argument, protocol or Protocol()
+def add_options(parser: FrenchArgumentParser) -> None:
+    """L’élève, les textes, le temps et le dossier."""
+    add = parser.add_argument
     add("--layers", type=positive_int, default=24, help="étages de l’élève entraîné, sur 30 (24)")
-    add("--texts", type=positive_int, default=defaults.n_texts, help="textes écrits (400)")
-    add("--steps", type=positive_int, default=defaults.n_steps, help="pas d’entraînement (400)")
+    add("--texts", type=positive_int, help="textes écrits (400)")
+    add("--steps", type=positive_int, help="pas d’entraînement (400)")
     add("--no-training", action="store_true", help="mesure sans rien réapprendre, puis s’arrête")
     add("--minutes", type=positive_float, help="temps accordé ; la même commande continue ensuite")
-    add("--seeds", type=natural_int, nargs="+", default=[0], help="graines (0)")
     add("--threads", type=positive_int, default=2, help="fils de calcul (2)")
     add("--work", type=Path, default=WORK, help=f"textes et points de reprise ({WORK})")
-    add_output(parser, RESULTS)
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
-    n_kept, clock = None if options.no_training else options.layers, Deadline(options.minutes)
 
-    def work() -> None:
-        protocol = replace(defaults, n_texts=options.texts, n_steps=options.steps)
-        records = Records(options.output, asdict(protocol))
-        for seed in options.seeds:
-            measure(seed, n_kept, records, options.work, protocol, clock)
 
-    return measure_command(options, work)
+def adapt(experiment: Experiment, options: Namespace) -> Experiment:
+    """L’expérience au protocole et à l’élève demandés."""
+    usual = experiment.settings
+    n_texts, n_steps = options.texts or usual.n_texts, options.steps or usual.n_steps
+    protocol = replace(usual, n_texts=n_texts, n_steps=n_steps)
+    workshop = Workshop(protocol, options.work, Deadline(options.minutes))
+    return replace(
+        experiment,
+        settings=protocol,
+        names=workshop.names(None if options.no_training else options.layers),
+        measure=workshop.measure,
+        n_threads=options.threads,
+    )
+
+
+EXPERIMENT = Experiment(
+    "layer_dropping",
+    "Retire des étages à SmolLM2, puis le laisse réapprendre de lui-même.",
+    Protocol(),
+    [*(f"sans entraînement {n}" for n in DROPPED), "24 étages"],
+    Workshop.measure,  # celui que `adapt` ouvre
+    seeds=[0],
+    add_options=add_options,
+    adapt=adapt,
+)
+load_results = EXPERIMENT.load
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(EXPERIMENT.main())

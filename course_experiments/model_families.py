@@ -7,19 +7,16 @@ Les mesures vont dans `results/model_families.json`, réécrit après chaque mod
 interrompue reprend où elle en était. Les temps de calcul sont ceux d’un seul fil.
 """
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
-from pathlib import Path
+from functools import lru_cache
 
 import torch
 from torch import nn
-from tqdm.auto import tqdm
 
-from course_experiments.records import experiment_parser, measure_command, refuse_seeds
+from course_experiments.experiment import Experiment
 from course_lib.evaluation.story_task import (
     StoryTask,
     build_task,
@@ -28,15 +25,23 @@ from course_lib.evaluation.story_task import (
     score_ngram,
     with_end,
 )
-from course_lib.files import write_json
 from course_lib.ngram import KneserNeyModel
 from course_lib.recurrent import RecurrentLM
 from course_lib.training import TrainingConfig, train
 from course_lib.transformer import Decoder, LlamaConfig, count_parameters, llama
 
-RESULTS = Path(__file__).parent / "results" / "model_families.json"
 N_TRAIN, N_TEST, BATCH_SIZE, N_POINTS = 9_600, 300, 8, 8
 CONTEXT_LENGTH = 192
+ORACLE = "oracle"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Histoires lues, une fois chacune, histoires de la mesure, taille des lots."""
+
+    stories: int = N_TRAIN
+    held_out_stories: int = N_TEST
+    batch_size: int = BATCH_SIZE
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,9 @@ TUNING = (
     *(_transformer("Transformer", 64, rate, 4) for rate in RATES),
     _transformer("Transformer", 64, 4e-3, 8),
 )
+TRIALS = {
+    f"taux {s.name} {s.learning_rate:g}{', 8 têtes' if s.n_heads == 8 else ''}": s for s in TUNING
+}
 SETTINGS = (
     Setting("3-gramme", "ngram", order=3),
     Setting("5-gramme", "ngram", order=5),
@@ -183,102 +191,64 @@ def train_network(
     seconds = time.process_time() - start - sum(measured)
     points = [r for r in history.records if r.metrics]
     curve = {"tokens": [r.tokens for r in points]}
-    curve |= {name: [round(r.metrics[name], 4) for r in points] for name in points[0].metrics}
+    curve |= {name: [r.metrics[name] for r in points] for name in points[0].metrics}
     size = count_parameters(model)
-    return model, _result(setting, seed, size, seconds, scores[-1]) | {"curve": curve}
+    return model, _result(setting, task, size, seconds, scores[-1]) | {"curve": curve}
 
 
-def count_ngrams(setting: Setting, task: StoryTask, seed: int) -> tuple[KneserNeyModel, dict]:
+def count_ngrams(setting: Setting, task: StoryTask) -> tuple[KneserNeyModel, dict]:
     """Compte et mesure un n-gramme ; sa taille est le nombre de n-grammes qu’il garde."""
     start = time.process_time()
     model = KneserNeyModel(setting.order, task.tokenizer.vocab_size, task.tokenizer.bos_id)
     model.fit(with_end(task.rows, task.tokenizer.eos_id))
     seconds = time.process_time() - start
-    return model, _result(setting, seed, model.n_entries, seconds, score_ngram(model, task))
+    return model, _result(setting, task, model.n_entries, seconds, score_ngram(model, task))
 
 
 def run(setting: Setting, task: StoryTask, seed: int, **options) -> tuple[object, dict]:
     """Apprend et mesure le modèle d’un réglage : (modèle, mesures)."""
     if setting.family == "ngram":
-        return count_ngrams(setting, task, seed)
+        return count_ngrams(setting, task)
     return train_network(setting, task, seed, **options)
 
 
-def _result(setting: Setting, seed: int, size: int, seconds: float, score) -> dict:
-    measures = {name: round(value, 4) for name, value in asdict(score).items() if name != "skills"}
-    skills = {name: round(value, 4) for name, value in score.skills.items()}
-    return {
-        "setting": json.loads(json.dumps(asdict(setting))),
-        "seed": seed,
-        "size": size,
-        "cpu_seconds": round(seconds, 1),
-        **measures,
-        "skills": skills,
-    }
+def _result(setting: Setting, task: StoryTask, size: int, seconds: float, score) -> dict:
+    identity = {"setting": asdict(setting), "tokens": task.n_tokens, "size": size}
+    return identity | {"cpu_seconds": seconds} | asdict(score)
 
 
-def load_results(path: Path = RESULTS) -> dict:
-    """Relit les mesures livrées ; un fichier absent donne un relevé vide."""
-    if not path.exists():
-        return {"budget": {}, "libraries": {}, "oracle": {}, "tuning": [], "runs": []}
-    return json.loads(path.read_text("utf-8"))
+@lru_cache(maxsize=1)
+def task_of(n_train: int, n_test: int, seed: int, split: str = "test") -> StoryTask:
+    """Les histoires d’une graine, gardées d’une mesure à l’autre."""
+    return build_task(n_train, n_test, seed, split)
 
 
-def _remaining(settings, seeds, done: list[dict]) -> list[tuple[Setting, int]]:
-    """Les couples (réglage, graine) qui ne sont pas encore au relevé."""
-    known = {(json.dumps(run["setting"]), run["seed"]) for run in done}
-    pairs = [(setting, seed) for seed in seeds for setting in settings]
-    return [(s, seed) for s, seed in pairs if (json.dumps(asdict(s)), seed) not in known]
-
-
-def measure(settings, seeds, kind: str, split: str, path: Path, n_train: int, n_test: int) -> dict:
-    """Fait ce qui manque au relevé `kind` (« tuning » ou « runs ») et l’écrit à mesure."""
-    tasks: dict[int, StoryTask] = {}
-    remaining = _remaining(settings, seeds, load_results(path)[kind])
-    for setting, seed in tqdm(remaining, desc="Modèles"):
-        if not _remaining([setting], [seed], load_results(path)[kind]):
-            continue  # mesuré entre-temps : deux commandes peuvent se partager le travail
-        if seed not in tasks:
-            tasks[seed] = build_task(n_train, n_test, seed, split)
-        task = tasks[seed]
-        measured = run(setting, task, seed)[1]
-        results = load_results(path)
-        results[kind].append(measured)
-        results["budget"] = {
-            "stories": n_train,
-            "held_out_stories": n_test,
-            "batch_size": BATCH_SIZE,
-            "passes": 1,
-            "tokens": {str(s): t.n_tokens for s, t in tasks.items()}
-            | results["budget"].get("tokens", {}),
-            "vocab_size": task.tokenizer.vocab_size,
-        }
-        results["libraries"] = {name: version(name) for name in ("torch", "numpy")}
-        if kind == "runs":
-            results["oracle"] = {k: round(v, 4) for k, v in _oracle(task).items()}
-        write_json(path, results)
-    return load_results(path)
-
-
-def _oracle(task: StoryTask) -> dict[str, float]:
+def oracle(task: StoryTask) -> dict[str, float]:
+    """Ce que vaut la loi même des histoires."""
     score = oracle_score(task)
     return {"nats": score.nats, "perplexity": score.perplexity}
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = experiment_parser(
-        RESULTS, "Compare n-grammes, LSTM et Transformers sur les mêmes micro-histoires."
-    )
-    parser.add_argument(
-        "--tuning", action="store_true", help="compare les réglages sur le jeu de validation"
-    )
-    options = parser.parse_args(arguments)
-    what = (SETTINGS, options.seeds, "runs", "test")
-    if options.tuning:
-        refuse_seeds(parser, options)
-        what = (TUNING, [0], "tuning", "validation")
-    return measure_command(options, lambda: measure(*what, options.output, N_TRAIN, N_TEST))
+def measure(name: str, seed: int, budget: Budget) -> dict:
+    """Un modèle du chapitre, sur le test ; un essai (`TRIALS`), sur la validation ; l’oracle."""
+    split = "validation" if name in TRIALS else "test"
+    task = task_of(budget.stories, budget.held_out_stories, seed, split)
+    if name == ORACLE:
+        return oracle(task)
+    return run((TRIALS | {s.name: s for s in SETTINGS})[name], task, seed)[1]
+
+
+EXPERIMENT = Experiment(
+    "model_families",
+    "Compare n-grammes, LSTM et Transformers sur les mêmes micro-histoires.",
+    Budget(),
+    [setting.name for setting in SETTINGS],
+    measure,
+    once=[ORACLE],
+    tuning=lambda runs: TRIALS,
+)
+load_results = EXPERIMENT.load
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(EXPERIMENT.main())

@@ -10,15 +10,11 @@ au repos. Les octets d’un pas sont comptés pendant deux pas à part. Les mesu
 
 import statistics
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
-from tqdm.auto import tqdm
 
-from course_experiments.records import Records, add_output, load_records, measure_command
-from course_lib.arguments import FrenchArgumentParser, natural_int
+from course_experiments.experiment import Experiment
 from course_lib.parallel import (
     STRATEGIES,
     CommunicationMeter,
@@ -32,7 +28,6 @@ from course_lib.parallel import (
 from course_lib.training import TokenStream, TrainingConfig, train
 from course_lib.transformer import Decoder, LlamaConfig, count_parameters, llama
 
-RESULTS = Path(__file__).parent / "results" / "parallel_speed.json"
 ALONE = "un seul"
 SHAPES = {
     "500k": {"d_model": 128, "n_layers": 2, "n_heads": 4, "d_ff": 352},
@@ -88,15 +83,10 @@ def run(size: str, strategy: str, load: Load) -> dict:
     volume = results[0][1]
     return {
         "parameters": count_parameters(load.model(size)),
-        "tokens_per_second": round(min(rate for rate, _ in results), 1),
+        "tokens_per_second": min(rate for rate, _ in results),
         "sent_bytes": 0 if volume is None else volume.sent_bytes,
         "expected_bytes": 0 if volume is None else expected_volume(size, strategy, load).sent_bytes,
     }
-
-
-def load_results(path: Path = RESULTS) -> dict:
-    """Relit les mesures livrées : `runs["5M ddp"]["0"]`…"""
-    return load_records(path)
 
 
 def speed_ups(records: dict, size: str) -> dict[str, float]:
@@ -109,29 +99,22 @@ def speed_ups(records: dict, size: str) -> dict[str, float]:
     return {strategy: rate(strategy) / rate(ALONE) for strategy in STRATEGIES}
 
 
-def measure(repetitions: Sequence[int], path: Path, load: Load | None = None) -> dict:
-    """Fait ce qui manque au relevé ; les façons passent à tour de rôle."""
-    load = load or Load()
-    records = Records(path, asdict(load))
-    names = [f"{size} {strategy}" for size in SHAPES for strategy in (ALONE, *STRATEGIES)]
-    for name, repetition in tqdm(records.missing(names, repetitions), desc="Mesures"):
-        size, strategy = name.split(" ", 1)
-        records.add(name, repetition, run(size, strategy, load))
-    return records.load()
+def measure(name: str, repetition: int, load: Load) -> dict:
+    """Une taille et une façon de partager : « 5M ddp »… ; elles passent à tour de rôle."""
+    return run(*name.split(" ", 1), load)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = FrenchArgumentParser(
-        prog="python -m course_experiments.parallel_speed",
-        description="Mesure la vitesse d’un et de deux processus. Machine au repos, de préférence.",
-    )
-    parser.add_argument(
-        "--repetitions", type=natural_int, nargs="+", default=[0, 1, 2], help="tours (0 1 2)"
-    )
-    add_output(parser, RESULTS)
-    options = parser.parse_args(arguments)
-    return measure_command(options, lambda: measure(options.repetitions, options.output))
+EXPERIMENT = Experiment(
+    "parallel_speed",
+    "Mesure la vitesse d’un et de deux processus. Machine au repos, de préférence.",
+    Load(),
+    [f"{size} {strategy}" for size in SHAPES for strategy in (ALONE, *STRATEGIES)],
+    measure,
+    seeds_option=("--repetitions", "tours"),
+    digits=1,
+)
+load_results = EXPERIMENT.load
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(EXPERIMENT.main())

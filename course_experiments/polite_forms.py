@@ -6,25 +6,19 @@ Trois cents exemples, LoRA sur les requêtes et les valeurs, cent pas. On mesure
 exactes sur des objets nouveaux, sur des verbes nouveaux, et quand « je » emploie le même mot que
 « tu » ; avant, pendant, après ; et ce qu’un dictionnaire appris mot à mot en fait. La graine tire
 aussi les mots gardés pour l’épreuve. Les mesures vont dans `results/polite_forms.json`,
-l’adaptateur de la première graine dans `course_lib/models/adaptateur_vous/` ; une commande
+l’adaptateur de la graine 0 dans `course_lib/models/adaptateur_vous/` ; une commande
 interrompue reprend à la graine suivante.
 """
 
 import time
+from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-import torch
-
-from course_experiments.records import (
-    Records,
-    experiment_parser,
-    load_records,
-    measure_command,
-    rounded,
-)
-from course_lib.arguments import positive_int
+from course_experiments.experiment import Experiment
+from course_lib.arguments import FrenchArgumentParser, positive_int
 from course_lib.corpora.sentences.parallel_texts import PARALLEL_TEXTS
 from course_lib.corpora.sentences.polite_forms import (
     PoliteForm,
@@ -50,7 +44,6 @@ from course_lib.tokenization import Tokenizer
 from course_lib.training import TrainingConfig, train
 from course_lib.transformer import Decoder
 
-RESULTS = Path(__file__).parent / "results" / "polite_forms.json"
 ADAPTER = MODELS / "adaptateur_vous"
 BASE_NAME = "HuggingFaceTB/SmolLM2-135M-Instruct"
 LORA = LoRAConfig(8, 16.0, targets=("query", "value"))
@@ -155,8 +148,10 @@ def bits_per_byte(pretrained: Pretrained) -> dict[str, float]:
     }
 
 
-def run(seed: int, protocol: Protocol, n_threads: int, adapter: Path | None = None) -> dict:
-    """Une graine, de la base nue à l’adaptateur retiré ; rend toutes les mesures."""
+def measure(
+    name: str, seed: int, protocol: Protocol, n_threads: int = 2, adapter: Path | None = None
+) -> dict:
+    """Une graine, de la base nue à l’adaptateur retiré ; celui de la graine 0 est gardé."""
     pretrained = load_pretrained(smollm2_path(), CONTEXT_LENGTH)
     model, tokenizer = pretrained.model, pretrained.tokenizer
     forms = generate_polite_forms(protocol.n_train, protocol.n_test, seed)
@@ -170,34 +165,41 @@ def run(seed: int, protocol: Protocol, n_threads: int, adapter: Path | None = No
     result["cpu_seconds"] = time.process_time() - start
     result["after"] = shares_exact(model, tokenizer, forms.tests)
     result["bits_after"] = bits_per_byte(pretrained)
-    if adapter is not None:
+    if adapter is not None and seed == 0:
         save_adapter(model, adapter, base_model=BASE_NAME)
     detach_adapters(model)
     result["bits_detached"] = bits_per_byte(pretrained)
-    return rounded(result)
+    return result
 
 
-def load_results(path: Path = RESULTS) -> dict:
-    """Relit les mesures livrées : `runs["SmolLM2"]["0"]`…"""
-    return load_records(path)
+def add_options(parser: FrenchArgumentParser) -> None:
+    """Les fils de calcul, et où va l’adaptateur."""
+    add = parser.add_argument
+    add("--threads", type=positive_int, default=2, help="fils de calcul (2)")
+    add("--adapter", type=Path, default=ADAPTER, help="dossier de l’adaptateur")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = experiment_parser(
-        RESULTS, "Affine SmolLM2, par LoRA, à passer du tutoiement au vouvoiement."
+def adapt(experiment: Experiment, options: Namespace) -> Experiment:
+    """L’expérience sur ces fils, avec cet adaptateur."""
+    return replace(
+        experiment,
+        measure=partial(measure, n_threads=options.threads, adapter=options.adapter),
+        products={"SmolLM2": options.adapter},
+        n_threads=options.threads,
     )
-    parser.add_argument("--threads", type=positive_int, default=2, help="fils de calcul (2)")
-    parser.add_argument("--adapter", type=Path, default=ADAPTER, help="dossier de l’adaptateur")
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
-    records = Records(options.output, asdict(Protocol()))
 
-    def measure(_: str, seed: int) -> dict:
-        adapter = options.adapter if seed == options.seeds[0] else None
-        return run(seed, Protocol(), options.threads, adapter)
 
-    return measure_command(options, lambda: records.complete(["SmolLM2"], options.seeds, measure))
+EXPERIMENT = Experiment(
+    "polite_forms",
+    "Affine SmolLM2, par LoRA, à passer du tutoiement au vouvoiement.",
+    Protocol(),
+    ["SmolLM2"],
+    measure,
+    add_options=add_options,
+    adapt=adapt,
+)
+load_results = EXPERIMENT.load
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(EXPERIMENT.main())

@@ -9,21 +9,10 @@ mesure sur la validation sa distance à la loi des histoires et ses compétences
 """
 
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-
-import torch
-from tqdm.auto import tqdm
+from dataclasses import dataclass
 
 from course_experiments.base_model import train_tokenizer
-from course_experiments.records import (
-    Records,
-    experiment_parser,
-    load_records,
-    measure_command,
-    rounded,
-)
+from course_experiments.experiment import Experiment
 from course_lib.corpora.microworld.judge import judge_story
 from course_lib.evaluation.story_task import StoryTask, build_task, score_network
 from course_lib.generation import TextGenerator
@@ -31,8 +20,6 @@ from course_lib.models.shipped import SHAPE
 from course_lib.tokenization import Tokenizer
 from course_lib.training import TrainingConfig, train
 from course_lib.transformer import Decoder, LlamaConfig, llama
-
-RESULTS = Path(__file__).parent / "results" / "pretraining.json"
 
 
 @dataclass(frozen=True)
@@ -110,30 +97,22 @@ def run(
     return {"cpu_seconds": seconds, "curve": curve, "writings": writings}
 
 
-def load_results(path: Path = RESULTS) -> dict:
-    """Relit les mesures livrées : `runs["petit LLM"][graine]`."""
-    return load_records(path)
-
-
-def measure(seeds: Sequence[int], path: Path, plan: Plan | None = None) -> dict:
-    """Fait ce qui manque au relevé et l’écrit à mesure."""
-    plan = plan or Plan()
-    records = Records(path, asdict(plan))
+def measure(name: str, seed: int, plan: Plan) -> dict:
+    """Tout un pré-entraînement."""
     tokenizer = train_tokenizer()
-    for name, seed in tqdm(records.missing(["petit LLM"], seeds), desc="Graines"):
-        task = build_task(plan.n_stories, plan.n_validation, seed, "validation", tokenizer)
-        records.add(name, seed, rounded(run(plan, seed, tokenizer, task)))
-    return records.load()
+    task = build_task(plan.n_stories, plan.n_validation, seed, "validation", tokenizer)
+    return run(plan, seed, tokenizer, task)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = experiment_parser(
-        RESULTS, "Entraîne le petit LLM de zéro et relève ce qu’il sait à chaque étape."
-    )
-    options = parser.parse_args(arguments)
-    return measure_command(options, lambda: measure(options.seeds, options.output))
+EXPERIMENT = Experiment(
+    "pretraining",
+    "Entraîne le petit LLM de zéro et relève ce qu’il sait à chaque étape.",
+    Plan(),
+    ["petit LLM"],
+    measure,
+)
+load_results = EXPERIMENT.load
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    raise SystemExit(main())
+    raise SystemExit(EXPERIMENT.main())

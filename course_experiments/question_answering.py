@@ -12,20 +12,12 @@ interrompue reprend où elle en était.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
-from tqdm.auto import tqdm
 
-from course_experiments.records import (
-    Records,
-    experiment_parser,
-    load_records,
-    measure_command,
-    refuse_seeds,
-    rounded,
-)
+from course_experiments.experiment import Experiment
 from course_lib.corpora.microworld.questions import KINDS, Question, generate_questions
 from course_lib.evaluation.answers import exact_answers
 from course_lib.evaluation.story_task import StoryTask, build_task, score_network
@@ -48,7 +40,6 @@ from course_lib.tokenization import Tokenizer
 from course_lib.training import TrainingConfig, train
 from course_lib.transformer import Decoder, llama
 
-RESULTS = Path(__file__).parent / "results" / "question_answering.json"
 TARGETS = ("query", "key", "value", "output", "gate", "up", "down")
 RANKS = {"LoRA, rang 1": 1, "LoRA, rang 4": 4, "LoRA, rang 16": 16}
 PROMPT_TOKENS, BOTTLENECK = 16, 16
@@ -183,7 +174,7 @@ def run(
     if detach is not None:
         detach(model)
         result["kl_detached"] = score_network(model, stories).kl
-    return rounded(result)
+    return result
 
 
 def detachers() -> dict[str, Callable]:
@@ -199,12 +190,7 @@ def base_alone(budget: Budget) -> dict:
     base, tokenizer = load_petit_llm()
     asked = generate_questions(budget.n_test, "test")
     found = exact_answers(base, AnswerExamples(as_examples(asked, tokenizer), 50))
-    return rounded(accuracy(found, asked))
-
-
-def load_results(path: Path = RESULTS) -> dict:
-    """Relit les mesures livrées : `runs["LoRA, rang 4 100"]["0"]`, `runs["base"]["0"]`…"""
-    return load_records(path)
+    return accuracy(found, asked)
 
 
 def next_rate(method: str, trials: dict[float, float]) -> float | None:
@@ -221,50 +207,48 @@ def next_rate(method: str, trials: dict[float, float]) -> float | None:
     return 2 * best if best == max(trials) else best / 2
 
 
-def tune(path: Path, budget: Budget) -> None:
-    """Compare des taux, façon par façon, à 300 exemples, graine 0, sur la validation."""
-    records = Records(path, asdict(budget))
-    stories = build_task(1, budget.n_stories, 0, "validation", load_petit_llm()[1])
-    for method in tqdm(RATES, desc="Façons"):
-        while (rate := next_rate(method, tuning_trials(records.load(), method))) is not None:
-            found = run(method, TUNING_SIZE, 0, budget, stories, "validation", rate)
-            records.add(f"taux {method} {rate:g}", 0, found | {"learning_rate": rate})
+def trials_left(runs: dict) -> list[str]:
+    """Ce qu’il faut essayer encore, une façon après l’autre : « taux LoRA, rang 4 0.002 »…"""
+    rates = {method: next_rate(method, tuning_trials(runs, method)) for method in RATES}
+    return [f"taux {method} {rate:g}" for method, rate in rates.items() if rate is not None]
 
 
-def tuning_trials(records: dict, method: str) -> dict[float, float]:
-    """Les essais livrés d’une façon : {taux: part de réponses exactes}."""
-    found = [
-        runs["0"] for name, runs in records["runs"].items() if name.startswith(f"taux {method} ")
-    ]
+def tuning_trials(runs: dict, method: str) -> dict[float, float]:
+    """Les essais d’une façon : {taux: part de réponses exactes}."""
+    found = [seeds["0"] for name, seeds in runs.items() if name.startswith(f"taux {method} ")]
     return {trial["learning_rate"]: trial["exact"] for trial in found}
 
 
-def measure(seeds: Sequence[int], path: Path, budget: Budget | None = None) -> dict:
-    """Fait ce qui manque au relevé et l’écrit à mesure."""
-    budget = budget or Budget()
-    records = Records(path, asdict(budget))
-    if records.missing(["base"], [0]):
-        records.add("base", 0, base_alone(budget))
-    stories = build_task(1, budget.n_stories, 0, "validation", load_petit_llm()[1])
-    names = [f"{method} {size}" for method, sizes in METHODS.items() for size in sizes]
-    for name, seed in tqdm(records.missing(names, seeds), desc="Modèles"):
-        method, size = name.rsplit(" ", 1)
-        records.add(name, seed, run(method, int(size), seed, budget, stories))
-    return records.load()
+@lru_cache(maxsize=1)
+def ordinary_stories(budget: Budget) -> StoryTask:
+    """Les histoires où l’on mesure l’oubli."""
+    return build_task(1, budget.n_stories, 0, "validation", load_petit_llm()[1])
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = experiment_parser(
-        RESULTS, "Affine le petit LLM à répondre à des questions, de plusieurs façons."
-    )
-    parser.add_argument("--tuning", action="store_true", help="compare des taux (validation)")
-    options = parser.parse_args(arguments)
-    if options.tuning:
-        refuse_seeds(parser, options)
-        return measure_command(options, lambda: tune(options.output, Budget()))
-    return measure_command(options, lambda: measure(options.seeds, options.output))
+def measure(name: str, seed: int, budget: Budget) -> dict:
+    """« base », « LoRA, rang 4 100 » (façon, exemples), ou un essai de taux, sur la validation."""
+    if name == "base":
+        return base_alone(budget)
+    method, number = name.removeprefix("taux ").rsplit(" ", 1)
+    stories = ordinary_stories(budget)
+    if not name.startswith("taux "):
+        return run(method, int(number), seed, budget, stories)
+    rate = float(number)
+    found = run(method, TUNING_SIZE, seed, budget, stories, "validation", rate)
+    return found | {"learning_rate": rate}
+
+
+EXPERIMENT = Experiment(
+    "question_answering",
+    "Affine le petit LLM à répondre à des questions, de plusieurs façons.",
+    Budget(),
+    [f"{method} {size}" for method, sizes in METHODS.items() for size in sizes],
+    measure,
+    once=["base"],
+    tuning=trials_left,
+)
+load_results = EXPERIMENT.load
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    raise SystemExit(main())
+    raise SystemExit(EXPERIMENT.main())

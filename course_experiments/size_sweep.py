@@ -6,20 +6,21 @@
 
 La largeur change, de 8 à 128, et avec elle le nombre de têtes et le taux d’apprentissage, choisi
 pour chacune sur le jeu de validation, au budget court : profondeur, données, nombre de pas et
-taille des lots sont ceux de tous. Les mesures vont dans `results/size_sweep_*.json`, réécrits après
+taille des lots sont ceux de tous. Les mesures vont dans `results/size_sweep.json`, réécrit après
 chaque modèle : une commande interrompue reprend où elle en était. Les temps de calcul sont ceux
 d’un seul fil.
 """
 
+from argparse import Namespace
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 
 from course_experiments import model_families
-from course_experiments.model_families import Setting
-from course_experiments.records import add_output, measure_command, refuse_seeds
-from course_lib.arguments import FrenchArgumentParser, natural_int
+from course_experiments.experiment import Experiment
+from course_experiments.model_families import BATCH_SIZE, ORACLE, Setting
+from course_lib.arguments import FrenchArgumentParser
+from course_lib.evaluation.story_task import StoryTask
 
-FOLDER = Path(__file__).parent / "results"
 BUDGETS = {"court": 16_000, "long": 48_000}  # histoires lues, une fois chacune
 N_TEST = 300
 WIDTHS = (8, 16, 24, 32, 48, 64, 96, 128)
@@ -76,69 +77,96 @@ def first_trials(widths: Sequence[int]) -> list[Setting]:
     return [setting_for(w, factor * central_rate(w)) for w in widths for factor in FACTORS]
 
 
-def next_trial(d_model: int, trials: list[dict]) -> Setting | None:
-    """Le taux à essayer encore si le meilleur est au bord de ceux qu’on a vus ; None sinon."""
-    scores = {
-        trial["setting"]["learning_rate"]: trial["kl"]
-        for trial in trials
-        if trial["setting"]["d_model"] == d_model
-    }
+def next_trial(d_model: int, scores: dict[float, float]) -> Setting | None:
+    """Le taux à essayer encore si le meilleur est au bord de ceux qu’on a vus ; None sinon.
+
+    `scores` : la divergence de chaque taux déjà essayé.
+    """
     best = min(scores, key=scores.get)
     if len(scores) >= MAX_TRIALS or min(scores) < best < max(scores):
         return None
     return setting_for(d_model, 2 * best if best == max(scores) else best / 2)
 
 
-def results_path(budget: str) -> Path:
-    """Le fichier des mesures d’un budget. ValueError si son nom est inconnu."""
-    if budget not in BUDGETS:
-        raise ValueError(f"Budget inconnu : {budget!r}. Choisissez parmi {', '.join(BUDGETS)}.")
-    return FOLDER / f"size_sweep_{budget}.json"
+def trial_scores(runs: dict, d_model: int) -> dict[float, float]:
+    """{taux: divergence} des essais d’une largeur."""
+    trials = [r["0"] for name, r in runs.items() if name.startswith(f"largeur {d_model} taux ")]
+    return {trial["setting"]["learning_rate"]: trial["kl"] for trial in trials}
 
 
-def load_results(budget: str = "court") -> dict:
-    """Relit les mesures livrées : « runs » et, au budget court, les essais de taux (« tuning »)."""
-    return model_families.load_results(results_path(budget))
+def trials_wanted(runs: dict, widths: Sequence[int] = WIDTHS) -> list[str]:
+    """Les essais à faire, d’après ceux qui sont faits : « largeur 64 taux 0.004 »…"""
+    wanted = first_trials(widths)
+    for width in widths:
+        scores = trial_scores(runs, width)
+        if {s.learning_rate for s in first_trials([width])} <= set(scores):
+            wanted += filter(None, [next_trial(width, scores)])
+    return [f"{setting.name} taux {setting.learning_rate:g}" for setting in wanted]
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = FrenchArgumentParser(
-        prog="python -m course_experiments.size_sweep",
-        description="Entraîne huit tailles du même Transformer sur les mêmes micro-histoires.",
+def run_names(budget: str, widths: Sequence[int] | None = None) -> list[str]:
+    """Les noms d’un budget au relevé : « largeur 64 court »…"""
+    widths = widths or (LONG_WIDTHS if budget == "long" else WIDTHS)
+    return [f"largeur {width} {budget}" for width in widths]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Histoires lues de chaque budget, histoires de la mesure, taille des lots."""
+
+    stories: dict[str, int] = field(default_factory=lambda: BUDGETS)
+    held_out_stories: int = N_TEST
+    batch_size: int = BATCH_SIZE
+
+
+def measure(name: str, seed: int, sweep: Sweep) -> dict:
+    """Une largeur à un budget ; un essai de taux, sur la validation ; l’oracle."""
+
+    def task(budget: str, split: str = "test") -> StoryTask:
+        sizes = (sweep.stories[budget], sweep.held_out_stories)
+        return model_families.task_of(*sizes, seed, split)
+
+    if name == ORACLE:
+        return model_families.oracle(task("court"))
+    _, width, kind, *rate = name.split()
+    if kind == "taux":
+        setting, stories = setting_for(int(width), float(rate[0])), task("court", "validation")
+    else:
+        setting, stories = setting_for(int(width), rate_for(int(width), kind)), task(kind)
+    return model_families.run(setting, stories, seed)[1]
+
+
+def add_options(parser: FrenchArgumentParser) -> None:
+    """Les largeurs et le budget."""
+    add = parser.add_argument
+    add("--widths", type=int, nargs="+", choices=WIDTHS, help="largeurs (toutes celles du budget)")
+    add("--budget", choices=tuple(BUDGETS), default="court", help="lectures (court)")
+
+
+def adapt(experiment: Experiment, options: Namespace) -> Experiment:
+    """L’expérience aux largeurs et au budget demandés ; les taux se comparent au budget court."""
+    if options.tuning and options.budget != "court":
+        raise ValueError("--tuning compare les taux au budget court : ôtez --budget.")
+    return replace(
+        experiment,
+        names=run_names(options.budget, options.widths),
+        tuning=lambda runs: trials_wanted(runs, options.widths or WIDTHS),
     )
-    parser.add_argument(
-        "--seeds", type=natural_int, nargs="+", default=[0, 1, 2], help="graines (0 1 2)"
-    )
-    parser.add_argument(
-        "--widths", type=int, nargs="+", choices=WIDTHS, help="largeurs (toutes celles du budget)"
-    )
-    parser.add_argument(
-        "--budget", choices=tuple(BUDGETS), default="court", help="lectures (court)"
-    )
-    parser.add_argument(
-        "--tuning", action="store_true", help="compare des taux sur le jeu de validation"
-    )
-    add_output(parser, None)
-    options = parser.parse_args(arguments)
-    widths = options.widths or (LONG_WIDTHS if options.budget == "long" else WIDTHS)
-    options.output = options.output or results_path(options.budget)
-    budget = (options.output, BUDGETS[options.budget], N_TEST)
 
-    if options.tuning:
-        refuse_seeds(parser, options)
 
-    def work() -> None:
-        if not options.tuning:
-            settings = [setting_for(width, rate_for(width, options.budget)) for width in widths]
-            model_families.measure(settings, options.seeds, "runs", "test", *budget)
-            return
-        settings = first_trials(widths)
-        while settings:
-            done = model_families.measure(settings, [0], "tuning", "validation", *budget)
-            settings = [s for width in widths if (s := next_trial(width, done["tuning"]))]
-
-    return measure_command(options, work)
+EXPERIMENT = Experiment(
+    "size_sweep",
+    "Entraîne huit tailles du même Transformer sur les mêmes micro-histoires.",
+    Sweep(),
+    run_names("court") + run_names("long"),
+    measure,
+    once=[ORACLE],
+    tuning=trials_wanted,
+    add_options=add_options,
+    adapt=adapt,
+)
+load_results = EXPERIMENT.load
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(EXPERIMENT.main())

@@ -128,47 +128,35 @@ def test_recurrent_models_have_the_size_of_the_translator(translator):
 
 def test_command_writes_resumes_and_refuses_stale_settings(tmp_path, monkeypatch, capsys):
     recipe = replace(models.GLOSS, n_sentences=64, n_steps=3, batch_size=8)
-    monkeypatch.setattr(models, "train_gloss_encoder", _short(models.train_gloss_encoder, recipe))
-    monkeypatch.setattr(command, "N_TEST", 4)
-    monkeypatch.setattr(command, "N_PAIRS", 3)
     output = tmp_path / "mesures.json"
     arguments = ["--models", "gloss", "--seeds", "0", "--output", str(output)]
-    monkeypatch.setattr(models, "RECIPES", {**models.RECIPES, "gloss": recipe})
-    with monkeypatch.context() as context:
-        context.setattr(models, "_config", _short_config)
-        assert command.main(arguments) == 0
-        first = output.read_text("utf-8")
-        assert command.main(arguments) == 0
-    assert "déjà fait" in capsys.readouterr().out
+    tiny = replace(command.EXPERIMENT, settings=command.Settings({"gloss": recipe}, 4, 3))
+    monkeypatch.setattr(models, "_config", _short_config)
+    assert tiny.main(arguments) == 0
+    first = output.read_text("utf-8")
+    assert tiny.main(arguments) == 0
+    assert "Rien à mesurer" in capsys.readouterr().out
     assert output.read_text("utf-8") == first
-    entry = json.loads(first)["gloss"]["seeds"]["0"]
-    assert entry["answers"] == 6 and len(entry["attention_contrast"]) == 3
-
-
-def _short(function, recipe):
-    return lambda seed: function(seed, recipe, progress=False)
+    run = json.loads(first)["runs"]["gloss"]["0"]
+    assert run["answers"] == 6 and len(run["attention_contrast"]) == 3
+    other = replace(tiny, settings=command.Settings({"gloss": recipe}, 5, 3))
+    assert other.missing([0], output) != []
 
 
 def _short_config(recipe, seed, eval_every=0):
     return models.TrainingConfig(recipe.n_steps, recipe.learning_rate, seed=seed, n_threads=1)
 
 
-def test_shipped_results_come_from_the_present_settings():
-    results = pronoun.load_results()
+def test_five_seeds_of_the_two_models_are_shipped():
+    runs = pronoun.load_results()["runs"]
     for name in ("gloss", "translator"):
-        saved = {k: v for k, v in results[name]["settings"].items() if k not in _VERSIONS}
-        present = {k: v for k, v in command.settings(name).items() if k not in _VERSIONS}
-        assert saved == present
-        assert sorted(results[name]["seeds"]) == ["0", "1", "2", "3", "4"]
-
-
-_VERSIONS = ("torch", "python")
+        assert sorted(runs[name]) == ["0", "1", "2", "3", "4"]
 
 
 @pytest.mark.slow
 def test_the_shipped_translator_is_the_first_seed_of_the_record():
-    """Ses poids, relus, redonnent ce que le relevé dit de lui, à l’arrondi près."""
-    model, entry = pronoun.load_translator(), pronoun.load_results()["translator"]["seeds"]["0"]
+    """Ses poids, relus, redonnent ce que le relevé dit de lui, à l'arrondi près."""
+    model, entry = pronoun.load_translator(), pronoun.load_results()["runs"]["translator"]["0"]
     assert count_parameters(model) == entry["parameters"] and not model.training
     sources = [pair.english for pair in famous_pair()]
     assert pronoun.greedy_translate(model, sources, WORDS) == entry["famous"]
@@ -184,24 +172,22 @@ def test_the_command_writes_the_translator_beside_its_record(tmp_path, monkeypat
     weights = tmp_path / "traducteur" / "model.safetensors"
     model = pronoun.build_translator(WORDS, seed=3)
     monkeypatch.setattr(models, "train_translator", lambda *_, **__: (model, History()))
-    monkeypatch.setattr(command, "_translation_scores", lambda _: {})
-    monkeypatch.setattr(command, "N_PAIRS", 3)
+    monkeypatch.setattr(command, "_translation_scores", lambda *_: {})
+    tiny = replace(command.EXPERIMENT, settings=command.Settings(minimal_pairs=3))
     arguments = ["--models", "translator", "--seeds", "0", "--output", str(output)]
-    assert command.main(arguments) == 0
+    assert tiny.main(arguments) == 0
     again = pronoun.load_translator(weights)
     for ours, theirs in zip(model.parameters(), again.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-3)
     weights.unlink()
     with pytest.raises(FileNotFoundError, match="--models translator --seeds 0"):
         pronoun.load_translator(weights)
-    assert (
-        command.main(arguments) == 0 and weights.is_file()
-    )  # déjà mesuré, mais les poids manquent
+    assert tiny.main(arguments) == 0 and weights.is_file()  # déjà mesuré, mais les poids manquent
     capsys.readouterr()
-    assert command.main(arguments) == 0
-    assert "déjà fait" in capsys.readouterr().out
+    assert tiny.main(arguments) == 0
+    assert "Rien à mesurer" in capsys.readouterr().out
 
 
 def test_missing_results_say_which_command_makes_them(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"python -m course_experiments\.pronoun"):
-        pronoun.load_results(tmp_path / "absent.json")
+        pronoun.load_results(tmp_path / "pronoun.json")

@@ -1,5 +1,7 @@
 """L’assistant et ses élèves : la commande de bout en bout, ce qui est livré, et son relevé."""
 
+from dataclasses import replace
+
 import pytest
 
 from course_experiments import assistants
@@ -22,8 +24,13 @@ TINY = Plan(
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("assistants")
-    assistants.measure([0], folder / "assistants.json", TINY)
+    assert command(folder, "0") == 0
     return folder
+
+
+def command(folder, *seeds):
+    tiny = replace(assistants.EXPERIMENT, settings=TINY)
+    return tiny.main(["--output", str(folder / "assistants.json"), "--seeds", *seeds])
 
 
 def test_the_command_ships_what_it_measured(folder):
@@ -43,10 +50,10 @@ def test_an_interrupted_command_only_does_what_is_missing(folder, monkeypatch):
     monkeypatch.setattr(
         assistants, "tune_assistant", lambda plan, seed: asked.append(seed) or 1 / 0
     )
-    assistants.measure([0], folder / "assistants.json", TINY)
+    command(folder, "0")
     assert asked == []
     with pytest.raises(ZeroDivisionError):
-        assistants.measure([0, 1], folder / "assistants.json", TINY)
+        command(folder, "0", "1")
     assert asked == [1]
 
 

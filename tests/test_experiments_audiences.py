@@ -1,6 +1,5 @@
 """L’expérience des trois publics : ce qu’elle donne à lire, mesure et reprend."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +15,6 @@ from course_lib.corpora.microworld.audiences import (
     tag,
 )
 from course_lib.training import IGNORE
-from course_lib.transformer import LlamaConfig
 
 
 @pytest.fixture(scope="module")
@@ -91,16 +89,18 @@ def test_margin_and_most_frequent_by_hand(written):
 
 @pytest.mark.slow
 def test_measures_are_written_and_resumed(tmp_path, monkeypatch, tokenizer):
-    monkeypatch.setattr(audiences, "SHAPE", LlamaConfig(tokenizer.vocab_size, 256, 8, 1, 2))
     monkeypatch.setattr(audiences, "N_CURVE", 2)
     monkeypatch.setattr(audiences, "MAX_NEW_TOKENS", 5)
-    monkeypatch.setattr(audiences, "train_tokenizer", lambda: tokenizer)
-    path = tmp_path / "mesures.json"
-    first = audiences.measure([0], path, n_texts=24, n_test=4)
-    second = audiences.measure([0, 1], path, n_texts=24, n_test=4)
-    assert second["runs"][0] == first["runs"][0]
-    assert [run["seed"] for run in json.loads(path.read_text("utf-8"))["runs"]] == [0, 1]
-    run = second["runs"][1]
+    monkeypatch.setattr(audiences, "tokenizer", lambda: tokenizer)
+    size = {"vocab_size": tokenizer.vocab_size, "d_model": 8, "n_layers": 1, "n_heads": 2}
+    budget = audiences.Budget(texts=24, test_sheets=4, **size)
+    path, tiny = tmp_path / "mesures.json", replace(audiences.EXPERIMENT, settings=budget)
+    assert tiny.run([0], path) == 1
+    first = tiny.load(path)["runs"]["petit modèle"]
+    assert tiny.run([0, 1], path) == 1
+    second = tiny.load(path)["runs"]["petit modèle"]
+    assert list(second) == ["0", "1"] and second["0"] == first["0"]
+    run = second["1"]
     assert run["curve"]["texts"] == [8, 16, 24]
     assert set(run["kl"]) == set(run["model"]) == set(run["ngram"]) == set(AUDIENCES)
     assert run["model"]["enfant"]["well_formed"] == 0.0  # un modèle qui n’a rien appris
@@ -108,9 +108,7 @@ def test_measures_are_written_and_resumed(tmp_path, monkeypatch, tokenizer):
 
 def test_shipped_measures_say_what_the_course_says():
     """Chaque public a sa langue, les faits restent ; le n-gramme n’en garde aucun ensemble."""
-    runs = audiences.load_results()["runs"]
-    assert {run["seed"] for run in runs} == {0, 1, 2}
-    for run in runs:
+    for run in audiences.load_results()["runs"]["petit modèle"].values():
         score = {a: run["model"][a]["style"]["kandel_moles"]["mean"] for a in AUDIENCES}
         assert score["enfant"] > score["adulte"] > score["expert"]
         for name in AUDIENCES:

@@ -1,6 +1,6 @@
 """L’expérience du nettoyage : ce qu’elle mesure, ce qu’elle reprend, ce qui est livré."""
 
-import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -81,25 +81,32 @@ def test_extraction_counts_exact_answers(tokenizer, monkeypatch):
 @pytest.mark.slow
 def test_measures_are_written_and_resumed(tmp_path, monkeypatch):
     path = tmp_path / "mesures.json"
-    names = {"brut": (), STEP_NAMES[-1]: STEP_NAMES}
-    first = cleaning.run([0], {"brut": ()}, path, TINY)
-    calls, original = [], cleaning.measure
+    names = ["nettoyage", "brut", STEP_NAMES[-1]]
+    tiny = replace(cleaning.EXPERIMENT, settings=TINY, names=names)
+    assert replace(tiny, names=["brut"]).run([0], path) == 1
+    first = tiny.load(path)["runs"]["brut"]
+    calls, original = [], cleaning.train_and_ask
     monkeypatch.setattr(
-        cleaning, "measure", lambda *args: calls.append(len(args[0])) or original(*args)
+        cleaning, "train_and_ask", lambda *args: calls.append(len(args[0])) or original(*args)
     )
-    second = cleaning.run([0], names, path, TINY)
+    assert tiny.run([0], path) == 2
+    second = tiny.load(path)["runs"]
     assert len(calls) == 1 and calls[0] < 211
-    assert second["runs"][0] == first["runs"][0]
-    assert json.loads(path.read_text("utf-8")) == second
-    tokens = [entry["tokens"] for entry in second["runs"]]
+    assert second["brut"] == first
+    tokens = [second[name]["0"]["tokens"] for name in names[1:]]
     assert all(abs(n - TINY.n_tokens) < 0.15 * TINY.n_tokens for n in tokens)
-    assert [row["step"] for row in second["cleaning"]["0"]] == list(STEP_NAMES)
+    assert [row["step"] for row in second["nettoyage"]["0"]["steps"]] == list(STEP_NAMES)
 
 
-def test_shipped_measures_match_the_command():
-    results = cleaning.load_results()
-    expected = {(name, seed) for name in cleaning.conditions() for seed in (0, 1, 2)}
-    assert expected <= {(entry["condition"], entry["seed"]) for entry in results["runs"]}
-    assert results["budget"]["n_tokens"] == cleaning.Budget().n_tokens
-    for entry in results["runs"]:
-        assert abs(entry["tokens"] / results["budget"]["n_tokens"] - 1) < 0.02
+def test_shipped_corpora_were_all_read_as_much():
+    runs = cleaning.load_results()["runs"]
+    for name in cleaning.conditions():
+        for run in runs[name].values():
+            assert abs(run["tokens"] / cleaning.Budget().n_tokens - 1) < 0.02
+
+
+def test_leaving_one_out_asks_for_other_corpora(tmp_path, monkeypatch):
+    asked = []
+    experiment = replace(cleaning.EXPERIMENT, measure=lambda name, *_: asked.append(name) or {})
+    experiment.main(["--leave-one-out", "--seeds", "0", "--output", str(tmp_path / "a.json")])
+    assert asked == list(cleaning.conditions(leave_one_out=True))

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -64,15 +65,17 @@ def test_bits_are_those_of_the_definition(gap):
 
 def test_measures_resume_and_forget_when_the_settings_change(tmp_path, monkeypatch):
     path = tmp_path / "relevé.json"
-    first = directory.measure([8, 12], [0], path, SMALL)
-    assert list(first["runs"]) == ["8", "12"]
+    small = replace(directory.EXPERIMENT, settings=SMALL, names=["8", "12"])
+    assert small.run([0], path) == 2
+    assert list(small.load(path)["runs"]) == ["8", "12"]
     monkeypatch.setattr(directory, "run", lambda *_, **__: pytest.fail("déjà mesuré"))
-    assert directory.measure([8, 12], [0], path, SMALL) == first
+    assert small.run([0], path) == 0
     content = json.loads(path.read_text("utf-8"))
     content["settings"]["passes"] = 99
     path.write_text(json.dumps(content), "utf-8")
     monkeypatch.setattr(directory, "run", lambda *_, **__: (None, {"bits": 0.0}))
-    assert directory.measure([8], [0], path, SMALL)["runs"] == {"8": {"0": {"bits": 0.0}}}
+    assert replace(small, names=["8"]).run([0], path) == 1
+    assert small.load(path)["runs"] == {"8": {"0": {"bits": 0.0}}}
 
 
 def test_three_seeds_of_each_width_are_shipped():
@@ -80,4 +83,4 @@ def test_three_seeds_of_each_width_are_shipped():
     assert [int(width) for width in shipped] == list(directory.WIDTHS)
     assert all(sorted(seeds) == ["0", "1", "2"] for seeds in shipped.values())
     with pytest.raises(FileNotFoundError, match=r"python -m course_experiments\.absent"):
-        directory.load_results(directory.RESULTS.with_name("absent.json"))
+        directory.load_results(directory.EXPERIMENT.path.with_name("absent.json"))

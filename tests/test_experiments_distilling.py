@@ -1,6 +1,6 @@
 """La distillation du petit LLM : chaque élève a la taille dite, et se mesure de bout en bout."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -86,3 +86,17 @@ def test_the_shipped_record_holds_three_seeds_of_every_trial():
         assert {run["parameters"] for run in content["runs"][f"largeur {width} sans"].values()} == {
             size
         }
+
+
+def test_a_seed_opens_its_class_once(tmp_path, room, monkeypatch):
+    opened = []
+    monkeypatch.setattr(distilling, "open_classroom", lambda *args: opened.append(args) or room)
+    distilling.room_of.cache_clear()
+    names = ["enseignant", "données 100 sans"]
+    tiny = replace(distilling.EXPERIMENT, settings=TINY, names=names)
+    assert tiny.run([0, 1], tmp_path / "distilling.json") == 4
+    distilling.room_of.cache_clear()
+    assert [args[:2] for args in opened] == [(0, TINY), (1, TINY)]
+    assert not opened[0][2].exists() and opened[1][2].exists()
+    distilling._folders.close()
+    assert not opened[1][2].exists()

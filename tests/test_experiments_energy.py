@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 
 import pytest
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -75,18 +76,16 @@ def test_trade_off_energy_by_hand():
 
 @pytest.mark.slow
 def test_measures_are_written_and_resumed(tmp_path, monkeypatch):
-    path, calls = tmp_path / "mesures.json", []
-    original = lab.measure
-    monkeypatch.setattr(lab, "measure", lambda n, s, b: calls.append(n) or original(n, s, b))
-    lab.main(["--repeats", "0", "--output", str(path)], TINY)
-    assert calls == ["32-1", "32-1", "64-2"]  # la première mesure, à froid, est jetée
+    path, calls, original = tmp_path / "mesures.json", [], lab.measure_writing
+    monkeypatch.setattr(
+        lab, "measure_writing", lambda *args: calls.append(args[2:4]) or original(*args)
+    )
+    lab.warm_up.cache_clear()
+    tiny = replace(lab.EXPERIMENT, settings=TINY, names=["32-1", "64-2"])
+    tiny.main(["--repeats", "0", "--output", str(path)])
+    each = [(1, True), (3, True), (1, False), (3, False)]
+    assert calls == 3 * each  # la première série, à froid, est jetée
     first = json.loads(path.read_text("utf-8"))
-    lab.main(["--repeats", "0", "--output", str(path)], TINY)
-    assert len(calls) == 3 and load_records(path) == first
-
-
-def test_shipped_measures_match_the_command():
-    results = load_records(lab.RESULTS)
-    assert results == lab.records().load(), "les réglages ont changé : refaites les mesures"
-    assert len(results["runs"]) == 4
-    assert all(set(repeats) == {"0", "1", "2"} for repeats in results["runs"].values())
+    assert list(first["runs"]) == ["32-1", "64-2"]
+    tiny.main(["--repeats", "0", "--output", str(path)])
+    assert len(calls) == 12 and load_records(path) == first

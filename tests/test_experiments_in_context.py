@@ -1,6 +1,5 @@
 """L’expérience des correspondances : ce qu’elle apprend, mesure et reprend."""
 
-import json
 from dataclasses import asdict, replace
 
 import pytest
@@ -66,16 +65,16 @@ def test_embeddings_start_at_the_asked_scale():
 @pytest.mark.slow
 def test_measures_are_written_and_resumed(tmp_path, monkeypatch):
     path = tmp_path / "mesures.json"
-    first = in_context.measure(TINY[:2], [0], path, n_steps=2, n_prompts=10)
-    calls, original = [], in_context.run
-    monkeypatch.setattr(
-        in_context, "run", lambda s, *rest: calls.append(s.family) or original(s, *rest)
-    )
-    second = in_context.measure(TINY, [0], path, n_steps=2, n_prompts=10)
-    assert calls == ["ngram"]
-    assert second["runs"][:2] == first["runs"] == json.loads(path.read_text("utf-8"))["runs"][:2]
-    assert second["runs"][0]["curve"]["step"] == [2]
-    assert in_context.load_results(tmp_path / "absent.json")["runs"] == []
+    monkeypatch.setattr(in_context, "SETTINGS", TINY)
+    names, budget = [s.name for s in TINY], in_context.Budget(steps=2, prompts=10)
+    tiny = replace(in_context.EXPERIMENT, settings=budget, names=names)
+    assert replace(tiny, names=names[:2]).run([0], path) == 3  # et le niveau du dernier mot
+    first = tiny.load(path)["runs"]
+    assert tiny.run([0], path) == 1
+    second = tiny.load(path)["runs"]
+    assert list(second) == ["dernier mot", *names]
+    assert {name: second[name] for name in first} == first
+    assert second[names[0]]["0"]["curve"]["step"] == [2]
 
 
 def test_same_seed_same_network():
@@ -86,18 +85,19 @@ def test_same_seed_same_network():
     assert curves[0] == curves[1]
 
 
-def test_shipped_measures_match_the_command():
+def test_shipped_settings_are_those_of_the_command():
     results = in_context.load_results()
-    expected = {(json.dumps(asdict(s)), seed) for s in in_context.SETTINGS for seed in (0, 1, 2)}
-    assert {(json.dumps(run["setting"]), run["seed"]) for run in results["runs"]} == expected
+    for setting in in_context.SETTINGS:
+        for run in results["runs"][setting.name].values():
+            assert run["setting"] == asdict(setting)
 
 
 def test_shipped_measures_say_what_the_course_says():
     """Deux couches assez larges répondent, même aux couples mis de côté ; une couche, non."""
     held_out = {}
-    for run in in_context.load_results()["runs"]:
-        name = run["setting"]["name"]
-        held_out.setdefault(name, []).append(run["accuracy"]["held_out"]["8"])
+    for setting in in_context.SETTINGS:
+        runs = in_context.load_results()["runs"][setting.name].values()
+        held_out[setting.name] = [run["accuracy"]["held_out"]["8"] for run in runs]
     assert min(held_out["2 couches, largeur 64"]) > 0.9
     assert max(held_out["1 couche, largeur 64"] + held_out["1 couche, largeur 96"]) < 0.3
     assert max(held_out["3-gramme"] + held_out["5-gramme"]) < 0.3

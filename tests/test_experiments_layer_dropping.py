@@ -168,7 +168,7 @@ def test_the_teacher_agrees_with_itself(tmp_path, pair):
 def run(tmp_path, name, *arguments, protocol=TINY):
     output, work = tmp_path / f"{name}.json", tmp_path / name
     common = ["--layers", "5", "--threads", "1", "--output", str(output), "--work", str(work)]
-    return lab.main([*common, *arguments], protocol), output
+    return replace(lab.EXPERIMENT, settings=protocol).main([*common, *arguments]), output
 
 
 def test_without_training_only_the_last_texts_are_written(tmp_path, capsys):

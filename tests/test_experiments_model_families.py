@@ -1,7 +1,7 @@
 """L’expérience du chapitre 00 : ce qu’elle mesure, ce qu’elle limite, ce qu’elle reprend."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -86,18 +86,19 @@ def test_unknown_family_is_refused():
 
 def test_measures_are_written_and_resumed(tmp_path, monkeypatch):
     path = tmp_path / "mesures.json"
-    first = families.measure(TINY[:2], [0], "runs", "test", path, 48, 11)
-    calls = []
-    original = families.run
-    monkeypatch.setattr(
-        families, "run", lambda s, *rest: calls.append(s.name) or original(s, *rest)
-    )
-    second = families.measure(TINY, [0], "runs", "test", path, 48, 11)
-    assert calls == ["transformer"]
-    assert second["runs"][:2] == first["runs"] == json.loads(path.read_text("utf-8"))["runs"][:2]
-    assert second["oracle"]["perplexity"] < min(run["perplexity"] for run in second["runs"])
-    curve = second["runs"][2]["curve"]
-    assert curve["tokens"][-1] == second["budget"]["tokens"]["0"]
+    monkeypatch.setattr(families, "SETTINGS", TINY)
+    names, budget = [s.name for s in TINY], families.Budget(48, 11)
+    tiny = replace(families.EXPERIMENT, settings=budget, names=names)
+    assert replace(tiny, names=names[:2]).run([0], path) == 3  # et l’oracle
+    first = tiny.load(path)["runs"]
+    assert tiny.run([0], path) == 1
+    second = tiny.load(path)["runs"]
+    assert list(second) == ["oracle", *names]
+    assert {name: second[name] for name in first} == first
+    perplexities = [second[name]["0"]["perplexity"] for name in names]
+    assert second["oracle"]["0"]["perplexity"] < min(perplexities)
+    network = second["transformer"]["0"]
+    assert network["curve"]["tokens"][-1] == network["tokens"]
 
 
 def test_same_seed_same_network(task):
@@ -113,8 +114,8 @@ def test_the_first_points_are_those_of_the_whole_training(task):
     assert start["kl"] == start["curve"]["kl"][-1]
 
 
-def test_shipped_measures_match_the_command():
-    results = families.load_results()
-    expected = {json.dumps(json.loads(json.dumps(s.__dict__))) for s in families.SETTINGS}
-    assert {json.dumps(run["setting"]) for run in results["runs"]} == expected
-    assert {run["seed"] for run in results["runs"]} == {0, 1, 2}
+def test_shipped_settings_are_those_of_the_command():
+    runs = families.load_results()["runs"]
+    for name, setting in (families.TRIALS | {s.name: s for s in families.SETTINGS}).items():
+        for run in runs[name].values():
+            assert run["setting"] == json.loads(json.dumps(asdict(setting)))

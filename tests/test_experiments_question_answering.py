@@ -76,7 +76,7 @@ def test_trials_widen_until_the_best_rate_is_inside():
 
 @pytest.mark.parametrize("method", RATES)
 def test_shipped_rates_are_the_best_of_the_shipped_trials(method):
-    shipped = question_answering.tuning_trials(question_answering.load_results(), method)
+    shipped = question_answering.tuning_trials(question_answering.load_results()["runs"], method)
     assert len(shipped) >= 3
     assert RATES[method] == max(shipped, key=shipped.get)
     assert question_answering.next_rate(method, shipped) is None

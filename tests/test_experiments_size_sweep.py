@@ -1,6 +1,6 @@
 """Les huit tailles : ce qui change de l’une à l’autre, et les mesures livrées."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -23,33 +23,54 @@ def test_every_width_can_be_built_and_grows():
     assert sizes[-1] > 30 * sizes[0]
 
 
-def trial(rate, kl, width=16):
-    return {"setting": {"d_model": width, "learning_rate": rate}, "kl": kl}
-
-
 def test_the_search_goes_on_while_the_best_rate_is_at_the_edge():
     assert [s.learning_rate for s in size_sweep.first_trials([64])] == [0.002, 0.004, 0.008]
-    rising = [trial(0.01, 9), trial(0.02, 7), trial(0.04, 5), trial(0.08, 1, width=8)]
+    rising = {0.01: 9, 0.02: 7, 0.04: 5}
     assert size_sweep.next_trial(16, rising).learning_rate == pytest.approx(0.08)
-    assert size_sweep.next_trial(16, [*rising[:2], trial(0.04, 8)]) is None
-    falling = [trial(0.01, 2), trial(0.02, 7), trial(0.04, 8)]
+    assert size_sweep.next_trial(16, rising | {0.04: 8}) is None
+    falling = {0.01: 2, 0.02: 7, 0.04: 8}
     assert size_sweep.next_trial(16, falling).learning_rate == pytest.approx(0.005)
-    endless = [trial(2**-rank, rank) for rank in range(size_sweep.MAX_TRIALS)]
+    endless = {2**-rank: rank for rank in range(size_sweep.MAX_TRIALS)}
     assert size_sweep.next_trial(16, endless) is None
+
+
+def test_the_next_trials_follow_those_that_are_done():
+    first = [f"largeur 64 taux {rate:g}" for rate in (0.002, 0.004, 0.008)]
+    assert size_sweep.trials_wanted({}, [64]) == first
+
+    def done(kl, rate):
+        return {"0": {"setting": {"learning_rate": rate}, "kl": kl}}
+
+    runs = {name: done(9 - rank, 0.002 * 2**rank) for rank, name in enumerate(first)}
+    assert size_sweep.trials_wanted(runs, [64]) == [*first, "largeur 64 taux 0.016"]
+
+
+def test_the_budgets_share_one_record(tmp_path, capsys):
+    path = tmp_path / "mesures.json"
+    sweep = size_sweep.Sweep({"court": 24, "long": 48}, held_out_stories=3)
+    tiny = replace(size_sweep.EXPERIMENT, settings=sweep)
+    command = ["--seeds", "1", "--widths", "8", "--output", str(path)]
+    assert tiny.main(command) == tiny.main([*command, "--budget", "long"]) == 0
+    runs = tiny.load(path)["runs"]
+    assert list(runs) == ["oracle", "largeur 8 court", "largeur 8 long"]
+    court, long = runs["largeur 8 court"]["1"], runs["largeur 8 long"]["1"]
+    assert court["setting"]["learning_rate"] == 2 * long["setting"]["learning_rate"]
+    assert court["tokens"] < long["tokens"]
+    assert tiny.main(["--tuning", "--budget", "long", "--output", str(path)]) == 2
+    assert "ôtez --budget" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("width", size_sweep.WIDTHS)
 def test_the_shipped_rate_is_the_best_tried(width):
     """Le taux de la table est celui des essais livrés, et il n’est pas au bord."""
-    trials = size_sweep.load_results()["tuning"]
-    mine = [t for t in trials if t["setting"]["d_model"] == width]
-    best = min(mine, key=lambda t: t["kl"])
-    assert best["setting"]["learning_rate"] == size_sweep.BEST_RATES[width]
-    assert size_sweep.next_trial(width, trials) is None
+    scores = size_sweep.trial_scores(size_sweep.load_results()["runs"], width)
+    assert len(scores) >= 3
+    assert min(scores, key=scores.get) == size_sweep.BEST_RATES[width]
+    assert size_sweep.next_trial(width, scores) is None
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda s: s.name)
 def test_three_seeds_of_each_width_are_shipped(setting):
-    runs = [r for r in size_sweep.load_results()["runs"] if r["setting"]["name"] == setting.name]
-    assert sorted(r["seed"] for r in runs) == [0, 1, 2]
-    assert all(r["setting"]["learning_rate"] == setting.learning_rate for r in runs)
+    runs = size_sweep.load_results()["runs"][f"{setting.name} court"]
+    assert sorted(runs) == ["0", "1", "2"]
+    assert all(r["setting"]["learning_rate"] == setting.learning_rate for r in runs.values())

@@ -3,7 +3,6 @@
 Formes : B phrases, S jetons anglais, T jetons français.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from course_experiments.records import load_records
 from course_lib.corpora import TranslationPair, generate_pairs
 from course_lib.interpretation import at_positions
 from course_lib.tokenization import WordTokenizer
@@ -112,11 +112,7 @@ def noun_group(words: Sequence[str], noun: int) -> list[int]:
 
 def load_results(path: Path = RESULTS) -> dict:
     """Les mesures livrées avec le cours. FileNotFoundError si elles manquent."""
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{path} n’existe pas : lancez « python -m course_experiments.pronoun »."
-        )
-    return json.loads(path.read_text(encoding="utf-8"))
+    return load_records(path)
 
 
 if __name__ == "__main__":
