@@ -16,12 +16,12 @@ import torch
 from torch import nn
 
 from course_experiments import corpus_cleaning, hallucination
+from course_experiments.halved_weights import load_halved, save_halved
 from course_lib.arguments import FrenchArgumentParser
 from course_lib.cleaning import STEP_NAMES, clean, standard_steps
 from course_lib.commands.failures import run_command
 from course_lib.corpora.web import generate_web
 from course_lib.tokenization import BPETokenizer
-from course_lib.training.checkpoint import load_weights, save_weights
 
 FOLDER = Path(__file__).parent / "results" / "limites"
 SEED = 0
@@ -31,7 +31,7 @@ def train_reader() -> nn.Module:
     """Le lecteur : presque-copies ôtées, adresses laissées."""
     budget = corpus_cleaning.Budget()
     pages = generate_web(budget.n_pages, SEED)
-    bpe = BPETokenizer.train((page.text for page in pages), corpus_cleaning.VOCAB_SIZE)
+    bpe = BPETokenizer.train((page.text for page in pages), budget.vocab_size)
     steps = STEP_NAMES[: STEP_NAMES.index("near") + 1]
     kept = clean(pages, standard_steps((), steps)).kept  # la contamination n’est pas de ces étapes
     rows = corpus_cleaning.token_rows([page.text for page in kept], bpe)
@@ -57,18 +57,8 @@ def load_shipped(name: str, beginner: nn.Module, folder: Path = FOLDER) -> nn.Mo
     """
     if name not in MODELS:
         raise ValueError(f"Modèle reçu : {name!r}. Choisissez parmi {', '.join(MODELS)}.")
-    path = folder / f"{name}.safetensors"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} n’existe pas. Refaites-le (une à deux minutes) : "
-            "python -m course_experiments.limits_models"
-        )
-    model, halved = copy.deepcopy(beginner), copy.deepcopy(beginner).half()
-    load_weights(halved, path)
-    with torch.no_grad():
-        for weight, half in zip(model.parameters(), halved.parameters(), strict=True):
-            weight.copy_(half)
-    return model.eval()
+    command = "python -m course_experiments.limits_models"
+    return load_halved(copy.deepcopy(beginner), folder / f"{name}.safetensors", command)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -81,13 +71,12 @@ def main(arguments: list[str] | None = None) -> int:
     folder = parser.parse_args(arguments).output
 
     def work() -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         for name, train_model in MODELS.items():
             path = folder / f"{name}.safetensors"
             if path.is_file():
                 print(f"{name} : déjà fait.")
                 continue
-            save_weights(train_model().half(), path)
+            save_halved(train_model(), path)
             print(f"{name} : écrit dans {path}.", flush=True)
 
     return run_command(work, "Un modèle fini est écrit ; la même commande fait le reste.")

@@ -24,7 +24,7 @@ def test_a_shipped_model_is_read_and_the_beginner_is_left_alone(tmp_path):
 def test_the_course_ships_both_models():
     reader = llama(
         LlamaConfig(
-            corpus_cleaning.VOCAB_SIZE,
+            corpus_cleaning.Budget().vocab_size,
             corpus_cleaning.CONTEXT_LENGTH,
             corpus_cleaning.Budget().d_model,
             2,

@@ -3,19 +3,18 @@
 Le traducteur de la graine 0 est rangé à côté du relevé.
 """
 
-import copy
 from argparse import Namespace
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from course_experiments.experiment import Experiment
+from course_experiments.halved_weights import save_halved
 from course_experiments.pronoun import causality, decoding, models
 from course_experiments.pronoun.models import Recipe
 from course_experiments.pronoun.task import TEST_SEED, WEIGHTS, vocabulary
 from course_lib.arguments import FrenchArgumentParser
 from course_lib.corpora import famous_pair, generate_pairs, minimal_pairs
-from course_lib.training import save_weights
 from course_lib.transformer import count_parameters
 
 EVAL_EVERY = 50
@@ -38,8 +37,7 @@ def measure_translator(seed: int, settings: Settings, weights: Path | None = Non
     recipe = settings.recipes["translator"]
     model, history = models.train_translator(seed, recipe, eval_every=EVAL_EVERY)
     if seed == 0 and weights is not None:
-        weights.parent.mkdir(exist_ok=True)
-        save_weights(copy.deepcopy(model).half(), weights)
+        save_halved(model, weights)
     words, pairs = vocabulary(), minimal_pairs(settings.minimal_pairs, seed=TEST_SEED)
     return {
         "parameters": count_parameters(model),

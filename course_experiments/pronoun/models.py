@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from course_experiments.halved_weights import load_halved
 from course_experiments.pronoun.task import (
     DATA_SEED,
     TEST_SEED,
@@ -25,7 +26,6 @@ from course_lib.training import (
     History,
     PairBatches,
     TrainingConfig,
-    load_weights,
     sequence_to_sequence_loss,
     token_loss,
     train,
@@ -122,17 +122,8 @@ def load_translator(path: Path = WEIGHTS) -> EncoderDecoder:
 
     FileNotFoundError s’il manque : le message donne la commande qui le refait.
     """
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} n’existe pas. Refaites-le (quelques minutes) : "
-            "python -m course_experiments.pronoun --models translator --seeds 0"
-        )
-    model, halved = build_translator(vocabulary()), build_translator(vocabulary()).half()
-    load_weights(halved, path)
-    with torch.no_grad():
-        for weight, half in zip(model.parameters(), halved.parameters(), strict=True):
-            weight.copy_(half)
-    return model.eval()
+    command = "python -m course_experiments.pronoun --models translator --seeds 0"
+    return load_halved(build_translator(vocabulary()), path, command)
 
 
 def train_recurrent(
