@@ -10,7 +10,7 @@ SHAPE = LlamaConfig(11, 8, d_model=8, n_layers=1, n_heads=2)
 
 
 def test_a_shipped_model_is_read_and_the_beginner_is_left_alone(tmp_path):
-    limits_models.save_weights(llama(SHAPE, 1).half(), tmp_path / "lecteur.safetensors")
+    limits_models.save_halved(llama(SHAPE, 1), tmp_path / "lecteur.safetensors")
     beginner = llama(SHAPE, 0)
     before = [weight.clone() for weight in beginner.parameters()]
     model = limits_models.load_shipped("lecteur", beginner, tmp_path)
