@@ -10,6 +10,7 @@ chaque modèle : une commande interrompue reprend où elle en était. Temps de c
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ from course_lib.corpora.microworld.recall import (
     KEYS,
     VALUES,
     RecallPrompt,
+    RecallText,
     generate_prompts,
     generate_recall,
 )
@@ -99,10 +101,15 @@ class RecallTask:
 
 
 def build_task(n_texts: int, seed: int = 0) -> RecallTask:
-    """Tire `n_texts` textes et n’attend du modèle que les réponses que le texte détermine."""
+    """Tire les `n_texts` textes d’une graine et les met en jetons."""
+    return encode_task(generate_recall(n_texts, seed, MAX_PAIRS))
+
+
+def encode_task(texts: Sequence[RecallText]) -> RecallTask:
+    """Met des textes en jetons ; n’attend du modèle que les réponses que le texte détermine."""
     tokenizer = WordTokenizer.train([" ".join(KEYS + VALUES)])
     inputs, targets = [], []
-    for text in generate_recall(n_texts, seed, MAX_PAIRS):
+    for text in texts:
         ids = tokenizer.encode(text.text)
         answers = set(text.answers)
         inputs.append([tokenizer.bos_id, *ids[:-1]])
@@ -182,8 +189,12 @@ def train_network(
     *,
     eval_every: int = EVAL_EVERY,
     progress: bool = True,
+    stop_at: int | None = None,
 ) -> tuple[nn.Module, dict]:
-    """Entraîne un réseau et relève sa réussite tous les `eval_every` pas : (réseau, mesures)."""
+    """Entraîne un réseau et relève sa réussite tous les `eval_every` pas : (réseau, mesures).
+
+    Avec `stop_at`, on ne fait que les premiers des `n_steps` pas, à l’identique.
+    """
     model = build_network(setting, task.tokenizer.vocab_size, seed)
     probes = {n: generate_prompts(N_CURVE_PROMPTS, n, "held_out", seed=1) for n in CURVE_COUNTS}
     measured = []  # temps passé à mesurer, que l’entraînement n’a pas à payer
@@ -212,6 +223,7 @@ def train_network(
         loss=token_loss,
         evaluate=evaluate,
         progress=progress,
+        stop_at=stop_at,
     )
     seconds = time.process_time() - start - sum(measured)
     points = [record for record in history.records if record.metrics]

@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 _LETTERS = "a-zàâäæçéèêëîïôöœùûüÿñ"
 _WORD = re.compile(rf"[{_LETTERS}]+(?:['’\-][{_LETTERS}]+)*", re.IGNORECASE)
@@ -178,6 +179,7 @@ def _bare(word: str) -> str:
     return re.sub(r"^(?:[cdjlmnst]|qu|jusqu|puisqu|lorsqu)['’]", "", word)
 
 
+@lru_cache(maxsize=10_000)
 def _word_syllables(word: str) -> int:
     parts = re.split(r"['’\-]", word)
     return max(1, sum(_part_syllables(part) for part in parts))
