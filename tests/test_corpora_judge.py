@@ -231,5 +231,5 @@ def test_errors():
     with pytest.raises(TypeError, match=r"None.*chaîne"):
         judge_story(None)
     twins = replace(LEXICON, objects=(Noun("arc", "m"), Noun("arc", "f")))
-    with pytest.raises(ValueError, match="« l’arc » se lit de deux façons"):
+    with pytest.raises(ValueError, match="« l'arc » se lit de deux façons"):
         judge_story(MOVED, twins)
