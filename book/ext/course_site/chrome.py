@@ -72,6 +72,13 @@ def add_launch_buttons(app, pagename, templatename, context, doctree):
     )
 
 
+# Le thème charge sur chaque page de quoi chercher pendant la frappe, que le livre n’emploie pas :
+# la recherche a sa page. Cinquante-cinq kilooctets, compressés, de moins sur les autres.
+INLINE_SEARCH = re.compile(
+    r'\s*<script src="[^"]*(?:_static/searchtools|_static/language_data|searchindex)\.js"></script>'
+)
+
+
 def translate_pages(app, exception):
     """Traduit dans les pages construites ce qui échappe aux catalogues de traduction."""
     if exception or app.builder.format != "html":
@@ -79,6 +86,8 @@ def translate_pages(app, exception):
     for page in Path(app.outdir).rglob("*.html"):
         before = page.read_text("utf-8")
         after = translate_html(before)
+        if page.name != "search.html":
+            after = INLINE_SEARCH.sub("", after)
         if after != before:
             page.write_text(after, "utf-8")
     for name, pairs in SCRIPT_TRANSLATIONS.items():
