@@ -21,7 +21,7 @@ SEVENTHS = torch.tensor([4.0, 2.0, 1.0]).log()
 
 # Trois jetons ont les probabilités 4/7, 2/7 et 1/7 ; la première à T = 1/2 ?
 cool_down = Exercise(
-    judges.number(
+    judges.Number(
         _first(SEVENTHS, temperature=0.5),
         [
             (4 / 7, "c'est la probabilité à T = 1"),
@@ -47,7 +47,7 @@ FIVE = torch.tensor([0.5, 0.2, 0.15, 0.1, 0.05])
 
 # Cinq jetons, top-p = 0,8 : la probabilité du premier après la coupe ?
 cut_top_p = Exercise(
-    judges.number(
+    judges.Number(
         _first(FIVE.log(), top_p=0.8),
         [
             (0.5, "c'est sa probabilité avant la coupe ; ceux qui restent n'ont plus pour somme 1"),
@@ -100,7 +100,7 @@ def _below(probabilities: list[float], min_p: float) -> list[float]:
 
 # Écrire `my_min_p(probabilities, min_p)`.
 write_min_p = Exercise(
-    judges.function(
+    judges.Function(
         _min_p,
         [
             ([0.5, 0.3, 0.2], 0.5),
@@ -133,7 +133,7 @@ PROMPT_TOKENS, NEW_TOKENS = 20, 100
 
 # Vingt jetons d'amorce, cent écrits, sans cache : combien de jetons lus ?
 count_readings = Exercise(
-    judges.integer(
+    judges.Integer(
         sum(range(PROMPT_TOKENS, PROMPT_TOKENS + NEW_TOKENS)),
         [
             (
