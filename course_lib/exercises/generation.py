@@ -35,6 +35,7 @@ cool_down = Exercise(
             ),
             (16, "c'est un poids ; on attend une probabilité : divisez par la somme des trois"),
         ],
+        tolerance=0.005,
     ),
     (
         "le score d'un jeton est le logarithme de sa probabilité ; que devient-il, divisé par ½ ?",

@@ -1,0 +1,167 @@
+"""Les exercices des limites : deux pages se rencontrent, un anneau, une calibration, la vôtre."""
+
+from typing import Any
+
+from course_lib.cleaning.minhash import collision_probability
+from course_lib.evaluation.calibration import calibration_error
+from course_lib.exercises import judges
+from course_lib.exercises.answers import as_numbers
+from course_lib.exercises.exercise import Exercise, require
+from course_lib.parallel.volumes import Volume
+from course_lib.typography import format_number, format_percent
+
+ALIKE, BANDS, ROWS = 0.3, 32, 4
+
+# Deux pages de ressemblance 0,3 seront-elles comparées ?
+meet = Exercise(
+    judges.Number(
+        float(collision_probability(ALIKE, BANDS, ROWS)),
+        [
+            (ALIKE**ROWS, "c'est la probabilité d'avoir en commun une bande donnée"),
+            (BANDS * ALIKE**ROWS, "additionner compte deux fois les pages à deux bandes communes"),
+            ((1 - ALIKE**ROWS) ** BANDS, "c'est la probabilité de n'avoir aucune bande commune"),
+            (1 - (1 - ALIKE) ** BANDS, "une bande commune, ce sont quatre lignes communes"),
+            (1 - (1 - ALIKE**BANDS) ** ROWS, "32 bandes de 4 lignes, et non 4 de 32"),
+            (1 - ALIKE**ROWS, "c'est la probabilité de ne pas avoir en commun une bande donnée"),
+            (ALIKE, "c'est la ressemblance ; on demande une probabilité de rencontre"),
+        ],
+    ),
+    (
+        "quelle est la probabilité qu'aucune bande ne soit commune ?",
+        "une bande diffère avec la probabilité 1 − s⁴ ; les trente-deux, avec ce nombre à la "
+        "puissance 32.",
+    ),
+)
+
+WORKERS, PARAMETERS, GRADIENT_BYTES = 4, 8e9, 2
+GRADIENT = PARAMETERS * GRADIENT_BYTES / 1e9
+SENT = Volume(WORKERS, all_reduce=int(PARAMETERS * GRADIENT_BYTES)).sent_bytes / 1e9
+
+# Les gigaoctets que chaque processus envoie à chaque pas.
+ring = Exercise(
+    judges.Number(
+        SENT,
+        [
+            (GRADIENT, "c'est la taille du gradient ; en anneau, on en envoie davantage"),
+            (SENT / 2, "c'est la moitié du chemin : réduire, puis répandre"),
+            (2 * GRADIENT, "c'est 2 S ; le morceau que l'on garde ne voyage pas"),
+            (
+                2 * SENT,
+                "deux fois trop : des gradients sur quatre octets, ou envoyés entiers à chacun",
+            ),
+            (WORKERS * SENT, "c'est ce qu'ils envoient tous ; on demande chacun"),
+            (
+                2 * WORKERS / (WORKERS - 1) * GRADIENT,
+                "le rapport est retourné : c'est (n − 1)/n",
+            ),
+        ],
+        tolerance=1e-3,
+    ),
+    (
+        "pesez d'abord le gradient, puis cherchez le coût de l'all-reduce en anneau.",
+        "chacun envoie 2 (n − 1)/n fois la taille du gradient.",
+    ),
+)
+
+
+def _total(bins: list[tuple[int, float, float]]) -> int:
+    return sum(n for n, _, _ in bins)
+
+
+# Écrire `calibration_gap(bins)`.
+write_gap = Exercise(
+    judges.Function(
+        lambda bins: sum(n * abs(sure - right) for n, sure, right in bins) / _total(bins),
+        [
+            ([(10, 0.9, 0.5), (30, 0.2, 0.2)],),
+            ([(10, 0.9, 0.9)],),
+            ([(1, 0.5, 1.0), (1, 0.7, 0.2)],),
+            ([(6, 0.3, 0.5), (2, 0.9, 0.4), (0, 0.0, 0.0)],),
+        ],
+        [
+            (
+                lambda bins: sum(abs(sure - right) for _, sure, right in bins) / len(bins),
+                "chaque tranche doit compter selon son effectif",
+            ),
+            (
+                lambda bins: sum(n * abs(sure - right) for n, sure, right in bins),
+                "il reste à diviser par le nombre total de réponses",
+            ),
+            (
+                lambda bins: sum(n * abs(sure - right) for n, sure, right in bins) / len(bins),
+                "divisez par le nombre de réponses, non par celui des tranches",
+            ),
+            (
+                lambda bins: sum(n * (sure - right) for n, sure, right in bins) / _total(bins),
+                "sans valeur absolue, les excès et les défauts se compensent",
+            ),
+            (
+                lambda bins: sum(n * (right - sure) for n, sure, right in bins) / _total(bins),
+                "il manque la valeur absolue, et le signe est retourné",
+            ),
+            (
+                lambda bins: sum(n * (sure - right) ** 2 for n, sure, right in bins) / _total(bins),
+                "c'est un écart au carré : on demande l'écart absolu",
+            ),
+            (
+                lambda bins: max(abs(sure - right) for _, sure, right in bins),
+                "c'est le plus grand écart : on en demande la moyenne",
+            ),
+        ],
+    ),
+    (
+        "trois gestes : l'écart de chaque tranche, son poids, le total.",
+        "additionnez effectif × |confiance − justesse|, puis divisez par la somme des effectifs.",
+    ),
+)
+
+# L’énoncé, dans le chapitre, donne ces phrases dans cet ordre.
+STATEMENTS = (
+    ("La Loire est plus longue que la Seine.", True),
+    ("Le son va plus vite dans l'air que dans l'eau.", False),
+    ("Lyon est plus au nord que Montréal.", True),
+    ("91 est un nombre premier.", False),
+    ("Mozart est mort avant la naissance de Beethoven.", False),
+    ("L'Afrique compte plus de cinquante États.", True),
+    ("Un litre d'huile pèse plus qu'un litre d'eau.", False),
+    ("Victor Hugo est né après la prise de la Bastille.", True),
+    ("D'est en ouest, l'Australie est plus large que la Lune.", True),
+    ("Vénus est plus près du Soleil que Mercure.", False),
+)
+
+
+def _own_calibration(answer: Any) -> str:
+    """Juge dix probabilités : sont-ce des probabilités ? Puis dit ce qu’elles valent."""
+    chances = as_numbers(answer)
+    require(
+        chances.shape == (len(STATEMENTS),),
+        f"on attend dix nombres ; vous en donnez {chances.size}",
+    )
+    require(
+        chances.min() >= 0 and chances.max() <= 1,
+        "une probabilité est entre 0 et 1 : écrivez 0.8 pour 80 %",
+    )
+    require(set(chances) != {0.5}, "une chance sur deux partout, c'est ne rien dire")
+    sure = [max(p, 1 - p) for p in chances]
+    right = [(p >= 0.5) == truth for p, (_, truth) in zip(chances, STATEMENTS, strict=True)]
+    n_right, announced = sum(right), sum(sure)
+    gap = calibration_error(sure, right, n_bins=5)
+    verdict = "trop sûr de vous" if announced > n_right + 1 else "assez juste"
+    if announced < n_right - 1:
+        verdict = "trop prudent"
+    return (
+        f"Vous penchez du bon côté {n_right} fois sur dix ; votre confiance en annonçait "
+        f"{format_number(announced, 1)}. Vous voilà {verdict}. Écart de calibration : "
+        f"{format_percent(gap)} ; dix questions en disent peu."
+    )
+
+
+# Ouvert : dix affirmations, et votre confiance.
+own_calibration = Exercise(
+    _own_calibration,
+    (
+        "pour chaque phrase, la probabilité que vous lui donnez d'être vraie : 1 si vous en êtes "
+        "certain, 0 si vous êtes certain du contraire.",
+        "donnez une liste de dix nombres entre 0 et 1, dans l'ordre de l'énoncé.",
+    ),
+)
