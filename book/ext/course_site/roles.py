@@ -187,7 +187,5 @@ def skip(translator, node):
 def setup(app):
     """Inscrit les replis et la composition des pages."""
     app.add_node(Fold, html=(visit_fold, depart_fold), latex=(skip, None), text=(skip, None))
-    app.add_node(
-        FoldTitle, html=(visit_title, depart_title), latex=(skip, None), text=(skip, None)
-    )
+    app.add_node(FoldTitle, html=(visit_title, depart_title), latex=(skip, None), text=(skip, None))
     app.add_post_transform(ComposeCells)
