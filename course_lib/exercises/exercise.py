@@ -53,13 +53,13 @@ class Exercise:
     def __call__(self, answer: Any) -> None:
         """Juge la réponse : une invitation, un bravo, ou `WrongAnswer` avec un indice."""
         try:
-            remark = None if answer is ... else self.judge(answer)
+            if _unfinished(answer):
+                raise Blank
+            remark = self.judge(answer)
         except Blank:
-            answer = ...
+            return print(french_spaces(INVITATION))
         except Mistake as mistake:
             raise WrongAnswer(self._after_failure(str(mistake))) from None
-        if answer is ...:
-            return print(french_spaces(INVITATION))
         self.failures = 0
         print(french_spaces("✓ Bravo, c'est juste." if remark is None else f"✓ Bravo ! {remark}"))
 
@@ -69,6 +69,11 @@ class Exercise:
         self.failures += 1
         label = "Indice" if self.failures == 1 else "Second indice"
         return french_spaces(f"Pas encore. {_sentence(problem)}\n{label} : {hint}")
+
+
+def _unfinished(answer: Any) -> bool:
+    """Dit s’il reste des points de suspension dans la réponse."""
+    return answer is ... or (isinstance(answer, tuple | list) and any(x is ... for x in answer))
 
 
 def _sentence(text: str) -> str:

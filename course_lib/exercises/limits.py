@@ -146,7 +146,7 @@ def _own_calibration(answer: Any) -> str:
     right = [(p >= 0.5) == truth for p, (_, truth) in zip(chances, STATEMENTS, strict=True)]
     n_right, announced = sum(right), sum(sure)
     gap = calibration_error(sure, right, n_bins=5)
-    verdict = "trop sûr de vous" if announced > n_right + 1 else "assez juste"
+    verdict = "trop sûr de vous" if announced > n_right + 1 else "à peu près calibré"
     if announced < n_right - 1:
         verdict = "trop prudent"
     return (
