@@ -120,7 +120,7 @@ def _own_audiences(answer: Any) -> str:
         "en commun",
     )
     shown = f"{format_number(simple, 1)} pour le simple, {format_number(scholarly, 1)} pour l'autre"
-    require(simple > scholarly, f"le texte simple est le moins lisible des deux ({shown})")
+    require(simple >= scholarly, f"le texte simple est le moins lisible des deux ({shown})")
     require(simple - scholarly >= LEAST_GAP, f"l'écart n'atteint pas trente points ({shown})")
     return f"L'indice de Kandel et Moles est de {shown}."
 
