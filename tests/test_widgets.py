@@ -155,3 +155,8 @@ def test_quiz_refuses_ambiguous_questions():
         Question("?", [Choice("a", ""), Choice("b", "")])
     with pytest.raises(ValueError, match="au moins une question"):
         Quiz([])
+
+
+def test_quiz_refuses_an_unexplained_choice():
+    with pytest.raises(ValueError, match="« b » n’est pas expliqué"):
+        Question("?", [Choice("a", "Oui.", correct=True), Choice("b", " ")])

@@ -129,6 +129,24 @@ def test_quiz_judges_with_the_keyboard(open_page):
     assert page.locator(".cw-quiz .cw-summary").inner_text() == "1 réponse juste sur 1."
 
 
+def test_quiz_shuffles_at_each_visit_and_not_during_it(open_widget):
+    choices = [Choice(f"choix {n}", f"Expliqué {n}.", correct=n == 3) for n in range(6)]
+    many = Quiz([Question("Lequel ?", choices)])
+    orders = []
+    for _ in range(4):
+        page = open_widget(many)
+        labels = page.locator(".cw-choice")
+        orders.append(labels.all_inner_texts())
+        for n in (0, 3):
+            page.get_by_label(f"choix {n}", exact=True).check()
+            page.get_by_role("button", name="Vérifier la question 1").click()
+            assert f"Expliqué {n}." in page.locator(".cw-feedback").inner_text()
+        assert "Juste" in page.locator(".cw-feedback").inner_text()
+        assert labels.all_inner_texts() == orders[-1]
+    assert len({tuple(order) for order in orders}) > 1, "une chance sur trois cent millions"
+    assert all(sorted(order) == [choice.text for choice in choices] for order in orders)
+
+
 def test_a_broken_module_keeps_the_static_form(open_widget):
     broken = '<course-widget module="absent.js"><script type="application/json">{}</script>'
     broken += '<div class="cw-fallback">version figée</div></course-widget>'

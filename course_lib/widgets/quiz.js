@@ -1,9 +1,31 @@
 /**
- * Quiz : questions à choix unique, une explication par choix.
+ * Quiz : questions à choix unique, une explication par choix. Les choix sont mélangés à chaque
+ * chargement de la page, puis ne bougent plus.
  * Un module autonome : le cahier le charge seul, sans pouvoir importer de voisin.
  */
 
 let instances = 0;
+
+/** L'ordre tiré pour chaque quiz : le même s'il est montré deux fois dans le cahier. */
+const orders = new WeakMap();
+
+/** Un ordre au hasard de 0 à n − 1 (Fisher et Yates). */
+function shuffled(n) {
+  const order = Array.from({ length: n }, (_, index) => index);
+  for (let last = n - 1; last > 0; last -= 1) {
+    const other = Math.floor(Math.random() * (last + 1));
+    [order[last], order[other]] = [order[other], order[last]];
+  }
+  return order;
+}
+
+/** Les ordres d'un quiz, un par question, tirés une fois pour toutes. */
+function ordersOf(model, questions) {
+  if (!orders.has(model)) {
+    orders.set(model, questions.map((question) => shuffled(question.choices.length)));
+  }
+  return orders.get(model);
+}
 
 /** Crée un élément avec attributs et enfants. */
 function h(tag, attributes = {}, ...children) {
@@ -40,10 +62,10 @@ function judge(question, chosen, feedback) {
   return choice.correct;
 }
 
-/** Une question complète ; `onJudged(juste)` est appelé à chaque vérification. */
-function questionNode(question, number, name, onJudged) {
+/** Une question complète, choix dans l'ordre donné ; `onJudged(juste)` à chaque vérification. */
+function questionNode(question, order, number, name, onJudged) {
   const legend = h("legend", {}, `${number}. `, ...inline(question.prompt));
-  const choices = question.choices.map((choice, index) => choiceNode(choice, name, index));
+  const choices = order.map((index) => choiceNode(question.choices[index], name, index));
   const button = h("button", { type: "button", class: "cw-button" }, "Vérifier");
   const feedback = h("p", { class: "cw-feedback", "aria-live": "polite" });
   const fieldset = h("fieldset", { class: "cw-question" }, legend, ...choices, button, feedback);
@@ -70,9 +92,10 @@ function render({ model, el }) {
   const questions = model.get("questions");
   const prefix = `cw-quiz-${(instances += 1)}`;
   const results = questions.map(() => false);
+  const order = ordersOf(model, questions);
   const score = h("p", { class: "cw-summary", "aria-live": "polite" });
   const nodes = questions.map((question, index) =>
-    questionNode(question, index + 1, `${prefix}-${index}`, (right) => {
+    questionNode(question, order[index], index + 1, `${prefix}-${index}`, (right) => {
       results[index] = right;
       score.textContent = scoreText(results.filter(Boolean).length, questions.length);
     }),

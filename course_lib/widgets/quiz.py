@@ -23,26 +23,33 @@ class Choice:
 
 @dataclass(frozen=True)
 class Question:
-    """Une question et ses choix, dont exactement un est juste."""
+    """Une question et ses choix, dont exactement un est juste, et chacun expliqué."""
 
     prompt: str
     choices: Sequence[Choice]
 
     def __post_init__(self) -> None:
-        """Refuse une question sans choix, ou sans réponse juste unique."""
+        """Refuse une question sans choix, sans réponse juste unique, ou un choix non expliqué."""
         n_correct = sum(choice.correct for choice in self.choices)
         if len(self.choices) < 2 or n_correct != 1:
             raise ValueError(
                 f"La question « {self.prompt} » a {len(self.choices)} choix dont {n_correct} "
                 "juste(s) : il faut au moins deux choix, dont exactement un avec correct=True."
             )
+        for choice in self.choices:
+            if not choice.feedback.strip():
+                raise ValueError(
+                    f"Le choix « {choice.text} » n’est pas expliqué : dites, dans `feedback`, "
+                    "pourquoi il est juste ou faux."
+                )
 
 
 class Quiz(CourseWidget):
     """Affiche des questions ; « Vérifier » dit juste ou faux et explique le choix.
 
-    Les textes acceptent `du code` entre accents graves ; espaces et apostrophes y sont mis à la
-    française. Sans JavaScript : les mêmes questions, réponses repliées.
+    Les choix sont mélangés à chaque chargement de la page. Les textes acceptent `du code` entre
+    accents graves ; espaces et apostrophes y sont mis à la française. Sans JavaScript : les mêmes
+    questions, dans l’ordre donné, réponses repliées.
     """
 
     module = "quiz.js"
