@@ -128,6 +128,8 @@ def penalize_repetitions(
 ) -> Tensor:
     """Rend moins probables les jetons déjà présents : score / pénalité, ou × s’il est négatif.
 
+    L’article divise tous les scores ; multiplier les négatifs est la retouche de `transformers`.
+
     `previous_ids` : une suite d’ids, ou une par ligne si les scores sont (B, V).
     Source : Keskar et al. 2019, §4.1.
     """
