@@ -35,7 +35,7 @@ def check_close(
     """
     if _is_blank(value):
         return _invite()
-    found, wanted = _as_array(value, name, hint), np.asarray(_detach(expected), dtype=float)
+    found, wanted = _as_array(value, name, hint), np.asarray(detach(expected), dtype=float)
     _require_shape(found, wanted.shape, hint, name)
     if not np.all(np.isfinite(found)):
         raise _wrong(f"{name} contient une valeur infinie ou indéfinie (nan)", hint)
@@ -49,11 +49,11 @@ def check_equal(value: Any, expected: Any, hint: str = "", *, name: str = "votre
     """Vérifie une réponse exacte : texte, entier, liste, ensemble…"""
     if _is_blank(value):
         return _invite()
-    found, wanted = _detach(value), _detach(expected)
+    found, wanted = detach(value), detach(expected)
     if isinstance(wanted, str) and not isinstance(found, str):
         raise _wrong(f"{name} devrait être un texte, pas {_type_name(found)}", hint)
     if not np.array_equal(found, wanted) if _has_array(found, wanted) else found != wanted:
-        raise _wrong(f"{name} vaut {_show(found)} ; ce n’est pas encore cela", hint)
+        raise _wrong(f"{name} vaut {show_value(found)} ; ce n’est pas encore cela", hint)
     _praise(name)
 
 
@@ -84,8 +84,8 @@ def check_function(
         if _is_blank(result) and expected is not None:
             return _invite()
         if not _same(result, expected, tolerance):
-            shown = ", ".join(_show(a) for a in arguments)
-            raise _wrong(f"{name} appelée avec ({shown}) rend {_show(result)}", hint)
+            shown = ", ".join(show_value(a) for a in arguments)
+            raise _wrong(f"{name} appelée avec ({shown}) rend {show_value(result)}", hint)
     _praise(name, f"{len(cases)} cas sur {len(cases)}" if len(cases) > 1 else "")
 
 
@@ -97,7 +97,9 @@ def claim(condition: Any, message: str, **measured: Any) -> None:
     """
     message = french_spaces(message)
     if not bool(condition):
-        values = ", ".join(f"{key} = {_show(_detach(value))}" for key, value in measured.items())
+        values = ", ".join(
+            f"{key} = {show_value(detach(value))}" for key, value in measured.items()
+        )
         raise FalseClaim(
             f"Affirmation démentie par la mesure{NO_BREAK}: {message}"
             + (f" (mesuré{NO_BREAK}: {values})" if values else "")
@@ -129,7 +131,7 @@ def _wrong(problem: str, hint: str) -> WrongAnswer:
     return WrongAnswer(text)
 
 
-def _detach(value: Any) -> Any:
+def detach(value: Any) -> Any:
     """Ramène un tenseur torch à un tableau numpy, sans importer torch."""
     return value.detach().cpu().numpy() if hasattr(value, "detach") else value
 
@@ -138,7 +140,7 @@ def _as_array(value: Any, name: str, hint: str) -> np.ndarray:
     try:
         if isinstance(value, str):
             raise TypeError("un texte n’est pas un nombre")
-        return np.asarray(_detach(value), dtype=float)
+        return np.asarray(detach(value), dtype=float)
     except (TypeError, ValueError):
         raise _wrong(f"{name} devrait être numérique, pas {_type_name(value)}", hint) from None
 
@@ -151,7 +153,7 @@ def _require_shape(found: np.ndarray, shape: tuple, hint: str, name: str) -> Non
 
 def _describe_difference(found: np.ndarray, wrong: np.ndarray, name: str) -> str:
     if found.ndim == 0:
-        return f"{name} vaut {_show(float(found))} ; ce n'est pas la bonne valeur"
+        return f"{name} vaut {show_value(float(found))} ; ce n'est pas la bonne valeur"
     count, total = int(wrong.sum()), wrong.size
     first = tuple(int(i) for i in np.argwhere(wrong)[0])
     position = first[0] if len(first) == 1 else first
@@ -165,9 +167,9 @@ def _describe_difference(found: np.ndarray, wrong: np.ndarray, name: str) -> str
 def _call(function: Callable, arguments: tuple, name: str, hint: str) -> Any:
     """Appelle la fonction du lecteur et traduit une exception en réponse fausse."""
     try:
-        return _detach(function(*arguments))
+        return detach(function(*arguments))
     except Exception as error:
-        shown = ", ".join(_show(a) for a in arguments)
+        shown = ", ".join(show_value(a) for a in arguments)
         problem = f"{name} appelée avec ({shown}) s'arrête sur {type(error).__name__} ({error})"
         raise _wrong(problem, hint) from error
 
@@ -178,7 +180,7 @@ def _has_array(*values: Any) -> bool:
 
 def _same(result: Any, expected: Any, tolerance: float) -> bool:
     """Compare à `tolerance` près ce qui est numérique, exactement le reste."""
-    expected = _detach(expected)
+    expected = detach(expected)
     if isinstance(expected, str) or isinstance(result, str):
         return bool(isinstance(result, str) and result == expected)
     try:
@@ -190,9 +192,9 @@ def _same(result: Any, expected: Any, tolerance: float) -> bool:
     return np.allclose(found, wanted, rtol=tolerance, atol=tolerance)
 
 
-def _show(value: Any) -> str:
+def show_value(value: Any) -> str:
     """Écrit une valeur reçue, brièvement et à la française pour les nombres."""
-    value = _detach(value)
+    value = detach(value)
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()
     if isinstance(value, bool | np.bool_):

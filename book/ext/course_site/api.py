@@ -38,7 +38,7 @@ ROOMS = (
     "typography",
 )
 # On les lance d’un terminal, ou la maison seule s’en sert.
-NOT_SHOWN = ("arguments", "commands", "extras", "files")
+NOT_SHOWN = ("arguments", "commands", "exercises", "extras", "files")
 
 
 def inline(text: str) -> list[nodes.Node]:
