@@ -113,7 +113,7 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
 def keep_min_p(logits: Tensor, min_p: float) -> Tensor:
     """Écarte les jetons de probabilité inférieure à min_p × la plus grande.
 
-    Source : Nguyen et al. 2024.
+    Source : Nguyen et al. 2025.
     """
     return _keep(logits, _min_p_mask(logits, min_p))
 
