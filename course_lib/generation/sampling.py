@@ -113,7 +113,7 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
 def keep_min_p(logits: Tensor, min_p: float) -> Tensor:
     """Écarte les jetons de probabilité inférieure à min_p × la plus grande.
 
-    Source : Nguyen et al. 2024.
+    Source : Nguyen et al. 2025.
     """
     return _keep(logits, _min_p_mask(logits, min_p))
 
@@ -127,6 +127,8 @@ def penalize_repetitions(
     logits: Tensor, previous_ids: Sequence[int] | Sequence[Sequence[int]], penalty: float
 ) -> Tensor:
     """Rend moins probables les jetons déjà présents : score / pénalité, ou × s’il est négatif.
+
+    L’article divise tous les scores ; multiplier les négatifs est la retouche de `transformers`.
 
     `previous_ids` : une suite d’ids, ou une par ligne si les scores sont (B, V).
     Source : Keskar et al. 2019, §4.1.

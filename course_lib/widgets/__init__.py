@@ -9,6 +9,7 @@ from course_lib.widgets.language_model import LanguageModelWidget
 from course_lib.widgets.planner import ScalingPlanner
 from course_lib.widgets.quiz import Choice, Question, Quiz
 from course_lib.widgets.readability import ReadabilityExplorer
+from course_lib.widgets.steps import StepDiagram
 from course_lib.widgets.tokenizer import TokenizerExplorer
 from course_lib.widgets.trials import Measure, Trial, TrialExplorer
 from course_lib.widgets.two_models import TwoModelsWidget
@@ -26,6 +27,7 @@ __all__ = [
     "Quiz",
     "ReadabilityExplorer",
     "ScalingPlanner",
+    "StepDiagram",
     "TokenizerExplorer",
     "Trial",
     "TrialExplorer",

@@ -40,7 +40,7 @@ function keepNucleus(scores, p) {
   }
 }
 
-/** Écarte les jetons moins probables que p × le plus probable (Nguyen et al. 2024). */
+/** Écarte les jetons moins probables que p × le plus probable (Nguyen et al. 2025). */
 function keepRelative(scores, p) {
   const probabilities = softmax(scores);
   const threshold = p * probabilities.reduce((a, b) => Math.max(a, b), 0);

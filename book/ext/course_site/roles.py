@@ -90,9 +90,10 @@ def drop_empty_outputs(cell: nodes.container) -> None:
 
 
 def mark_lines(cell: nodes.container) -> None:
-    """Enveloppe chaque ligne du code : trop longue, elle se replie avec un retrait."""
-    for block in part(cell, "cell_code_source").findall(nodes.literal_block):
-        block["highlight_args"] = {"linespans": f"c{cell['cell_index']}"}
+    """Enveloppe chaque ligne de Python : trop longue, elle se replie avec un retrait."""
+    blocks = [b for b in cell.findall(nodes.literal_block) if b.get("language") == "python"]
+    for number, block in enumerate(blocks):
+        block["highlight_args"] = {"linespans": f"c{cell['cell_index']}-{number}"}
 
 
 def fold(role: str, title: str, *content: nodes.Node) -> Fold:

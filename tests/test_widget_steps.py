@@ -1,0 +1,90 @@
+"""Les schémas qui avancent pas à pas : dessin, états, version figée, nombres."""
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+import torch
+
+from course_lib.generation import SamplingConfig, next_distribution
+from course_lib.widgets import StepDiagram
+from course_lib.widgets.drawing import Drawing
+from course_lib.widgets.generation_steps import (
+    TREE,
+    beam_frames,
+    cache_frames,
+    loop_frames,
+    temperature_frames,
+)
+
+CANDIDATES = [("prit", 5.6, 0.27), ("vola", 4.2, 0.07), ("<eos>", 1.0, 0.003)]
+
+
+def texts(drawing: Drawing) -> list[str]:
+    """Les textes d’un dessin, lus comme du XML : un signe mal échappé échouerait ici."""
+    root = ElementTree.fromstring(drawing.svg())
+    return [node.text or "" for node in root.iter() if node.tag == "text"]
+
+
+def test_a_drawing_escapes_its_texts_and_says_what_it_shows():
+    drawing = Drawing(40, "a < b & « c »")
+    drawing.box(0, 0, '<eos> & "x"')
+    root = ElementTree.fromstring(drawing.svg())
+    assert root.get("aria-label") == "a < b & «\u00a0c\u00a0»"
+    assert texts(drawing) == ['<eos> & "x"']
+
+
+def test_an_unknown_tone_is_refused():
+    with pytest.raises(ValueError, match="tone = 'rouge' : les rôles connus sont plain, new"):
+        Drawing(40, "un dessin").box(0, 0, "a", tone="rouge")
+
+
+def test_the_loop_shows_scores_then_probabilities_then_the_choice():
+    frames = loop_frames(["sa", "voisine"], CANDIDATES, 1)
+    seen = [texts(drawing) for drawing, _ in frames]
+    assert "4,2" not in seen[0] and "4,2" in seen[1]
+    assert "7\u00a0%" not in seen[1] and "7\u00a0%" in seen[2]
+    assert [shown.count("vola") for shown in seen] == [0, 1, 1, 1, 2]  # ajouté au texte à la fin
+    assert any(re.fullmatch(r"<\s1\s%", text) for text in seen[2])
+
+
+def test_the_temperature_frames_are_those_of_the_library():
+    logits = torch.tensor([2.0, 1.0, 0.0, -1.0])
+    (_, _), (drawing, caption) = temperature_frames(logits, {0: "a", 1: "b"}, (1, 0.5))
+    expected = next_distribution(logits, SamplingConfig(temperature=0.5))
+    shown = [int(text.split("\u00a0")[0]) for text in texts(drawing) if text.endswith("%")]
+    assert shown == [round(100 * float(p)) for p in expected[:2]]
+    assert f"{round(100 * float(expected[2:].sum()))}\u00a0%" in caption.replace("\u202f", "\u00a0")
+
+
+def test_the_beam_finds_what_the_greedy_choice_misses():
+    products = {(a, b): p * q for a, (p, after) in TREE.items() for b, q in after.items()}
+    assert sum(products.values()) == pytest.approx(1)
+    best = max(products, key=products.get)
+    frames = beam_frames()
+    assert " ".join(best) in frames[-1][1] and " ".join(best) not in frames[0][1]
+    assert "0,36" in frames[-1][1] and "0,20" in frames[0][1]
+
+
+@pytest.mark.parametrize("n_prompt", [1, 2, 3])
+def test_the_cache_counts_its_readings(n_prompt):
+    words = ["Il", "était", "une", "fois", "un", "chat", "gris"]
+    frames = cache_frames(words, n_prompt)
+    totals = [[int(t.split()[-1]) for t in texts(d) if "lus en tout" in t] for d, _ in frames]
+    n_steps = len(words) - n_prompt
+    assert len(frames) == n_steps
+    assert totals[-1] == [sum(range(n_prompt, len(words))), n_prompt + n_steps - 1]
+
+
+def test_the_frozen_version_keeps_the_last_drawing_and_every_caption():
+    diagram = StepDiagram(beam_frames(), title="Le faisceau")
+    html = diagram.fallback_html()
+    assert html.count("<svg") == 1 and html.count("<li>") == len(diagram.frames)
+    assert re.search(r"module=\"step_diagram.js\"", diagram.html())
+
+
+def test_frames_of_several_heights_or_alone_are_refused():
+    with pytest.raises(ValueError, match="1 dessin : il en faut au moins deux"):
+        StepDiagram([(Drawing(40, "a"), "a")], title="Seul")
+    with pytest.raises(ValueError, match=r"2 hauteurs, \[40, 50\] : donnez-leur la même"):
+        StepDiagram([(Drawing(40, "a"), "a"), (Drawing(50, "b"), "b")], title="Deux")
