@@ -102,7 +102,7 @@ def test_the_statement_gives_the_sentences_that_are_judged():
     "code",
     [
         "answer = 4\nexercises.perplexity(answer)",
-        "answer = ...\nexpected = sum(range(20, 120))\nexercises.count_readings(answer)",
+        "answer = ...\nexpected = sum(range(20, 120))\nexercises.count_block(answer)",
         "exercises.ring(24)",
         "answer = ...\nexercises.ring(answer, 24)",
         "def f(x):\n    return 2 * x\n\n\nexercises.f(f)",

@@ -1,4 +1,4 @@
-"""Les exercices de la génération : refroidir, couper, écrire min-p, compter, écrire soi-même."""
+"""Les exercices de la génération : refroidir, couper, écrire min-p, écrire soi-même."""
 
 from typing import Any
 
@@ -127,41 +127,6 @@ write_min_p = Exercise(
         "deux gestes : annuler ce qui est sous un seuil, puis rendre à la somme sa valeur de 1.",
         "le seuil dépend de `max(probabilities)` ; la division vient en dernier, par la somme de "
         "ce qui reste.",
-    ),
-)
-
-PROMPT_TOKENS, NEW_TOKENS = 20, 100
-
-# Vingt jetons d'amorce, cent écrits, sans cache : combien de jetons lus ?
-count_readings = Exercise(
-    judges.Integer(
-        sum(range(PROMPT_TOKENS, PROMPT_TOKENS + NEW_TOKENS)),
-        [
-            (
-                sum(range(PROMPT_TOKENS, PROMPT_TOKENS + NEW_TOKENS + 1)),
-                "un pas de trop : le dernier jeton écrit n'est pas relu",
-            ),
-            (
-                sum(range(PROMPT_TOKENS + 1, PROMPT_TOKENS + NEW_TOKENS + 1)),
-                "le premier pas ne lit que l'amorce : vous commencez un jeton trop loin",
-            ),
-            (
-                sum(range(PROMPT_TOKENS, PROMPT_TOKENS + NEW_TOKENS - 1)),
-                "un pas de moins : écrire cent jetons demande cent lectures",
-            ),
-            (PROMPT_TOKENS + NEW_TOKENS - 1, "c'est le compte avec cache, qui ne relit rien"),
-            (PROMPT_TOKENS + NEW_TOKENS, "c'est la longueur du texte ; sans cache, il est relu"),
-            (PROMPT_TOKENS * NEW_TOKENS, "l'amorce n'est pas seule relue : le texte s'allonge"),
-            (
-                (PROMPT_TOKENS + NEW_TOKENS) * NEW_TOKENS,
-                "le texte n'a pas sa longueur finale dès le premier pas",
-            ),
-            (sum(range(NEW_TOKENS)), "à chaque pas, l'amorce est relue aussi"),
-        ],
-    ),
-    (
-        "combien de jetons lit-il au premier pas ? au deuxième ? au dernier ?",
-        "c'est une somme de cent entiers qui se suivent : leur moyenne, fois leur nombre.",
     ),
 )
 

@@ -200,7 +200,9 @@ def _own_pair(answer: Any) -> str:
 def _split(text: Any, what: str) -> list[str]:
     """Les mots d’une phrase, sans majuscules ni ponctuation ; l’élision est un mot."""
     as_words(text, what)
-    return re.findall(r"\w+", text.lower())
+    found = re.findall(r"\w+", text.lower())
+    require(found, f"{what} n'a pas un seul mot")
+    return found
 
 
 # Ouvert : un schéma de Winograd à soi.
