@@ -142,6 +142,41 @@ def test_a_refusal_shows_what_was_received_not_what_was_wanted(name):
         assert [f for f in written_forms(judge.expected) if f in said] == []
 
 
+# Ce qu’un étudiant écrit après son calcul ; et, à côté, ce qui n’en est plus un arrondi.
+ROUNDED = {
+    "tokens.perplexity": ([4, 4.0, 2**2], [3.9, 4.1]),
+    "transformer.count_block": ([49984, 49_984.0], [50000, 49980]),
+    "size.double_width": ([4], [3.9, 4.2]),
+    "size.conversation_memory": ([524, 524.3, 520], [500, 512, 540]),
+    "size.spend_budget": ([707, 707.1, 700, 710], [650, 750]),
+    "generation.cool_down": ([0.76, 0.762, 16 / 21], [0.75, 0.77, 0.8]),
+    "generation.cut_top_p": ([0.59, 0.588, 10 / 17], [0.58, 0.6, 0.63]),
+    "benefits.kandel_moles": ([108.8, 108.82, 109], [108, 110, 98.3]),
+    "benefits.baseline": ([0.5, 1 / 2], [0.49, 0.33, 2]),
+    "limits.meet": ([0.23, 0.229], [0.2, 0.24, 0.26]),
+    "limits.ring": ([24, 24.0], [23.5, 25, 32]),
+    "pretrained.bound": ([22, 22.2, 22.22], [21, 23, 25]),
+    "finetuning.count_correction": ([6144], [6145, 6100]),
+    "distillation.temperature": ([[0.79, 0.58], (0.787, 0.576)], [[0.8, 0.6], [0.79, 0.5]]),
+    "distillation.cache_weight": ([[983, 1.92], [983.04, 1.9]], [[1000, 2], [983, 1.28]]),
+}
+
+
+def test_every_computed_answer_is_tried_as_one_writes_it():
+    numeric = {n for n, e in CLOSED.items() if isinstance(e.judge, Number | Integer | Numbers)}
+    assert set(ROUNDED) == numeric - {"transformer.mask", "finetuning.merge"}
+
+
+@pytest.mark.parametrize("name", ROUNDED)
+def test_a_rounded_answer_passes_and_a_near_one_does_not(name, capsys):
+    rounded, near = ROUNDED[name]
+    for answer in rounded:
+        CLOSED[name](answer)
+    assert capsys.readouterr().out.count("Bravo") == len(rounded)
+    for answer in near:
+        refusal(CLOSED[name], answer)
+
+
 def numeric_forms(value) -> list:
     """Les formes équivalentes d’un nombre ou d’un tableau de nombres."""
     array = np.asarray(value, dtype=float)

@@ -32,7 +32,7 @@ kandel_moles = Exercise(
             (207 - 1.015 * 7 / 2 - 0.736 * 9 / 7, "le facteur est 73,6"),
             (206.835 - 1.015 * 7 / 2 - 84.6 * 9 / 7, "c'est la formule anglaise de Flesch"),
         ],
-        tolerance=1e-3,
+        tolerance=0.002,
     ),
     (
         "trois comptes suffisent : les phrases, les mots, les syllabes telles qu'on les prononce.",

@@ -149,6 +149,7 @@ cache_weight = Exercise(
             ),
             ([_SOME, _ALL], "les deux réponses sont dans l'autre ordre"),
         ],
+        tolerance=0.015,
     ),
     (
         "combien d'octets par jeton lu, dans chaque cas ?",

@@ -85,6 +85,7 @@ bound = Exercise(
             (PARAMETERS * BITS / 8 / 1e9, "ce sont les gigaoctets à lire par jeton"),
             (BOUND / 2, "c'est moitié moins : chaque poids n'est lu qu'une fois par jeton"),
         ],
+        tolerance=0.015,
     ),
     (
         "écrire un jeton, c'est lire tous les poids : combien d'octets cela fait-il ?",
