@@ -76,7 +76,6 @@ def test_images_have_alternative_text(source):
             "image/png" in o.get("data", {}) or "image/svg+xml" in o.get("data", {})
             for o in cell.outputs
         )
-        and "remove-output" not in cell.metadata.get("tags", [])
         and not cell.metadata.get("mystnb", {}).get("image", {}).get("alt")
     ]
     assert silent == []

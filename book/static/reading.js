@@ -3,13 +3,13 @@
 const root = document.documentElement;
 const choices = document.querySelectorAll(".view-switch input");
 
-/** Le premier passage visible sous l'en-tête : il ne doit pas bouger quand la vue change. */
+/** Le premier passage qui commence sous l'en-tête : il ne doit pas bouger quand la vue change. */
 function passageInView() {
-  const top = document.querySelector(".bd-header-article")?.getBoundingClientRect().bottom ?? 0;
+  const top = document.querySelector(".view-switch").getBoundingClientRect().bottom;
   const passages = document.querySelectorAll(".bd-article :is(h1, h2, h3, p, figure, .cell_output)");
   return [...passages].find((passage) => {
     const box = passage.getBoundingClientRect();
-    return box.height > 0 && box.bottom > top && !passage.closest("details.role");
+    return box.height > 0 && box.top >= top && !passage.closest("details.role");
   });
 }
 
