@@ -44,7 +44,7 @@ def test_the_loop_shows_scores_then_probabilities_then_the_choice():
     seen = [texts(drawing) for drawing, _ in frames]
     assert "4,2" not in seen[0] and "4,2" in seen[1]
     assert "7\u00a0%" not in seen[1] and "7\u00a0%" in seen[2]
-    assert [shown.count("vola") for shown in seen] == [0, 1, 1, 1, 2]  # ajouté au texte à la fin
+    assert [shown.count("vola") for shown in seen] == [1, 1, 1, 1, 2]  # ajouté au texte à la fin
     assert any(re.fullmatch(r"<\s1\s%", text) for text in seen[2])
 
 

@@ -24,7 +24,7 @@ def loop_frames(
     jetons suivants ; `chosen` : le rang de celui qu’on tire.
     """
     captions = (
-        "Le texte, en jetons. Le modèle les lit tous.",
+        "Le texte, en jetons : le modèle les lit tous. Dessous, quelques suites possibles.",
         "Il rend un score pour chaque jeton du vocabulaire : les logits. En voici les plus hauts.",
         "Le softmax change les scores en probabilités, dont la somme vaut 1.",
         f"On en choisit un : ici, au hasard de ces probabilités, « {candidates[chosen][0]} ».",
@@ -52,9 +52,8 @@ def _loop_drawing(
     drawing.box(
         (WIDTH - _MODEL_BOX) / 2, 70, "le modèle", width=_MODEL_BOX, height=34, tone="plain"
     )
-    if step >= 1:
-        drawing.arrow((WIDTH / 2, 106), (WIDTH / 2, 126))
-        _loop_rows(drawing, candidates, chosen, step)
+    drawing.arrow((WIDTH / 2, 106), (WIDTH / 2, 126), tone="plain" if step else "faded")
+    _loop_rows(drawing, candidates, chosen, step)
     if added:
         x = place + width / 2
         drawing.arrow(
@@ -67,14 +66,16 @@ def _loop_rows(
     drawing: Drawing, candidates: Sequence[tuple[str, float, float]], chosen: int, step: int
 ) -> None:
     highest = max(p for _, _, p in candidates)
-    drawing.text(172, 144, "score", anchor="end", tone="faded")
+    if step >= 1:
+        drawing.text(172, 144, "score", anchor="end", tone="faded")
     if step >= 2:
         drawing.text(188, 144, "probabilité", tone="faded")
     for rank, (word, score, probability) in enumerate(candidates):
         y = 172 + 28 * rank
-        tone = "chosen" if step >= 3 and rank == chosen else "kept"
+        tone = "faded" if step == 0 else "chosen" if step >= 3 and rank == chosen else "kept"
         drawing.text(104, y, word, anchor="end", tone=tone)
-        drawing.text(172, y, format_number(score, 1), anchor="end", tone=tone)
+        if step >= 1:
+            drawing.text(172, y, format_number(score, 1), anchor="end", tone=tone)
         if step >= 2:
             drawing.bar(188, y - 9, 130 * probability / highest, height=18, tone=tone)
             drawing.text(326, y, _percent(probability), tone=tone)
