@@ -1,8 +1,8 @@
 """Où mènent les renvois d’un cahier : au cahier voisin, au site, ou nulle part."""
 
 import re
+import unicodedata
 from dataclasses import dataclass
-from urllib.parse import quote
 
 from reader_notebook.myst import settings
 
@@ -25,7 +25,7 @@ class Links:
         if self.site:
             anchor = "#" + site_anchor(term) if term else ""
             return f"[{text}]({self.site}{page}.html{anchor})"
-        anchor = "#" + quote(term.replace(" ", "-").replace("'", "’")) if term else ""
+        anchor = "#cell-id=" + entry_id(term) if term else ""  # JupyterLab va à la cellule
         return f"[{text}]({notebook_name(page)}{anchor})"
 
 
@@ -37,6 +37,12 @@ def has_notebook(page: str) -> bool:
 def notebook_name(page: str) -> str:
     """« chapters/03_generation » devient « 03_generation.ipynb »."""
     return page.rsplit("/", 1)[1] + ".ipynb"
+
+
+def entry_id(term: str) -> str:
+    """L’identifiant de la cellule d’un terme, dans le cahier du glossaire."""
+    plain = unicodedata.normalize("NFKD", term.lower()).encode("ascii", "ignore").decode()
+    return "terme-" + re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
 
 
 def site_anchor(term: str) -> str:

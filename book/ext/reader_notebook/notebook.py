@@ -20,6 +20,9 @@ WELCOME = (
 )
 
 
+ANONYMOUS = "texte"  # une cellule de texte à laquelle aucun lien ne mène
+
+
 class Assembly:
     """Un cahier en train de s’écrire."""
 
@@ -47,11 +50,11 @@ class Assembly:
             elif self.solution is not None:
                 self.solution.append(block.text.strip("\n"))
             else:
-                if block.kind in ("heading", "exercise"):
+                if block.kind != "text":
                     self.flush(waiting)
                 waiting.append(block.text.strip("\n"))
-                if block.kind == "exercise":
-                    self.flush(waiting)
+                if block.kind in ("exercise", "entry"):
+                    self.flush(waiting, block.label)
         self.flush(waiting)
 
     def _open(self, label: str) -> None:
@@ -79,10 +82,10 @@ class Assembly:
             parts.append(folded("Description de l’image", self.prose.markdown(description(cell))))
         self.flush(parts)
 
-    def flush(self, parts: list[str]) -> None:
+    def flush(self, parts: list[str], name: str = "") -> None:
         """Fait une cellule de texte de ces morceaux, s’il y en a, et les oublie."""
         if parts:
-            cell = nbformat.v4.new_markdown_cell("\n\n".join(parts))
+            cell = nbformat.v4.new_markdown_cell("\n\n".join(parts), id=name or ANONYMOUS)
             if self.prose.attachments:
                 cell.attachments = dict(self.prose.attachments)
                 self.prose.attachments.clear()
@@ -105,7 +108,7 @@ def reader_notebook(page: str, index: Index, links: Links, source=None) -> nbfor
     cells = assembly.cells
     if any(cell.cell_type == "code" for cell in cells):
         address, branch = repository()
-        cells[1:1] = [nbformat.v4.new_markdown_cell(WELCOME)]
+        cells[1:1] = [nbformat.v4.new_markdown_cell(WELCOME, id=ANONYMOUS)]
         if address:
             cells[1].source = f"{badges(page, address, branch)}\n\n{WELCOME}"
             cells[2:2] = [install_cell(cells, address, branch)]
@@ -115,7 +118,8 @@ def reader_notebook(page: str, index: Index, links: Links, source=None) -> nbfor
 def finished(cells: list[nbformat.NotebookNode]) -> nbformat.NotebookNode:
     """Le cahier complet, tel que JupyterLab l’écrirait : il s’ouvre sans paraître modifié."""
     for rank, cell in enumerate(cells):
-        cell.id = f"l{rank:03d}-{digest(cell.source, 8)}"
+        if cell.cell_type == "code" or cell.id == ANONYMOUS:
+            cell.id = f"l{rank:03d}-{digest(cell.source, 8)}"
     notebook = nbformat.v4.new_notebook(cells=cells)
     notebook.metadata = {
         "kernelspec": {

@@ -7,11 +7,12 @@ import base64
 import mimetypes
 import posixpath
 import re
+import textwrap
 from dataclasses import dataclass, field
 
 from course_lib.typography import NARROW_NO_BREAK, french_spaces
 from reader_notebook.index import ROOT, Index
-from reader_notebook.links import GLOSSARY, Links
+from reader_notebook.links import GLOSSARY, Links, entry_id
 from reader_notebook.myst import SPAN, Piece, cut, target_of
 
 # Les encadrés, et le titre de ceux qui n’en portent pas.
@@ -38,7 +39,7 @@ UNTOUCHED = re.compile(
 
 @dataclass(frozen=True)
 class Block:
-    """Du Markdown ; `kind` dit ce qu’il commence : texte, titre, exercice, ou borne de solution."""
+    """Du Markdown ; `kind` : texte, titre, exercice, terme du glossaire ou borne de solution."""
 
     kind: str
     text: str
@@ -58,7 +59,7 @@ class Prose:
     def blocks(self, text: str) -> list[Block]:
         """Les blocs d’une cellule. ValueError, qui nomme la page, si quelque chose est inconnu."""
         try:
-            found = [self._block(piece) for piece in cut(text)]
+            found = [block for piece in cut(text) for block in self._blocks(piece)]
         except ValueError as error:
             raise ValueError(f"{self.page} : {error}") from None
         return [block for block in found if block.kind != "text" or block.text.strip()]
@@ -69,6 +70,12 @@ class Prose:
         if any(block.kind.startswith("solution") for block in blocks):
             raise ValueError(f"{self.page} : une solution est dans une autre directive.")
         return "\n\n".join(block.text.strip("\n") for block in blocks)
+
+    def _blocks(self, piece: Piece) -> list[Block]:
+        """Un morceau donne un bloc ; un glossaire, un par terme."""
+        if (piece.kind, piece.name) == ("directive", "glossary"):
+            return self._glossary(piece.text)
+        return [self._block(piece)]
 
     def _block(self, piece: Piece) -> Block:
         if piece.kind == "directive":
@@ -97,8 +104,6 @@ class Prose:
             return Block("text", self._figure(piece))
         if name == "code-block":
             return Block("text", f"```{piece.argument}\n{body}\n```")
-        if name == "glossary":
-            return Block("text", self._glossary(body))
         known = [*BOXES, "exercise", "solution-start", "solution-end", "math", "figure", "image"]
         raise unknown("directive", name, [*known, "code-block", "glossary"], piece.line)
 
@@ -151,13 +156,13 @@ class Prose:
         tag = f" \\tag{{{self.index.numbers[label]}}}" if label else ""
         return f"$$\n{body}{tag}\n$$"
 
-    def _glossary(self, body: str) -> str:
-        entries = re.split(r"\n(?=\S)", body.strip("\n"))
-        parts = [entry.split("\n", 1) for entry in entries]
-        return "\n\n".join(
-            f"### {french(term.strip())}\n\n{self.markdown(re.sub(r'(?m)^ +', '', definition))}"
-            for term, definition in parts
-        )
+    def _glossary(self, body: str) -> list[Block]:
+        blocks = []
+        for entry in re.split(r"\n(?=\S)", body.strip("\n")):
+            term, definition = entry.split("\n", 1)
+            text = self.markdown(textwrap.dedent(definition))
+            blocks.append(Block("entry", f"### {french(term)}\n\n{text}", entry_id(term)))
+        return blocks
 
     # Les rôles
 
@@ -197,8 +202,6 @@ class Prose:
         shown, term = target_of(text)
         if term.lower() not in self.index.terms:
             raise ValueError(f"le terme « {term} » n’est pas dans le glossaire. Ajoutez-l’y.")
-        if self.page == GLOSSARY and not self.links.site:
-            return shown or term
         return self.links.write(shown or term, GLOSSARY, self.index.terms[term.lower()])
 
     def _reference(self, text: str) -> str:
