@@ -414,6 +414,45 @@ def test_every_link_between_notebooks_arrives(notebooks):
         assert not target or target in {cell.id for cell in notebooks[name].cells}, (name, target)
 
 
+# Le site construit
+
+
+@pytest.mark.browser
+def test_the_site_and_the_notebooks_count_alike(site_folder, index):
+    """Figures, exercices, formules ont un seul numéro ; chaque terme, l’ancre de Sphinx."""
+    from reader_notebook.links import site_anchor
+
+    pages = [path.read_text("utf-8") for path in sorted((site_folder / "chapters").glob("*.html"))]
+    text = " ".join(pages)
+    figures = re.findall(
+        r'<figure[^>]*id="([\w-]+)".*?caption-number">Figure (\d+)', text, re.DOTALL
+    )
+    exercises = re.findall(
+        r'class="exercise admonition" id="([\w-]+)".*?caption-number">Exercice (\d+)',
+        text,
+        re.DOTALL,
+    )
+    equations = re.findall(r'id="equation-([\w-]+)">\s*<span class="eqno">\((\d+)\)', text)
+    shown = {label: int(number) for label, number in [*figures, *exercises, *equations]}
+    assert len(figures) > 50 and len(exercises) > 30 and len(equations) > 4
+    assert shown == index.numbers
+    glossary = (site_folder / "book" / "glossaire.html").read_text("utf-8")
+    anchors = set(re.findall(r'id="(term-[^"]*)"', glossary))
+    assert {site_anchor(term) for term in index.terms.values()} <= anchors
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", [*CHAPTERS, "glossaire"])
+def test_the_site_gives_the_notebook_of_each_page(site_folder, name):
+    import nbformat
+
+    page = next(site_folder.glob(f"*/{name}.html")).read_text("utf-8")
+    assert f'href="../cahiers/{name}.ipynb"' in page and "_sources/" not in page
+    if name in CHAPTERS:
+        assert f'href="http://localhost:8888/lab/tree/{name}.ipynb"' in page
+    nbformat.validate(nbformat.read(site_folder / "cahiers" / f"{name}.ipynb", as_version=4))
+
+
 # L’environnement nu
 
 
