@@ -198,9 +198,22 @@ def test_each_role_has_its_folding(assemble):
         assert made[role].source == "import os" and "jupyter" not in made[role].metadata
     assert made["check"].source.startswith("#@title ✓ 2 vérifications\n")
     assert made["plumbing"].source.startswith("#@title Imports et réglages\n")
+    kept = assemble(("code", 'x = 1\nkeep("n", x)', ["plumbing"])).cells[0].source
+    assert kept.startswith("#@title Nombres du texte\n")
     assert made["plumbing"].outputs == [] and made["plumbing"].metadata.jupyter.outputs_hidden
     assert made["result"].outputs == [said]
     assert made["exercise"].metadata.tags == ["exercise", "breakpoint"]
+
+
+def test_the_imports_take_few_lines_in_every_editor(assemble):
+    names = [f"name_number_{rank}" for rank in range(9)]
+    source = "import os\n\nfrom a import (\n    b,\n    c as d,\n)\nfrom e import (\n"
+    source += "".join(f"    {name},\n" for name in names) + ")\n\nx = (\n    1\n)  # reste"
+    made = assemble(("code", source, ["plumbing"])).cells[0].source
+    assert "from a import b, c as d\nfrom e import (\n    name_number_0, name_number_1," in made
+    assert made.endswith(",\n)\n\nx = (\n    1\n)  # reste")
+    assert max(map(len, made.splitlines())) <= 100 and len(made.splitlines()) < 13
+    assert compile(made, "essai", "exec").co_names == compile(source, "essai", "exec").co_names
 
 
 def test_an_expected_error_does_not_stop_the_reader(assemble):

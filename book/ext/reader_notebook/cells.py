@@ -2,6 +2,7 @@
 
 import ast
 import re
+import textwrap
 
 import nbformat
 
@@ -9,6 +10,7 @@ ROLES = ("teaching", "result", "plumbing", "check", "exercise")
 # Les étiquettes d’avant les rôles.
 FORMER = {"remove-cell": "plumbing", "hide-input": "result"}
 FOLDED = ("result", "plumbing", "check")
+WIDTH = 100
 RECORD = "application/papermill.record/"
 ASLEEP = "▶ *Exécutez cette cellule : le composant s’anime ici.*"
 
@@ -35,7 +37,8 @@ def values_of(notebook: nbformat.NotebookNode) -> dict[str, str]:
 def code_cell(cell: nbformat.NotebookNode, figure: int | None) -> nbformat.NotebookNode:
     """La cellule telle que le lecteur la reçoit : repliée si elle n’enseigne pas."""
     role = role_of(cell)
-    made = nbformat.v4.new_code_cell(cell.source, id=cell.id, execution_count=cell.execution_count)
+    source = shorter_imports(cell.source) if role == "plumbing" else cell.source
+    made = nbformat.v4.new_code_cell(source, id=cell.id, execution_count=cell.execution_count)
     made.outputs = [] if role == "plumbing" else list(filter(None, map(shown, cell.outputs)))
     made.metadata.tags = [role]
     if "raises-exception" in cell.metadata.get("tags", []):
@@ -46,7 +49,7 @@ def code_cell(cell: nbformat.NotebookNode, figure: int | None) -> nbformat.Noteb
         made.metadata.jupyter = {"source_hidden": True}
         made.metadata.cellView = "form"  # le repli de Colab, sous la ligne « #@title »
         if not cell.source.startswith("%%"):
-            made.source = f"#@title {handle(made, role, figure)}\n{cell.source}"
+            made.source = f"#@title {handle(made, role, figure)}\n{source}"
     if role == "plumbing":
         made.metadata.jupyter.outputs_hidden = True
     return made
@@ -70,7 +73,9 @@ def handle(cell: nbformat.NotebookNode, role: str, figure: int | None) -> str:
         count = len(re.findall(r"^✓", printed(cell), re.MULTILINE))
         return f"✓ {count} vérification{'s' * (count > 1)}" if count else "Vérifications"
     if role == "plumbing":
-        return "Imports et réglages" if imports_mostly(cell.source) else "Coulisses"
+        if imports_mostly(cell.source):
+            return "Imports et réglages"
+        return "Nombres du texte" if re.search(r"^keep", cell.source, re.MULTILINE) else "Coulisses"
     return f"Code de la figure {figure}" if figure else "Code de ce résultat"
 
 
@@ -81,9 +86,31 @@ def printed(cell: nbformat.NotebookNode) -> str:
 
 def imports_mostly(source: str) -> bool:
     """Vrai si la moitié des instructions au moins sont des imports."""
-    body = ast.parse(re.sub(r"(?m)^\s*[%!].*$", "", source)).body
+    body = ast.parse(readable(source)).body
     imports = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
     return 2 * len(imports) >= len(body) > 0
+
+
+def shorter_imports(source: str) -> str:
+    """Remet sur aussi peu de lignes qu’il se peut les imports qui en prennent plusieurs.
+
+    Tous les éditeurs ne replient pas les cellules : la première doit rester courte partout.
+    """
+    lines = source.split("\n")
+    for node in reversed(ast.parse(readable(source)).body):
+        if isinstance(node, ast.ImportFrom) and node.end_lineno > node.lineno:
+            one_line = ast.unparse(node)
+            if len(one_line) > WIDTH:
+                head, names = one_line.split(" import ")
+                filled = textwrap.fill(names + ",", WIDTH - 4)
+                one_line = f"{head} import (\n{textwrap.indent(filled, '    ')}\n)"
+            lines[node.lineno - 1 : node.end_lineno] = [one_line]
+    return "\n".join(lines)
+
+
+def readable(source: str) -> str:
+    """Le code sans les lignes qui ne sont que pour IPython, dont le numéro reste."""
+    return re.sub(r"(?m)^([ \t]*)[%!].*$", r"\1pass", source)
 
 
 def description(cell: nbformat.NotebookNode) -> str:

@@ -9,6 +9,7 @@ from itertools import chain
 
 import nbformat
 
+from reader_notebook.cells import readable
 from reader_notebook.links import notebook_name
 from reader_notebook.myst import ROOT
 
@@ -57,7 +58,7 @@ def imported(cells: list[nbformat.NotebookNode]) -> set[str]:
     for cell in cells:
         if cell.cell_type != "code":
             continue
-        for node in ast.walk(ast.parse(re.sub(r"(?m)^\s*[%!].*$", "", cell.source))):
+        for node in ast.walk(ast.parse(readable(cell.source))):
             if isinstance(node, ast.Import):
                 names |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom):

@@ -14,9 +14,9 @@ from reader_notebook.prose import Prose, folded
 
 WELCOME = (
     "> **Ce cahier s’exécute de haut en bas** : Maj + Entrée passe d’une cellule à la suivante. "
-    "Le code des figures, des mesures et des vérifications est replié : cliquez sur sa ligne "
-    "pour l’ouvrir. Les nombres du texte sont ceux qu’a mesurés le cours ; les vôtres peuvent en "
-    "différer un peu."
+    "Dans JupyterLab et Colab, le code des figures, des mesures et des vérifications est replié : "
+    "cliquez sur sa ligne pour l’ouvrir. Les nombres du texte sont ceux qu’a mesurés le cours ; "
+    "les vôtres peuvent en différer un peu."
 )
 
 
