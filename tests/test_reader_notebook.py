@@ -1,5 +1,6 @@
 """Le cahier du lecteur : chaque transformation, les dix cahiers, l’exécution sans rien de plus."""
 
+import ast
 import re
 import sys
 from pathlib import Path
@@ -427,6 +428,32 @@ def test_every_link_between_notebooks_arrives(notebooks):
         assert not target or target in {cell.id for cell in notebooks[name].cells}, (name, target)
 
 
+def names_in(code: str) -> tuple[set[str], set[str]]:
+    """Les noms qu’un code définit, et ceux qu’il lit."""
+    defined, read = set(), set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Name):
+            (read if isinstance(node.ctx, ast.Load) else defined).add(node.id)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            defined.add(node.name)
+        elif isinstance(node, ast.arg):
+            defined.add(node.arg)
+        elif isinstance(node, ast.alias):
+            defined.add((node.asname or node.name).split(".")[0])
+    return defined, read
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_no_cell_waits_for_a_solution(notebooks, name):
+    """Les solutions ne s’exécutent pas : ce qu’elles seules définissent ne sert nulle part."""
+    cells = notebooks[f"{name}.ipynb"].cells
+    folded = [c.source for c in cells if c.source.startswith("<details>\n<summary>Solution")]
+    solutions = re.findall(r"^```python\n(.*?)^```$", "\n".join(folded), re.DOTALL | re.MULTILINE)
+    assert bool(solutions) == bool(folded)
+    defined, read = names_in("\n".join(c.source for c in cells if c.cell_type == "code"))
+    assert (names_in("\n".join(solutions))[0] - defined) & read == set()
+
+
 # Le site construit
 
 
@@ -492,13 +519,12 @@ def test_the_closure_follows_extras():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["00_jetons_et_modeles", "09_du_texte_a_la_distillation"])
-def test_a_notebook_runs_from_top_to_bottom_in_a_bare_environment(notebooks, name, tmp_path):
-    """Les autres, plus longs : `python tests/bare_environment.py cahiers/*.ipynb`."""
+def test_a_notebook_runs_from_top_to_bottom_in_a_bare_environment(notebooks, tmp_path):
+    """Le plus court ; les autres : `python tests/bare_environment.py cahiers/*.ipynb`."""
     import nbformat
     from reader_notebook.colab import requirements
 
-    notebook = notebooks[f"{name}.ipynb"]
+    notebook = notebooks["09_du_texte_a_la_distillation.ipynb"]
     nbformat.write(notebook, tmp_path / "cahier.ipynb")
     done = run_bare(tmp_path / "cahier.ipynb", requirements(notebook.cells))
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]

@@ -12,10 +12,21 @@ from course_site import (
     widgets,
 )
 
+PARTS = (
+    typography,
+    bibliography,
+    search,
+    chrome,
+    icons,
+    models,
+    widgets,
+    api,
+    notebooks,
+)
+
 
 def setup(app):
     """Branche chaque partie de l’extension."""
-    parts = (typography, bibliography, search, chrome, icons, models, widgets, api, notebooks)
-    for part in parts:
+    for part in PARTS:
         part.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -8,6 +8,7 @@ import nbformat
 import yaml
 from pybtex.database import parse_file
 
+from reader_notebook.cells import role_of
 from reader_notebook.myst import ROOT, Piece, cut, settings
 
 CHAPTERS = ROOT / "chapters"
@@ -35,7 +36,7 @@ class Index:
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 name = cell.metadata.get("mystnb", {}).get("figure", {}).get("name")
-                if name:
+                if name and role_of(cell) != "plumbing":  # le site n’en montre rien
                     self.number("Figure", name)
                 continue
             for piece in cut(cell.source):
