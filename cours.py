@@ -17,6 +17,12 @@ VENV = ROOT / ".venv"
 BUILD = ROOT / "_build"
 # Ce dont l’installation dépend : si l’un d’eux change, elle est refaite.
 INSTALLED_FROM = ("constraints.txt", "pyproject.toml", "course_experiments/pyproject.toml")
+READER_NOTEBOOKS = "cahiers"  # hors de _build : le lecteur y écrit, rien ne l’efface
+# En français, sans jupyterlab-myst : les cahiers n’en ont pas besoin, et il casse leurs replis.
+LAB_SETTINGS = {
+    "overrides.json": Path("share", "jupyter", "lab", "settings"),
+    "page_config.json": Path("etc", "jupyter", "labconfig"),
+}
 BENCH_REQUIREMENTS = "benchmarks/requirements.txt"
 OLDEST = (3, 11)
 TIMEOUT_SECONDS = 10  # ce qu’on laisse à une tâche interrompue pour se ranger
@@ -168,13 +174,14 @@ def site(options):
 
 
 def lab(options):
-    """ouvre les cahiers dans JupyterLab, en français"""
+    """ouvre les cahiers du lecteur dans JupyterLab, en français"""
     install()
     fetch_models()
-    settings = VENV / "share" / "jupyter" / "lab" / "settings"
-    settings.mkdir(parents=True, exist_ok=True)
-    shutil.copy(ROOT / "book" / "lab" / "overrides.json", settings)
-    accompany("-m", "jupyterlab", "chapters")
+    for name, folder in LAB_SETTINGS.items():
+        (VENV / folder).mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "book" / "lab" / name, VENV / folder)
+    python("book/notebooks.py")
+    accompany("-m", "jupyterlab", READER_NOTEBOOKS)
 
 
 def chapitres(options):

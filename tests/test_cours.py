@@ -228,6 +228,16 @@ def test_control_c_is_the_way_out_of_the_book_and_of_the_notebooks(launch, comma
     assert not launches.processes[-1].killed
 
 
+def test_the_notebooks_are_written_then_opened_where_the_site_looks_for_them(cours, launch):
+    """Le site ouvre `lab/tree/NN_nom.ipynb` : JupyterLab sert le dossier des cahiers du lecteur."""
+    _, launches = launch("lab")
+    assert launches.texts()[-2:] == ["book/notebooks.py", "-m jupyterlab cahiers"]
+    buttons = (ROOT / "book" / "ext" / "course_site" / "chrome.py").read_text("utf-8")
+    assert '"http://localhost:8888/lab/tree/{name}"' in buttons
+    assert (cours.VENV / "share" / "jupyter" / "lab" / "settings" / "overrides.json").exists()
+    assert "cahiers/" in (ROOT / ".gitignore").read_text("utf-8").split()
+
+
 def test_a_task_that_does_not_stop_is_killed(monkeypatch):
     cours = load_script(ROOT / "cours.py")
     monkeypatch.setattr(cours, "TIMEOUT_SECONDS", 0.1)
@@ -250,6 +260,7 @@ def test_chapters_are_chosen_by_name(launch):
 
 
 def test_cleaning_removes_what_was_built_and_nothing_else(cours, launch):
+    assert not (ROOT / cours.READER_NOTEBOOKS).is_relative_to(cours.ROOT / "_build")
     (cours.BUILD / "html").mkdir(parents=True)
     assert launch("nettoyer")[0] == 0
     assert not cours.BUILD.exists() and cours.VENV.exists()

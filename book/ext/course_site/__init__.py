@@ -6,6 +6,7 @@ from course_site import (
     chrome,
     icons,
     models,
+    notebooks,
     roles,
     search,
     typography,
@@ -13,10 +14,23 @@ from course_site import (
     widgets,
 )
 
+PARTS = (
+    typography,
+    bibliography,
+    search,
+    chrome,
+    icons,
+    models,
+    widgets,
+    api,
+    roles,
+    views,
+    notebooks,
+)
+
 
 def setup(app):
     """Branche chaque partie de l’extension."""
-    parts = (typography, bibliography, search, chrome, icons, models, widgets, api, roles, views)
-    for part in parts:
+    for part in PARTS:
         part.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -3,7 +3,11 @@
 import re
 from pathlib import Path
 
-JUPYTERLAB = "http://localhost:8888/lab/tree/{page}.ipynb"
+from reader_notebook.colab import addresses
+from reader_notebook.links import notebook_name, repository
+
+# « python cours.py lab » sert le dossier des cahiers du lecteur : ils y sont à la racine.
+JUPYTERLAB = "http://localhost:8888/lab/tree/{name}"
 # Textes que le thème et ses extensions écrivent en dur, sans passer par les traductions.
 TRANSLATIONS = {
     # Rôles périmés ou incomplets d’ARIA : les notices sont de simples paragraphes.
@@ -40,16 +44,11 @@ def add_launch_buttons(app, pagename, templatename, context, doctree):
     """Ajoute « ouvrir dans JupyterLab » et, si le dépôt est connu, Binder et Colab."""
     if not pagename.startswith("chapters/") or "header_buttons" not in context:
         return
-    links = [
-        ("JupyterLab, sur votre machine (python cours.py lab)", JUPYTERLAB.format(page=pagename))
-    ]
-    options = app.config.html_theme_options
-    repository = options.get("repository_url", "").rstrip("/").removeprefix("https://github.com/")
-    if repository:
-        branch, path = options.get("repository_branch", "main"), f"{pagename}.ipynb"
-        binder = f"https://mybinder.org/v2/gh/{repository}/{branch}?urlpath=lab/tree/{path}"
-        colab = f"https://colab.research.google.com/github/{repository}/blob/{branch}/{path}"
-        links += [("Binder", binder), ("Colab", colab)]
+    local = JUPYTERLAB.format(name=notebook_name(pagename))
+    links = [("JupyterLab, sur votre machine (python cours.py lab)", local)]
+    address, branch = repository()
+    if address:
+        links += addresses(pagename, address, branch).items()
     buttons = [
         {
             "type": "link",
