@@ -34,6 +34,7 @@ class BPETokenizer(Tokenizer):
     la forme lisible. `split` dit comment le texte se coupe en mots. `ignore_merges` : un mot
     entier au vocabulaire est un jeton, même si les fusions n’y mènent pas (Llama 3).
 
+    `token_bytes` : les octets de chaque jeton, rangés par id.
     `encode` n’ajoute ni début ni fin ; `encode_sentence` met ceux du fichier (`frame`).
     """
 
@@ -58,7 +59,7 @@ class BPETokenizer(Tokenizer):
         # Un jeton ajouté est du texte, sauf s’il est aussi un octet ou le fruit d’une fusion.
         reachable = CHAR_TO_BYTE.keys() | {left + right for left, right in self.merges}
         as_text = {token.content for token in self.added_tokens} - reachable
-        self._token_bytes = [
+        self.token_bytes = [
             token.encode() if token in as_text else _to_bytes(token) for token in self._token_by_id
         ]
 
@@ -110,7 +111,7 @@ class BPETokenizer(Tokenizer):
     @property
     def tokens(self) -> list[str]:
         """La forme lisible de chaque jeton, rangée par id ; « \\xc3 » pour un octet isolé."""
-        return [content.decode("utf-8", "backslashreplace") for content in self._token_bytes]
+        return [content.decode("utf-8", "backslashreplace") for content in self.token_bytes]
 
     def encode(self, text: str) -> list[int]:
         """Renvoie les ids du texte, sans ajouter de jeton de début ni de fin."""
@@ -166,21 +167,21 @@ class BPETokenizer(Tokenizer):
     def _word_spans(self, word: str, ids: list[int], offset: int) -> Iterator[Span]:
         """Les intervalles des jetons d’un mot qui commence au caractère `offset`."""
         written = [(offset + i, byte) for i, char in enumerate(word) for byte in char.encode()]
-        if sum(len(self._token_bytes[token_id]) for token_id in ids) < len(written):
+        if sum(len(self.token_bytes[token_id]) for token_id in ids) < len(written):
             written = [pair for pair in written if self._byte_ids[pair[1]] is not None]
         owner = [place for place, _ in written]
         position = 0
         for token_id in ids:
-            end = position + len(self._token_bytes[token_id])
+            end = position + len(self.token_bytes[token_id])
             yield owner[position], owner[end - 1] + 1
             position = end
 
     def _decode_ids(self, ids: list[int]) -> str:
         # Une suite d’ids quelconque peut couper un caractère en deux : « � » le signale.
-        return b"".join(self._token_bytes[token_id] for token_id in ids).decode("utf-8", "replace")
+        return b"".join(self.token_bytes[token_id] for token_id in ids).decode("utf-8", "replace")
 
     def _stream(self) -> ByteStream:
-        return ByteStream(self._token_bytes.__getitem__)
+        return ByteStream(self.token_bytes.__getitem__)
 
     def to_json(self) -> dict:
         """Le contenu du fichier, au format de la bibliothèque `tokenizers`."""

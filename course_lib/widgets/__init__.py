@@ -5,7 +5,7 @@ from course_lib.widgets.base import CourseWidget
 from course_lib.widgets.calibration import CalibrationExplorer
 from course_lib.widgets.continuations import ContinuationExplorer
 from course_lib.widgets.embeddings import EmbeddingExplorer
-from course_lib.widgets.language_model import LanguageModelWidget
+from course_lib.widgets.language_model import MICRO_STORIES, LanguageModelWidget, Reading
 from course_lib.widgets.planner import ScalingPlanner
 from course_lib.widgets.quiz import Choice, Question, Quiz
 from course_lib.widgets.readability import ReadabilityExplorer
@@ -15,6 +15,7 @@ from course_lib.widgets.trials import Measure, Trial, TrialExplorer
 from course_lib.widgets.two_models import TwoModelsWidget
 
 __all__ = [
+    "MICRO_STORIES",
     "AttentionExplorer",
     "CalibrationExplorer",
     "Choice",
@@ -26,6 +27,7 @@ __all__ = [
     "Question",
     "Quiz",
     "ReadabilityExplorer",
+    "Reading",
     "ScalingPlanner",
     "StepDiagram",
     "TokenizerExplorer",

@@ -8,6 +8,7 @@ import traitlets
 
 from course_lib.typography import format_number
 from course_lib.widgets.base import FOLDER, CourseWidget, html_table
+from course_lib.widgets.bundle import bundle
 
 
 class AttentionExplorer(CourseWidget):
@@ -21,7 +22,7 @@ class AttentionExplorer(CourseWidget):
 
     module = "attention_explorer.js"
     state_fields = ("sentences", "query", "layer", "head", "view")
-    _esm = FOLDER / "attention_explorer.js"
+    _esm = bundle(FOLDER / "attention_explorer.js")
     sentences = traitlets.List().tag(sync=True)
     query = traitlets.Int(0).tag(sync=True)
     layer = traitlets.Unicode("mean").tag(sync=True)

@@ -3,28 +3,13 @@
  * À gauche les mots qui regardent, à droite les mots regardés ; l'épaisseur dit le poids.
  */
 
-const ROW = 30; // hauteur d'une ligne, en pixels ; la feuille de style emploie la même
+import { bar, h, menu, svg } from "./nodes.js";
 
 const HELP =
   "Choisissez un mot à gauche (souris ou flèches ↑ ↓)\u00a0: " +
   "les courbes mènent aux mots qu’il regarde.";
 
 const SELECTIONS = { mean: "moyenne", sum: "somme" };
-
-/** Crée un élément HTML avec attributs et enfants. */
-function h(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children);
-  return node;
-}
-
-/** Crée un élément SVG. */
-function svg(tag, attributes = {}) {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  return node;
-}
 
 /** Écrit un nombre à la française, avec signe si demandé. */
 function format(value, signed = false) {
@@ -131,19 +116,15 @@ function destination(key, current, count) {
 
 /** Les courbes du mot choisi vers chaque mot regardé. */
 function curves(panel, scale) {
-  const height = ROW * Math.max(panel.queries.length, panel.keys.length);
-  const drawing = svg("svg", {
-    class: "cw-curves",
-    viewBox: `0 0 100 ${height}`,
-    preserveAspectRatio: "none",
-    "aria-hidden": "true",
-  });
-  drawing.style.height = `${height}px`;
-  const start = ROW * (panel.query + 0.5);
+  const rows = Math.max(panel.queries.length, panel.keys.length);
+  const view = { viewBox: `0 0 100 ${rows}`, preserveAspectRatio: "none" }; // une unité par ligne
+  const drawing = svg("svg", { class: "cw-curves", ...view, "aria-hidden": "true" });
+  drawing.style.height = `calc(${rows} * var(--cw-row))`;
+  const start = panel.query + 0.5;
   panel.values.forEach((value, index) => {
     const share = Math.abs(value) / scale;
     if (share < 0.01) return;
-    const end = ROW * (index + 0.5);
+    const end = index + 0.5;
     drawing.append(
       svg("path", {
         d: `M0 ${start} C50 ${start} 50 ${end} 100 ${end}`,
@@ -158,10 +139,9 @@ function curves(panel, scale) {
 
 /** Un mot regardé : sa barre, son texte, son poids. */
 function keyItem(word, value, scale, signed) {
-  const bar = h("span", { class: value < 0 ? "cw-bar cw-negative" : "cw-bar" });
-  bar.style.width = `${((100 * Math.abs(value)) / scale).toFixed(1)}%`;
+  const strip = bar(Math.abs(value) / scale, value < 0 ? "cw-negative" : "");
   const number = h("span", { class: "cw-value" }, format(value, signed));
-  return h("li", { class: "cw-key" }, bar, h("span", { class: "cw-text" }, word), number);
+  return h("li", { class: "cw-key" }, strip, h("span", { class: "cw-text" }, word), number);
 }
 
 /** Un panneau : titre, mots qui regardent, courbes, mots regardés. */
@@ -177,13 +157,11 @@ function panelNode(panel, select) {
   return h("div", { class: "cw-panel" }, h("p", { class: "cw-panel-title" }, panel.label), row);
 }
 
-/** Un menu déroulant et son étiquette. */
-function menu(label, options, value, onChange) {
-  const select = h("select", { class: "cw-select" });
-  for (const [key, text] of options) select.append(h("option", { value: key }, text));
+/** Un menu posé sur `value`. */
+function setting(label, options, value, onChange) {
+  const { node, select } = menu(label, options, () => onChange(select.value));
   select.value = value;
-  select.addEventListener("change", () => onChange(select.value));
-  return h("label", { class: "cw-field" }, h("span", {}, label), select);
+  return node;
 }
 
 /** Les choix d'un axe : 1…n, puis moyenne et somme s'il y en a plusieurs. */
@@ -203,12 +181,12 @@ function controls(model) {
   const layers = axisOptions(sentences[0].weights.length, "toutes");
   const heads = axisOptions(sentences[0].weights[0].length, "toutes");
   const nodes = [
-    menu("Couche", layers, model.get("layer"), choose("layer")),
-    menu("Tête", heads, model.get("head"), choose("head")),
+    setting("Couche", layers, model.get("layer"), choose("layer")),
+    setting("Tête", heads, model.get("head"), choose("head")),
   ];
   if (comparable(sentences)) {
     const views = [["each", "les deux phrases"], ["difference", "leur différence"]];
-    nodes.unshift(menu("Voir", views, model.get("view"), choose("view")));
+    nodes.unshift(setting("Voir", views, model.get("view"), choose("view")));
   }
   return h("div", { class: "cw-controls" }, ...nodes);
 }

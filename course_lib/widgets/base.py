@@ -96,3 +96,11 @@ def html_table(headers: list[str], rows: list[list[str]], caption: str) -> str:
         f'<table class="cw-table"><caption>{html.escape(french_spaces(caption))}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     )
+
+
+def scrolling(content: str, label: str) -> str:
+    """Entoure un tableau large : il défile au doigt et au clavier, et son bord ombré le montre."""
+    return (
+        '<div class="cw-scroll" style="overflow-x:auto" tabindex="0" role="region" '
+        f'aria-label="{html.escape(label)}">{content}</div>'
+    )

@@ -3,9 +3,8 @@
  * L’écart (ECE) est celui de `course_lib.evaluation.calibration`.
  */
 
-import { svg } from "./svg_nodes.js";
+import { format, h, menu, svg } from "./nodes.js";
 import { sharpened, temperatureSlider } from "./temperature_slider.js";
-import { format, h } from "./tokenizer_explorer.js";
 
 const BINS = 10;
 const SIZE = 220; // côté du diagramme, en unités du dessin
@@ -56,12 +55,10 @@ function diagram({ bins }) {
 
 function render({ model, el }) {
   const [title, groups] = [model.get("title"), model.get("groups")];
-  const select = h("select", { class: "cw-select" });
-  for (const name of Object.keys(groups)) select.append(h("option", { value: name }, name));
   const figure = h("div", { class: "cw-panel" });
   const numbers = h("div", { class: "cw-panel", "aria-live": "polite" });
   const draw = () => {
-    const { rows, truths } = groups[select.value];
+    const { rows, truths } = groups[choice.select.value];
     const found = measure(rows, truths, slider.read());
     figure.replaceChildren(diagram(found));
     const pairs = [
@@ -73,10 +70,9 @@ function render({ model, el }) {
     numbers.replaceChildren(h("ul", { class: "cw-pairs" }, ...pairs.map(([name, value]) => h("li", {}, `${name} `, h("strong", {}, value)))));
   };
   const slider = temperatureSlider(draw);
-  select.addEventListener("change", draw);
-  const choice = h("label", { class: "cw-field" }, h("span", {}, "Questions"), select);
+  const choice = menu("Questions", Object.keys(groups).map((name) => [name, name]), draw);
   const parts = [h("p", { class: "cw-title" }, title), h("p", { class: "cw-help" }, HELP)];
-  const controls = h("div", { class: "cw-controls" }, choice, slider.node);
+  const controls = h("div", { class: "cw-controls" }, choice.node, slider.node);
   const panels = h("div", { class: "cw-panels" }, figure, numbers);
   el.append(h("section", { class: "cw cw-calibration", "aria-label": title }, ...parts, controls, panels));
   draw();

@@ -2,10 +2,10 @@
  * Explorateur de suites : un texte lu par un vrai modèle, jeton par jeton, et ce qu’il attendait.
  */
 
+import { bar, format, h, menu } from "./nodes.js";
 import { sharpened, temperatureSlider } from "./temperature_slider.js";
-import { format, h } from "./tokenizer_explorer.js";
+import { visible } from "./token_text.js";
 
-const INVISIBLE = { " ": "␣", "\u00a0": "⍽", "\u202f": "⍽", "\n": "⏎", "\t": "⇥" };
 const HELP =
   "Plus un jeton est coloré, plus il a surpris le modèle. Choisissez-en un, à la souris ou avec les flèches\u00a0: " +
   "voici ce qui était attendu à sa place. La température partage autrement la probabilité entre ces suites.";
@@ -13,7 +13,6 @@ const MOST_BITS = 12; // surprise à laquelle la couleur est pleine
 const LEGEND_STEP = 3;
 const FIRST_PLACE = 3; // le jeton montré d’abord : avant lui, le modèle a lu trop peu
 
-const visible = (text) => [...text].map((c) => INVISIBLE[c] ?? c).join("");
 const inBits = (value, digits) => `${format(value, digits)}\u00a0bit${value < 2 ? "" : "s"}`;
 
 /** Un pourcentage ; ce qui n’est pas nul ne s’écrit pas « 0,0 % ». */
@@ -28,15 +27,11 @@ function shade(node, bits) {
 }
 
 /** Les suites attendues, en barres ; celle qui est écrite porte une marque. */
-function bars({ top, text, rank }, temperature) {
+function bars({ top, written }, temperature) {
   const parts = sharpened(top.map(([, p]) => p), temperature);
-  // Deux jetons peuvent se lire pareil (un même octet isolé) : le rang les départage.
-  const written = top.findIndex(([name], index) => name === text && index >= rank - 1);
   return top.map(([name], index) => {
-    const strip = h("span", { class: "cw-bar", "aria-hidden": "true" });
-    strip.style.setProperty("--part", parts[index].toFixed(4));
     const word = h("span", { class: "cw-text" }, h("code", {}, visible(name)), index === written ? " ← écrit" : "");
-    return h("li", { class: "cw-key" }, strip, word, h("span", { class: "cw-value" }, percent(parts[index])));
+    return h("li", { class: "cw-key" }, bar(parts[index]), word, h("span", { class: "cw-value" }, percent(parts[index])));
   });
 }
 
@@ -75,8 +70,6 @@ function legend() {
 function render({ model, el }) {
   const [title, texts] = [model.get("title"), model.get("texts")];
   const prefix = `cw-suite-${Math.random().toString(36).slice(2)}`;
-  const select = h("select", { class: "cw-select" });
-  texts.forEach(({ name }, index) => select.append(h("option", { value: index }, name)));
   const box = { role: "listbox", "aria-label": "Jetons du texte", "aria-orientation": "horizontal", tabindex: "0" };
   const strip = h("div", { class: "cw-chips cw-surprise", ...box });
   const heading = h("p", { class: "cw-panel-title", "aria-live": "polite" });
@@ -113,14 +106,13 @@ function render({ model, el }) {
     choose(FIRST_PLACE);
   };
   const slider = temperatureSlider(draw);
-  select.addEventListener("change", open);
+  const { node: choice, select } = menu("Texte", texts.map(({ name }, index) => [index, name]), open);
   strip.addEventListener("keydown", (event) => {
     const moves = { ArrowRight: chosen + 1, ArrowLeft: chosen - 1, Home: 0, End: text.tokens.length - 1 };
     if (!(event.key in moves)) return;
     event.preventDefault();
     choose(moves[event.key]);
   });
-  const choice = h("label", { class: "cw-field" }, h("span", {}, "Texte"), select);
   const parts = [h("p", { class: "cw-title" }, title), h("p", { class: "cw-help" }, HELP)];
   const reading = [h("div", { class: "cw-controls" }, choice), strip, legend(), summary];
   const panel = h("div", { class: "cw-panel" }, heading, h("div", { class: "cw-controls" }, slider.node), scale, list, rest);

@@ -13,12 +13,13 @@ import traitlets
 from torch import Tensor
 
 from course_lib.generation.readers import reading
-from course_lib.tokenization import Tokenizer
+from course_lib.tokenization import BPETokenizer, Tokenizer
 from course_lib.training.devices import device_of
 from course_lib.transformer import Decoder
 from course_lib.typography import format_number, french_spaces
-from course_lib.widgets.base import FOLDER, CourseWidget, html_table
+from course_lib.widgets.base import FOLDER, CourseWidget, html_table, scrolling
 from course_lib.widgets.bundle import bundle
+from course_lib.widgets.token_text import token_texts, unfinished
 
 LONGEST_NAME = 48
 _STATIC_NOTICE = (
@@ -91,8 +92,7 @@ class ContinuationExplorer(CourseWidget):
         caption = f"Ce que le modèle attendait : « {self.texts[0]['name']} »"
         notice = f"<p>{french_spaces(_STATIC_NOTICE)}</p>"
         tables = f"{overview}{notice}{html_table(headers, rows, caption)}"
-        region = '<div style="overflow-x:auto" tabindex="0" role="region" aria-label="Textes lus">'
-        return f"{region}{tables}</div>"
+        return scrolling(tables, "Textes lus")
 
 
 def read_text(
@@ -125,34 +125,59 @@ def read_text(
             f"En lisant « {_short(text)} », le modèle rend des scores qui ne sont pas des nombres. "
             "Ses poids ont-ils divergé ?"
         )
-    names = _names(tokenizer, scores.shape[-1])
+    names = _Names(tokenizer, ids)
     rows = zip(ids, surprises.abs().tolist(), log_probs, strict=True)  # −0 devient 0
     return {
         "name": _short(text),
-        "tokens": [_place(names, token_id, bits, row, top) for token_id, bits, row in rows],
+        "tokens": [_place(names, i, *row, top) for i, row in enumerate(rows)],
         "bitsPerByte": round(float(surprises.double().sum()) / len(text.encode()), 4),
     }
 
 
 def _place(
-    names: Sequence[str], token_id: int, bits: float, log_probs: Tensor, top: int
+    names: "_Names", place: int, token_id: int, bits: float, log_probs: Tensor, top: int
 ) -> dict[str, Any]:
-    """Une place du texte : le jeton écrit, et les suites attendues d’après `log_probs`, (V,)."""
+    """Une place du texte : le jeton écrit, et les suites attendues d’après `log_probs`, (V,).
+
+    `written` : le rang, parmi ces suites, du jeton écrit ; −1 s’il n’y est pas.
+    """
     best = log_probs.topk(top)
-    likely = zip(best.indices.tolist(), best.values.exp().tolist(), strict=True)
+    ids = best.indices.tolist()
+    likely = zip(ids, best.values.exp().tolist(), strict=True)
     return {
-        "text": names[token_id],
+        "text": names.texts[place],
+        "written": ids.index(token_id) if token_id in ids else -1,
         "bits": round(bits, 2),
         "rank": int((log_probs > log_probs[token_id]).sum()) + 1,
         "probability": _three_figures(2**-bits),
-        "top": [[names[i], _three_figures(p)] for i, p in likely],
+        "top": [[names.after(place, i), _three_figures(p)] for i, p in likely],
     }
 
 
-def _names(tokenizer: Tokenizer, size: int) -> list[str]:
-    """Le nom des `size` jetons du modèle ; sa table a parfois plus de lignes que le vocabulaire."""
-    names = tokenizer.tokens
-    return [*names, *(f"[{i}]" for i in range(len(names), size))]
+class _Names:
+    """Le texte des jetons lus, et celui des jetons qui pourraient suivre.
+
+    Un jeton BPE finit parfois un caractère commencé avant lui ; la table d’un modèle a parfois plus
+    de lignes que le vocabulaire : « [49 152] ».
+    """
+
+    def __init__(self, tokenizer: Tokenizer, ids: Sequence[int]):
+        self._known = tokenizer.tokens
+        self._bytes = tokenizer.token_bytes if isinstance(tokenizer, BPETokenizer) else None
+        if self._bytes is None:
+            self.texts = [self._known[i] for i in ids]
+            return
+        contents = [self._bytes[i] for i in ids]
+        self.texts = token_texts(contents)
+        self._pending = [unfinished(b"".join(contents[max(0, i - 3) : i])) for i in range(len(ids))]
+
+    def after(self, place: int, token_id: int) -> str:
+        """Le texte de ce jeton à cette place."""
+        if token_id >= len(self._known):
+            return f"[{token_id}]"
+        if self._bytes is None:
+            return self._known[token_id]
+        return token_texts([self._pending[place], self._bytes[token_id]])[1]
 
 
 def _short(text: str) -> str:

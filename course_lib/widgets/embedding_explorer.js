@@ -2,8 +2,7 @@
  * Explorateur de vecteurs : des phrases sur une carte, et les voisines de celle que l’on choisit.
  */
 
-import { svg } from "./svg_nodes.js";
-import { format, h } from "./tokenizer_explorer.js";
+import { bar, format, h, menu, svg } from "./nodes.js";
 
 const [WIDTH, HEIGHT, MARGIN] = [420, 300, 16];
 const [SIZE, CHOSEN_SIZE] = [6, 9]; // demi-largeur d’une marque
@@ -83,10 +82,8 @@ const cosine = (value) => format(value, 3).replace("-", "−");
 
 /** Une voisine : barre, texte et groupe, ressemblance. */
 function neighbourItem(sentence, group, value) {
-  const strip = h("span", { class: "cw-bar", "aria-hidden": "true" });
-  strip.style.setProperty("--part", Math.max(0, value).toFixed(3));
   const number = h("span", { class: "cw-value" }, cosine(value));
-  return h("li", { class: "cw-key" }, strip, h("span", { class: "cw-text" }, `${sentence} (${group})`), number);
+  return h("li", { class: "cw-key" }, bar(Math.max(0, value)), h("span", { class: "cw-text" }, `${sentence} (${group})`), number);
 }
 
 function render({ model, el }) {
@@ -95,8 +92,6 @@ function render({ model, el }) {
   const kinds = [...new Set(groups)];
   const kind = (i) => kinds.indexOf(groups[i]);
   const places = placement(points);
-  const select = h("select", { class: "cw-select" });
-  sentences.forEach((sentence, i) => select.append(h("option", { value: i }, sentence)));
   const links = svg("g", { class: "cw-links" });
   const front = svg("g", { class: "cw-links" }); // la choisie et ses voisines, par-dessus les autres
   const marks = sentences.map((sentence, i) => {
@@ -117,14 +112,13 @@ function render({ model, el }) {
     list.replaceChildren(...near.map(([i, value]) => neighbourItem(sentences[i], groups[i], value)));
     live.textContent = `La plus ressemblante\u00a0: « ${sentences[near[0][0]]} » (${groups[near[0][0]]}), ${cosine(near[0][1])}.`;
   };
-  select.addEventListener("change", draw);
+  const { node: choice, select } = menu("Phrase", sentences.map((sentence, i) => [i, sentence]), draw);
   map.addEventListener("click", (event) => {
     const found = pointed(map, places, event);
     if (found < 0) return;
     select.value = found;
     draw();
   });
-  const choice = h("label", { class: "cw-field" }, h("span", {}, "Phrase"), select);
   const parts = [h("p", { class: "cw-title" }, title), h("p", { class: "cw-help" }, help(keptShare(points, triangle)))];
   const listing = h("div", { class: "cw-panel" }, h("p", { class: "cw-panel-title" }, "Les plus ressemblantes"), list);
   const panels = h("div", { class: "cw-panels" }, h("div", { class: "cw-panel" }, map, legend(kinds)), listing);

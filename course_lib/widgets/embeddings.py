@@ -7,7 +7,7 @@ import numpy as np
 import traitlets
 
 from course_lib.typography import format_number, french_spaces
-from course_lib.widgets.base import FOLDER, CourseWidget, html_table
+from course_lib.widgets.base import FOLDER, CourseWidget, html_table, scrolling
 from course_lib.widgets.bundle import bundle
 
 MOST_SENTENCES = 60
@@ -66,8 +66,7 @@ class EmbeddingExplorer(CourseWidget):
             rows.append([sentence, self.groups[i], self.sentences[nearest], value])
         headers = ["Phrase", "Sorte", "Sa plus proche", "Ressemblance"]
         body = html_table(headers, rows, "Chaque phrase et sa plus proche voisine")
-        scroll = '<div style="overflow-x:auto" tabindex="0" role="region" aria-label="Phrases">'
-        return f"{scroll}{body}</div><p>{french_spaces(_STATIC_NOTICE)}</p>"
+        return f"{scrolling(body, 'Phrases')}<p>{french_spaces(_STATIC_NOTICE)}</p>"
 
 
 def principal_plane(vectors: np.ndarray) -> np.ndarray:

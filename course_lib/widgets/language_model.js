@@ -1,18 +1,21 @@
 /**
  * Un modèle de langue dans la page : on tape, il prédit ; on demande, il continue.
- * Sur le site, les poids viennent d’un dossier voisin ; dans un cahier, du noyau.
+ * Sur le site, les poids viennent d’un dossier voisin ; dans un cahier, du noyau. Rien ne se charge
+ * avant le premier geste du lecteur.
  */
 
-import { button, liveWhenLoaded } from "./llm_loading.js";
+import { beginningsView, card, Loader, nextFrame, NO_SOURCE, stillView } from "./llm_loading.js";
 import { createRandom, draw, mostProbable, nextDistribution } from "./llm_sampling.js";
 import { Session } from "./llm_session.js";
 import { createTokenizer } from "./llm_tokenizer.js";
 import { attentionView, nextTokensView, percent, spokenToken } from "./llm_views.js";
 import { checkedWeights, fetchModel, readSafetensors, requestModel } from "./llm_weights.js";
-import { format, h } from "./tokenizer_explorer.js";
+import { button, fit, format, h, textArea, write } from "./nodes.js";
+import { temperatureSlider } from "./temperature_slider.js";
+import { isPiece, PIECES } from "./token_text.js";
 
 const HELP =
-  "Tapez le début d’une histoire. À chaque frappe, le modèle donne le jeton suivant\u00a0: " +
+  "Tapez un début, ou choisissez-en un. À chaque frappe, le modèle donne le jeton suivant\u00a0: " +
   "choisissez-en un, ou laissez-le continuer. ␣ est une espace, ⏎ une fin de ligne.";
 
 /** Le moteur, pour les essais et pour qui veut l’appeler de la console. */
@@ -29,18 +32,19 @@ function numberField(label, { min, max, step, value }, onChange) {
   return { node: h("label", { class: "cw-field" }, h("span", {}, label), input), read };
 }
 
-/** Les réglages du tirage. */
-function samplingControls(onChange) {
-  const temperature = numberField("Température", { min: 0, max: 5, step: 0.1, value: 1 }, onChange);
+/** Les réglages du tirage : la température à portée de main, les autres repliés. */
+function samplingControls(minimum, onChange) {
+  const temperature = temperatureSlider(onChange, 0);
+  const minP = numberField("Min-p", { min: 0, max: 1, step: 0.05, value: minimum }, onChange);
   const topK = numberField("Top-k (0\u00a0: tous)", { min: 0, max: 100, step: 1, value: 0 }, onChange);
   const topP = numberField("Top-p", { min: 0.05, max: 1, step: 0.05, value: 1 }, onChange);
-  const minP = numberField("Min-p", { min: 0, max: 1, step: 0.05, value: 0 }, onChange);
   const penalty = numberField("Pénalité de répétition", { min: 1, max: 2, step: 0.1, value: 1 }, onChange);
   const seed = numberField("Graine", { min: 0, max: 999999, step: 1, value: 0 }, onChange);
-  const fields = [temperature, topK, topP, minP, penalty, seed].map(({ node }) => node);
-  const legend = h("legend", {}, "Réglages du tirage");
+  const fields = [minP, topK, topP, penalty, seed].map(({ node }) => node);
+  const folded = h("details", {}, h("summary", {}, "Autres réglages du tirage"), h("div", { class: "cw-controls" }, ...fields));
   return {
-    node: h("fieldset", { class: "cw-fieldset" }, legend, h("div", { class: "cw-controls" }, ...fields)),
+    slider: temperature.node,
+    folded,
     settings: () => ({
       temperature: temperature.read(),
       topK: Math.round(topK.read()),
@@ -52,34 +56,58 @@ function samplingControls(onChange) {
   };
 }
 
-/** Le composant vivant, une fois le modèle chargé. */
+/** « Ce modèle n’a lu que… » : dit quand le texte tapé ne ressemble pas à ce que le modèle a lu. */
+function stranger(reading, session, finished) {
+  if (!reading) return "";
+  const surprise = session.surprise(finished);
+  if (surprise === null || surprise <= reading.most_bits) return "";
+  return `Ce modèle n’a lu que ${reading.texts}\u202f; votre texte n’y ressemble pas\u00a0: ce qu’il écrira n’aura guère de sens.`;
+}
+
+/** Le composant : le texte et ses boutons d’emblée, les prédictions une fois le modèle chargé. */
 class LivePanel {
-  constructor(session, prompt) {
-    this.session = session;
+  constructor(model, load) {
+    this.session = null;
+    this.reading = model.get("reading");
     this.running = false;
-    this.area = this.first = h("textarea", { class: "cw-textarea", rows: "5", spellcheck: "false" });
-    this.sampling = samplingControls(() => this.draw());
-    this.next = nextTokensView((id) => this.choose(id));
-    this.attention = attentionView(session, () => this.attention.update());
+    this.turn = 0; // change à chaque geste : un chargement qui s’achève sert le dernier
+    this.area = textArea(3);
+    this.area.value = model.get("prompt");
+    this.sampling = samplingControls(model.get("min_p"), () => this.refresh());
     this.go = button("Continuer", () => (this.running ? (this.running = false) : this.generate()));
+    this.loader = new Loader(model.get("weights_size"), load, (session) => this.#live(session));
+    this.notice = h("p", { class: "cw-notice", role: "status" });
+    this.notice.hidden = true;
+    this.views = h("div", {}, stillView(still(model)));
     this.status = h("p", { class: "cw-summary cw-facts" });
-    this.live = h("p", { class: "cw-visually-hidden", "aria-live": "polite" });
+    this.pieces = h("p", { class: "cw-help" }, PIECES);
+    this.pieces.hidden = true;
+    this.announced = h("p", { class: "cw-visually-hidden", "aria-live": "polite" });
     this.area.addEventListener("input", () => this.type());
     this.area.addEventListener("keydown", (event) => this.#shortcut(event));
-    this.node = this.#layout();
-    this.setText(prompt);
+    this.nodes = this.#layout(model.get("beginnings"));
   }
 
-  #layout() {
+  #layout(beginnings) {
     const field = h("label", {}, h("strong", {}, "Votre texte"), this.area);
-    const clear = button("Effacer", () => this.clear());
-    const actions = h("div", { class: "cw-controls cw-actions" }, this.go, clear);
-    const panel = (title, node) =>
-      h("div", { class: "cw-panel" }, h("p", { class: "cw-panel-title" }, title), node);
-    const panels = h("div", { class: "cw-panels" },
+    const chips = beginningsView(beginnings, (text) => this.begin(text));
+    const clear = button("Effacer", () => this.clear(), true);
+    const actions = h("div", { class: "cw-controls cw-actions" }, this.go, clear, this.sampling.slider);
+    const { folded } = this.sampling;
+    return [field, chips, this.notice, actions, this.loader.node, folded, this.views, this.pieces, this.status, this.announced];
+  }
+
+  /** Le modèle est là : ses prédictions remplacent la version figée. */
+  #live(session) {
+    this.session = session;
+    this.next = nextTokensView(session, (id) => this.choose(id));
+    this.attention = attentionView(session, () => this.attention.update());
+    const panel = (title, node) => h("div", { class: "cw-panel" }, h("p", { class: "cw-panel-title" }, title), node);
+    this.views.className = "cw-panels";
+    this.views.replaceChildren(
       panel("Le jeton suivant, réglages appliqués", this.next.node),
       panel("Ce que lit le dernier jeton (son attention)", this.attention.node));
-    return h("div", {}, field, actions, this.sampling.node, panels, this.status, this.live);
+    this.#read(true);
   }
 
   /** Ctrl+Entrée continue, ou arrête, sans quitter le texte. */
@@ -91,65 +119,100 @@ class LivePanel {
 
   setText(text) {
     this.area.value = text;
-    this.type();
+    fit(this.area);
+  }
+
+  /** Le modèle lit le texte ; `finished` : le lecteur n’est plus en train de taper le dernier mot. */
+  #read(finished) {
+    this.running = false;
+    this.session.setText(this.area.value);
+    this.#warn(finished);
+    this.refresh();
+    this.#announce(() => this.summary());
+  }
+
+  #warn(finished) {
+    const told = stranger(this.reading, this.session, finished);
+    write(this.notice, told);
+    this.notice.hidden = !told;
   }
 
   /** Le lecteur a changé le texte : la génération s’arrête, la prédiction suit. */
   type() {
-    this.running = false;
-    this.session.setText(this.area.value);
-    this.draw();
-    this.announce(() => this.summary());
+    this.turn += 1;
+    if (this.session) this.#read(false);
+    else if (!this.loader.failed) this.loader.ensure();
   }
 
   choose(id) {
+    this.turn += 1;
     this.running = false;
     this.append(id);
-    this.announce(() => this.summary());
+    this.#announce(() => this.summary());
   }
 
   append(id) {
     this.session.append(id);
-    this.area.value = this.session.text;
-    this.area.scrollTop = this.area.scrollHeight;
-    this.draw();
+    this.setText(this.session.text);
+    this.refresh();
+  }
+
+  /** Pose un début et le continue. */
+  begin(text) {
+    this.running = false;
+    this.setText(text);
+    return this.generate();
   }
 
   clear() {
     this.setText("");
+    this.type();
     this.area.focus();
   }
 
   /** Écrit jeton après jeton, jusqu’à la fin du texte, du contexte, ou de la patience du lecteur. */
   async generate() {
+    const turn = (this.turn += 1);
+    if (!(await this.loader.ensure()) || this.turn !== turn) return;
+    // Le texte que le modèle a lui-même écrit garde ses jetons ; celui du lecteur est relu.
+    if (this.area.value !== this.session.text) this.session.setText(this.area.value);
+    this.#warn(true);
+    this.refresh();
     const random = createRandom(this.sampling.seed());
     const before = this.session.ids.length;
     let ending = "arrêté";
     this.running = true;
     this.go.textContent = "Arrêter";
-    while (this.running) {
+    while (this.running && this.turn === turn) {
       if (this.session.full) ending = `le contexte de ${format(this.session.limit)} jetons est plein`;
-      const id = this.session.full ? null : draw(this.session.distribution(this.sampling.settings()), random);
+      const id = this.session.full ? null : draw(this.law, random);
       if (id === this.session.eos) ending = "le modèle a fini son texte";
       if (id === null || id === this.session.eos) break;
       this.append(id);
-      await new Promise((resolve) => setTimeout(resolve)); // laisse la page se dessiner
+      await nextFrame(); // un jeton par image : la page se dessine, le lecteur suit
     }
-    this.running = false;
-    this.go.textContent = "Continuer";
-    const written = this.session.tokenizer.decode(this.session.ids.slice(before));
-    const told = `Fin de l’écriture\u00a0: ${ending}.`;
-    this.draw(told);
-    this.announce(() => `${written} ${told}`);
+    this.#conclude(this.session.tokenizer.decode(this.session.ids.slice(before)), ending, turn);
   }
 
-  /** Redessine les jetons suivants, l’attention et les mesures, précédées de `news`. */
-  draw(news = "") {
+  /** Dit pourquoi l’écriture a cessé ; un geste plus récent a déjà sa propre suite. */
+  #conclude(written, ending, turn) {
+    if (this.turn !== turn && this.running) return;
+    this.running = false;
+    this.go.textContent = "Continuer";
+    const told = `Fin de l’écriture\u00a0: ${ending}.`;
+    this.refresh(told);
+    this.#announce(() => `${written} ${told}`);
+  }
+
+  /** Refait la loi du jeton suivant, et redessine ce qui en dépend ; `news` précède les mesures. */
+  refresh(news = "") {
     const { session } = this;
-    const distribution = session.distribution(this.sampling.settings());
-    this.best = distribution ? this.next.update(session.tokenizer, distribution) : [];
-    this.attention.update();
-    this.status.textContent = [news, ...this.facts()].filter(Boolean).join(" ");
+    if (!session) return;
+    this.law = session.distribution(this.sampling.settings());
+    this.best = this.law ? this.next.update(this.law) : [];
+    const pieces = this.attention.update() || this.best.some(({ id }) => isPiece(session.nextText(id)));
+    this.pieces.hidden = !pieces;
+    write(this.status, [news, ...this.facts()].filter(Boolean).join(" "));
   }
 
   facts() {
@@ -161,21 +224,27 @@ class LivePanel {
   }
 
   summary() {
-    const told = this.best.slice(0, 3).map(({ id, probability }) =>
-      `${spokenToken(this.session.tokenizer, id)}, ${percent(probability)}`);
+    const told = this.best.slice(0, 3).map(({ id, probability }) => `${spokenToken(this.session, id)}, ${percent(probability)}`);
     return `Jeton suivant\u00a0: ${told.join("\u202f; ")}.`;
   }
 
   /** Le lecteur d’écran attend une pause dans la frappe : sinon il parlerait à chaque lettre. */
-  announce(compose) {
+  #announce(compose) {
     clearTimeout(this.pending);
-    this.pending = setTimeout(() => (this.live.textContent = compose()), 500);
+    this.pending = setTimeout(() => (this.announced.textContent = compose()), 500);
   }
 
   destroy() {
+    this.turn += 1;
     this.running = false;
     clearTimeout(this.pending);
   }
+}
+
+/** Ce que montre la version figée. */
+function still(model) {
+  const { rows, caption, continuation } = model.get("preview");
+  return { headers: ["Jeton", "Probabilité"], rows, caption, paragraphs: [continuation] };
 }
 
 /** Va chercher le modèle où il se trouve et vérifie que ce sont les poids annoncés. */
@@ -188,18 +257,15 @@ async function loadSession(model, onProgress) {
 }
 
 function render({ model, el }) {
-  const { rows, caption, continuation } = model.get("preview");
-  return liveWhenLoaded(el, {
-    kind: "cw-llm",
-    title: model.get("title"),
-    help: HELP,
-    still: { headers: ["Jeton", "Probabilité"], rows, caption, paragraphs: [continuation] },
-    label: "Charger le modèle",
-    size: model.get("weights_size"),
-    reachable: Boolean(model.get("weights_url")) || model.get("weights") !== undefined,
-    load: (onProgress) => loadSession(model, onProgress),
-    build: (session) => new LivePanel(session, model.get("prompt")),
-  });
+  const title = model.get("title");
+  if (!model.get("weights_url") && model.get("weights") === undefined) {
+    el.append(card("cw-llm", title, HELP, stillView(still(model)), h("p", { class: "cw-help" }, NO_SOURCE)));
+    return () => {};
+  }
+  const panel = new LivePanel(model, (onProgress) => loadSession(model, onProgress));
+  el.append(card("cw-llm", title, HELP, ...panel.nodes));
+  fit(panel.area);
+  return () => panel.destroy();
 }
 
 export default { render };

@@ -37,6 +37,13 @@ function softmaxInPlace(values, count) {
   for (let i = 0; i < count; i += 1) values[i] /= total;
 }
 
+/** Ce qu’un jeton a d’inattendu, en bits : −log2 de sa probabilité (softmax des scores). */
+function surprise(scores, id) {
+  const largest = scores.reduce((a, b) => Math.max(a, b), -Infinity);
+  const total = scores.reduce((sum, score) => sum + Math.exp(score - largest), 0);
+  return (Math.log(total) + largest - scores[id]) / Math.LN2;
+}
+
 /** Les poids d’un bloc, par un nom court. */
 function blockWeights(tensors, index) {
   const read = (name) => tensorValues(tensors, `model.layers.${index}.${name}.weight`);
@@ -80,6 +87,8 @@ export class Decoder {
     this.scratch = Object.fromEntries(Object.entries(sizes).map(([name, size]) => [name, new Float32Array(size)]));
     this.frequencies = Float32Array.from({ length: Dh / 2 }, (_, i) => config.rope_theta ** ((-2 * i) / Dh));
     this.ids = []; // les jetons que la mémoire contient
+    this.bits = new Float32Array(N); // la surprise de chacun, sachant ceux d’avant
+    this.scored = 0; // combien de jetons de la mémoire les derniers scores ont lus
     this.computed = 0; // combien de jetons ont été calculés depuis le début
   }
 
@@ -88,15 +97,25 @@ export class Decoder {
     const { max_position_embeddings: limit, vocab_size: size } = this.config;
     if (!ids.length || ids.length > limit) throw new Error(`${ids.length} jetons à lire ; il en faut de 1 à ${limit}.`);
     let known = 0;
-    while (known < ids.length - 1 && this.ids[known] === ids[known]) known += 1;
-    this.ids.length = known;
-    for (const id of ids.slice(known)) {
+    while (known < ids.length && this.ids[known] === ids[known]) known += 1;
+    // Juger le premier jeton nouveau demande les scores d’après le dernier jeton connu.
+    const first = Math.max(0, known < ids.length && this.scored === known ? known : known - 1);
+    this.ids.length = first;
+    for (let place = first; place < ids.length; place += 1) {
+      const id = ids[place];
       if (!(id >= 0 && id < size)) throw new Error(`L’identifiant ${id} est hors du vocabulaire (0 à ${size - 1}).`);
+      if (place && place >= known) this.bits[place] = surprise(this.scratch.logits, id);
       this.#step(id);
+      this.#score();
     }
+    return this.scratch.logits;
+  }
+
+  /** Les scores du jeton suivant, d’après le dernier lu. */
+  #score() {
     normalize(this.scratch.normed, this.scratch.x, this.finalNorm, this.config.rms_norm_eps);
     multiply(this.scratch.logits, this.head, this.scratch.normed);
-    return this.scratch.logits;
+    this.scored = this.ids.length;
   }
 
   /** Fait traverser les blocs à un jeton, à la position suivante. */

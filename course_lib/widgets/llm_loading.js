@@ -1,99 +1,86 @@
-/** Un composant dont le modèle est lourd : figé d’abord, vivant quand les poids sont là. */
+/** Un composant dont le modèle est lourd : figé d’abord, vivant dès que le lecteur s’en sert. */
 
-import { format, h } from "./tokenizer_explorer.js";
+import { format, h } from "./nodes.js";
 
-const STILL = "Version figée\u00a0: les nombres ont été calculés d’avance.";
-const FAILURE = "Un modèle n’a pas pu être chargé. Voici la version figée\u202f; rechargez la page pour réessayer.";
-const NO_SOURCE = "Sur cette page, le modèle est figé\u202f; il s’anime dans le cahier, une fois exécuté.";
-
-/** Un bouton et ce qu’il fait. */
-export function button(label, onClick) {
-  const node = h("button", { type: "button", class: "cw-button" }, label);
-  node.addEventListener("click", onClick);
-  return node;
-}
+const STILL = "Version figée\u00a0: ces nombres ont été calculés d’avance.";
+const FAILURE = "Un modèle n’a pas pu être chargé. Voici la version figée\u202f; réessayez, ou rechargez la page.";
+export const NO_SOURCE = "Sur cette page, le modèle est figé\u202f; il s’anime dans le cahier, une fois exécuté.";
 
 /** La version figée, tant que le modèle n’est pas là. */
-function stillView({ headers, rows, caption, paragraphs }) {
+export function stillView({ headers, rows, caption, paragraphs }) {
   const row = ([name, ...values]) =>
     h("tr", {}, h("th", { scope: "row" }, name), ...values.map((value) => h("td", {}, value)));
   const head = h("tr", {}, ...headers.map((name) => h("th", { scope: "col" }, name)));
   const parts = [h("caption", {}, caption), h("thead", {}, head), h("tbody", {}, ...rows.map(row))];
   const texts = paragraphs.map((text) => h("p", {}, text));
-  return h("div", { class: "cw-still" }, h("table", { class: "cw-table" }, ...parts), ...texts, h("p", { class: "cw-help" }, STILL));
-}
-
-/** Le bouton de chargement et son avancement. */
-function loader(label, size, start) {
-  const megabytes = format(size / 1e6, 1);
-  const progress = h("progress", { max: size, value: 0, "aria-label": "Chargement du modèle" });
-  progress.hidden = true;
-  const load = button(`${label} (${megabytes}\u00a0Mo)`, start);
-  const status = h("p", { role: "status" });
-  const begin = () => {
-    progress.hidden = false;
-    load.disabled = true;
-    status.textContent = "Chargement…";
-  };
-  const stop = (message) => {
-    progress.hidden = true;
-    load.disabled = false;
-    status.textContent = message;
-    status.className = "cw-error";
-  };
-  const node = h("div", { class: "cw-loader" }, load, progress, status);
-  return { node, begin, stop, advance: (bytes) => (progress.value = bytes) };
-}
-
-/** Appelle `start` quand le composant arrive à l’écran, sauf si le lecteur économise ses données. */
-function whenSeen(node, start) {
-  if (navigator.connection?.saveData || !("IntersectionObserver" in window)) return () => {};
-  const observer = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && start());
-  observer.observe(node);
-  return () => observer.disconnect();
+  const table = h("table", { class: "cw-table" }, ...parts);
+  return h("div", { class: "cw-still cw-panel" }, table, ...texts, h("p", { class: "cw-help" }, STILL));
 }
 
 /**
- * Pose le composant dans `el` et rend de quoi l’ôter.
- * `load(avancement)` va chercher les poids, s’ils sont `reachable` ; `build(chargé)` rend le panneau
- * vivant : son `node`, son `first` (où va le foyer du clavier), son `destroy`.
+ * Charge le modèle au premier geste du lecteur, une seule fois.
+ * `load(avancement)` va chercher les poids ; `ready(chargé)` prépare le composant vivant.
  */
-export function liveWhenLoaded(el, { kind, title, help, still, label, size, reachable, load, build }) {
-  const body = h("div", {}, stillView(still));
-  const section = h("section", { class: `cw ${kind}`, "aria-label": title });
-  section.append(h("p", { class: "cw-title" }, title), h("p", { class: "cw-help" }, help), body);
-  el.append(section);
-  if (!reachable) {
-    body.append(h("p", { class: "cw-help" }, NO_SOURCE));
-    return () => {};
+export class Loader {
+  constructor(size, load, ready) {
+    this.load = load;
+    this.ready = ready;
+    this.promise = null;
+    this.failed = false;
+    this.progress = h("progress", { max: size, value: 0, "aria-label": "Chargement du modèle" });
+    this.progress.hidden = true;
+    this.status = h("p", { role: "status", class: "cw-help" });
+    this.status.textContent = `Le modèle (${format(size / 1e6, 1)}\u00a0Mo) se charge à votre premier geste.`;
+    this.node = h("div", { class: "cw-loader" }, this.progress, this.status);
   }
-  let panel = null;
-  let started = false;
-  let removed = false;
-  const start = async () => {
-    if (started) return;
-    started = true;
-    stopWatching();
-    bar.begin();
+
+  /** Vrai quand le modèle est là ; faux s’il n’a pas pu venir, et le prochain appel réessaie. */
+  ensure() {
+    this.promise ??= this.#start();
+    return this.promise;
+  }
+
+  async #start() {
+    this.#tell("Chargement…", true);
     try {
-      const loaded = await load(bar.advance);
-      if (removed) return;
-      const focused = bar.node.contains(document.activeElement);
-      panel = build(loaded);
-      body.replaceChildren(panel.node);
-      if (focused) panel.first.focus();
+      this.ready(await this.load((bytes) => (this.progress.value = bytes)));
+      this.#tell("");
+      return true;
     } catch (error) {
       console.warn("Modèle de langue :", error);
-      bar.stop(FAILURE);
-      started = false;
+      this.#tell(FAILURE);
+      this.status.className = "cw-error";
+      this.failed = true;
+      this.promise = null;
+      return false;
     }
-  };
-  const bar = loader(label, size, start);
-  body.prepend(bar.node);
-  const stopWatching = whenSeen(section, start);
-  return () => {
-    removed = true;
-    stopWatching();
-    panel?.destroy();
-  };
+  }
+
+  #tell(text, running = false) {
+    this.progress.hidden = !running;
+    this.status.className = "cw-help";
+    this.status.textContent = text;
+    this.status.hidden = !text;
+  }
 }
+
+/** La carte d’un composant vivant. */
+export function card(kind, title, help, ...children) {
+  const heading = [h("p", { class: "cw-title" }, title), h("p", { class: "cw-help" }, help)];
+  return h("section", { class: `cw ${kind}`, "aria-label": title }, ...heading, ...children);
+}
+
+/** Des débuts à choisir ; `onChoose(texte)`. */
+export function beginningsView(texts, onChoose) {
+  const chips = texts.map((text) => {
+    const chip = h("button", { type: "button", class: "cw-button cw-secondary" }, `${text} …`);
+    chip.addEventListener("click", () => onChoose(text));
+    return chip;
+  });
+  const node = h("div", { class: "cw-beginnings", role: "group", "aria-label": "Débuts à essayer" }, ...chips);
+  node.hidden = !chips.length;
+  return node;
+}
+
+/** La page se redessine, puis rend la main. */
+export const nextFrame = () => new Promise((resolve) => requestAnimationFrame(() => resolve()));

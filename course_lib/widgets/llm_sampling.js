@@ -13,9 +13,15 @@ const ranking = (scores) => Array.from(scores.keys()).sort((a, b) => scores[b] -
 
 /** Les `count` jetons les plus probables. @returns {{id: number, probability: number}[]} */
 export function mostProbable(probabilities, count) {
-  return ranking(probabilities)
-    .slice(0, count)
-    .map((id) => ({ id, probability: probabilities[id] }));
+  const best = []; // rangé ; à probabilité égale, le plus petit identifiant devant
+  probabilities.forEach((probability, id) => {
+    if (best.length === count && probability <= best.at(-1).probability) return;
+    let place = best.length;
+    while (place && best[place - 1].probability < probability) place -= 1;
+    best.splice(place, 0, { id, probability });
+    if (best.length > count) best.pop();
+  });
+  return best;
 }
 
 /** Rend moins probables les jetons déjà écrits (Keskar et al. 2019). */

@@ -6,6 +6,9 @@ import { createTokenizer } from "./llm_tokenizer.js";
 import { readSafetensors } from "./llm_weights.js";
 
 const TIMED = 64; // le temps affiché est la moyenne des derniers jetons
+const JUDGED = 8; // jetons du texte tapé, les derniers, dont on moyenne la surprise
+const LAST_SPACES = /[ \u00a0\u202f\t]+$/u;
+const LAST_WORD = /[^\s\p{P}]+$/u;
 
 export class Session {
   /** @param {{view: DataView, config: object, tokenizer: object}} files @param {object} patterns */
@@ -21,9 +24,14 @@ export class Session {
     this.setText("");
   }
 
-  /** Remplace tout le texte. */
+  /** Remplace tout le texte. L’espace finale est ignorée : elle appartient au jeton suivant. */
   setText(text) {
-    this.#setIds([...this.start, ...this.tokenizer.encode(text)]);
+    this.typed = text;
+    this.#setIds(this.#encode(text));
+  }
+
+  #encode(text) {
+    return [...this.start, ...this.tokenizer.encode(text.replace(LAST_SPACES, ""))];
   }
 
   /** Ajoute un jeton. Les jetons déjà écrits restent tels quels, même s’ils se découperaient autrement. */
@@ -33,6 +41,27 @@ export class Session {
 
   get text() {
     return this.tokenizer.decode(this.ids.slice(this.start.length));
+  }
+
+  /** Le texte de chaque jeton lu. */
+  get texts() {
+    return this.tokenizer.texts(this.read);
+  }
+
+  /** Le texte de ce jeton, s’il vient ensuite : il finit parfois un caractère commencé. */
+  nextText(id) {
+    return this.tokenizer.textAfter(this.ids, id);
+  }
+
+  /**
+   * Surprise moyenne, en bits par jeton, des derniers jetons que le lecteur a tapés ; null s’il n’y
+   * en a pas, ou trop pour le contexte. Le mot qu’il est en train de taper, il ne l’a pas `finished`.
+   */
+  surprise(finished) {
+    const end = (finished ? this.#encode(this.typed) : this.#encode(this.typed.replace(LAST_WORD, ""))).length;
+    const first = Math.max(this.start.length, end - JUDGED);
+    if (end <= first || end > this.limit) return null;
+    return this.decoder.bits.subarray(first, end).reduce((sum, bits) => sum + bits, 0) / (end - first);
   }
 
   /** Le modèle ne peut plus rien ajouter : son contexte est plein. */

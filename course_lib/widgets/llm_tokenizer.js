@@ -1,5 +1,6 @@
 /** Le tokeniseur du modèle, relu de son `tokenizer.json` : mêmes identifiants qu’en Python. */
 
+import { tokenTexts, unfinished } from "./token_text.js";
 import { bytesById, createEncoder, mergeTable } from "./tokenizer_explorer.js";
 
 /** L’alphabet de GPT-2 : le caractère visible de chaque octet (« Ġ » pour l’espace). */
@@ -35,12 +36,15 @@ export function createTokenizer(json, patterns) {
   const bytes = bytesById(state, mergeTable(state));
   const names = new Map(Object.entries(state.special).map(([name, id]) => [id, name]));
   for (const [id, name] of names) bytes[id] = [...new TextEncoder().encode(name)];
+  const bytesOf = (ids) => ids.flatMap((id) => bytes[id]);
   return {
     special: state.special,
     size: state.size,
     encode: (text) => encode(text).map(({ id }) => id),
-    decode: (ids) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(new Uint8Array(ids.flatMap((id) => bytes[id]))),
-    bytes: (id) => bytes[id],
+    // `stream` : un dernier caractère inachevé attend ses octets, au lieu de s’écrire « � ».
+    decode: (ids) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(new Uint8Array(bytesOf(ids)), { stream: true }),
+    texts: (ids) => tokenTexts(ids.map((id) => bytes[id])),
+    textAfter: (ids, id) => tokenTexts([unfinished(bytesOf(ids.slice(-3))), bytes[id]])[1],
     isSpecial: (id) => names.has(id),
   };
 }

@@ -1,10 +1,16 @@
-/** Ce que l’on voit du modèle : les jetons suivants et leurs barres, l’attention du dernier jeton. */
+/**
+ * Ce que l’on voit du modèle : les jetons suivants et leurs barres, l’attention du dernier jeton.
+ * Un dessin coûterait plus que le calcul s’il refaisait ses nœuds : il les garde, et ne change que
+ * ce qui diffère.
+ */
 
 import { mostProbable } from "./llm_sampling.js";
-import { format, h, readable, visibleText } from "./tokenizer_explorer.js";
+import { bar, format, h, menu, setStyle, write } from "./nodes.js";
+import { isPiece, visible } from "./token_text.js";
 
 const SHOWN = 10;
 const MOST_READ = 5;
+const SHADES = 20;
 const SPECIAL_NAMES = { "<bos>": "début du texte", "<eos>": "fin du texte", "<pad>": "remplissage" };
 
 /** « 12,3 % » ; « < 0,1 % » plutôt qu’un zéro trompeur. */
@@ -13,92 +19,127 @@ export function percent(probability) {
   return value > 0 && value < 0.05 ? "<\u00a00,1\u00a0%" : `${format(value, 1)}\u00a0%`;
 }
 
-/** Le texte lisible d’un jeton. */
-export function tokenText(tokenizer, id) {
-  const text = readable(tokenizer.bytes(id));
-  return tokenizer.isSpecial(id) ? (SPECIAL_NAMES[text] ?? text) : text;
-}
+const isSpecial = (session, id) => session.tokenizer.isSpecial(id);
 
-/** Un jeton à l’écran, ses espaces rendues visibles. */
-function tokenNode(tokenizer, id) {
-  const node = h("span", { class: "cw-chip-text" });
-  const text = tokenText(tokenizer, id);
-  node.append(...(tokenizer.isSpecial(id) ? [h("em", {}, text)] : visibleText(text)));
-  return node;
-}
+/** Le nom d’un jeton spécial, ou le texte `text` d’un autre. */
+const named = (session, id, text) => (isSpecial(session, id) ? (SPECIAL_NAMES[text] ?? text) : text);
 
-/** Ce que le lecteur d’écran entend d’un jeton : les espaces y sont nommées. */
-export function spokenToken(tokenizer, id) {
-  const text = tokenText(tokenizer, id);
-  if (tokenizer.isSpecial(id)) return text;
+/** Ce que le lecteur d’écran entend du jeton qui viendrait ensuite : les espaces y sont nommées. */
+export function spokenToken(session, id) {
+  const text = named(session, id, session.nextText(id));
+  if (isSpecial(session, id)) return text;
   const spoken = text.replaceAll("\n", " fin de ligne ").trim();
   if (!spoken) return "espace";
   return text.startsWith(" ") ? `espace puis «\u00a0${spoken}\u00a0»` : `«\u00a0${spoken}\u00a0»`;
 }
 
-/** Une liste de `count` lignes : contenu, barre, valeur. */
-function barRow(content, value, share) {
-  const bar = h("span", { class: "cw-bar", "aria-hidden": "true" });
-  bar.style.width = `${Math.max(100 * share, 0.5)}%`;
-  return h("li", { class: "cw-key" }, bar, content, h("span", { class: "cw-value" }, value));
+/** Un jeton à l’écran : son espace de tête à part, puis le reste. `show` change ce qu’il montre. */
+function tokenNode() {
+  const [mark, rest] = [h("mark"), h("span")];
+  const node = h("span", { class: "cw-chip-text" }, mark, rest);
+  const show = (text, special) => {
+    const shown = special ? text : visible(text);
+    const lead = /^[␣⍽⏎⇥]*/u.exec(shown)[0];
+    write(mark, lead);
+    write(rest, shown.slice(lead.length));
+  };
+  return { node, show };
+}
+
+/** Une liste dont les lignes resservent ; `make()` en crée une, `show(ligne, donnée)` la remplit. */
+function recycled(list, make, show) {
+  const rows = [];
+  return (items) => {
+    while (rows.length < items.length) rows.push(make(rows.length));
+    items.forEach((item, index) => {
+      if (rows[index].node.parentNode !== list) list.append(rows[index].node);
+      show(rows[index], item);
+    });
+    while (list.childElementCount > items.length) list.lastElementChild.remove();
+  };
+}
+
+/** Une ligne : une barre, un jeton, une valeur. */
+function barRow(tag, attributes) {
+  const [token, value, strip] = [tokenNode(), h("span", { class: "cw-value" }), bar(0)];
+  const text = h("span", { class: "cw-text" }, token.node);
+  const line = h(tag, attributes, strip, text, value);
+  const show = (content, special, probability, share) => {
+    token.show(content, special);
+    write(value, percent(probability));
+    setStyle(strip, "--part", Math.max(share, 0.005).toFixed(3));
+  };
+  return { line, text, show };
 }
 
 /** La liste des jetons suivants ; choisir un jeton l’ajoute au texte. */
-export function nextTokensView(onChoose) {
+export function nextTokensView(session, onChoose) {
   const list = h("ol", { class: "cw-next", "aria-label": "Jetons suivants les plus probables" });
-  const row = (tokenizer, { id, probability }) => {
-    const button = h("button", { type: "button", class: "cw-token cw-text" }, tokenNode(tokenizer, id));
-    button.setAttribute("aria-label", `Ajouter ${spokenToken(tokenizer, id)}`);
-    button.addEventListener("click", () => onChoose(id));
-    return barRow(button, percent(probability), probability);
+  const make = () => {
+    const row = barRow("button", { type: "button", class: "cw-key cw-token" });
+    row.line.addEventListener("click", () => onChoose(row.id));
+    return { ...row, node: h("li", {}, row.line) };
   };
-  const update = (tokenizer, distribution) => {
-    const rank = [...list.children].findIndex((item) => item.contains(document.activeElement));
+  const show = (row, { id, probability }) => {
+    row.id = id;
+    row.line.setAttribute("aria-label", `Ajouter ${spokenToken(session, id)}`);
+    row.show(named(session, id, session.nextText(id)), isSpecial(session, id), probability, probability);
+  };
+  const fill = recycled(list, make, show);
+  const update = (distribution) => {
     const best = mostProbable(distribution, SHOWN).filter(({ probability }) => probability > 0);
-    list.replaceChildren(...best.map((one) => row(tokenizer, one)));
-    // Redessiner ôte le foyer du clavier : on le rend au même rang.
-    if (rank >= 0) list.children[Math.min(rank, best.length - 1)].querySelector("button").focus();
+    // Une ligne qui s’en va avec le foyer du clavier le laisse à la dernière qui reste.
+    const focused = list.contains(document.activeElement);
+    fill(best);
+    if (focused && !list.contains(document.activeElement)) list.lastElementChild.firstChild.focus();
     return best;
   };
   return { node: list, update };
 }
 
-/** Les choix d’un menu : la moyenne, puis chaque numéro. */
-function menu(label, count, onChange) {
-  const select = h("select", { class: "cw-select" }, h("option", { value: "" }, "moyenne"));
-  for (let i = 0; i < count; i += 1) select.append(h("option", { value: String(i) }, String(i + 1)));
-  select.addEventListener("change", onChange);
-  const value = () => (select.value === "" ? null : Number(select.value));
-  return { node: h("label", { class: "cw-field" }, h("span", {}, label), select), value };
+/** Un menu : la moyenne, puis chaque numéro. */
+function axis(label, count, onChange) {
+  const numbers = Array.from({ length: count }, (_, index) => [String(index), String(index + 1)]);
+  const { node, select } = menu(label, [["", "moyenne"], ...numbers], onChange);
+  return { node, value: () => (select.value === "" ? null : Number(select.value)) };
 }
 
 /** Le texte ombré par l’attention du dernier jeton, et la liste de ce qu’il a le plus lu. */
 export function attentionView(session, onChange) {
   const { num_hidden_layers: layers, num_attention_heads: heads } = session.decoder.config;
-  const layer = menu("Couche", layers, onChange);
-  const head = menu("Tête", heads, onChange);
+  const [layer, head] = [axis("Couche", layers, onChange), axis("Tête", heads, onChange)];
   const shaded = h("p", { class: "cw-shaded", "aria-hidden": "true" });
   const list = h("ol", { class: "cw-most-read", "aria-label": "Jetons les plus lus" });
   const controls = h("div", { class: "cw-controls" }, layer.node, head.node);
+  const fillText = recycled(shaded, tokenNode, (row, { text, special, share, current }) => {
+    row.show(text, special);
+    // La racine carrée laisse voir les petits poids ; la liste donne les valeurs exactes.
+    setStyle(row.node, "--share", `${Math.round(SHADES * Math.sqrt(share)) * (100 / SHADES)}%`);
+    row.node.toggleAttribute("data-current", current);
+  });
+  const fillList = recycled(list, () => {
+    const row = barRow("li", { class: "cw-key" });
+    const position = h("span", { class: "cw-position" });
+    row.text.append(position);
+    return { ...row, node: row.line, position };
+  }, (row, { text, special, weight, place }) => {
+    row.show(text, special, weight, weight);
+    write(row.position, ` (jeton ${place + 1})`);
+  });
   const update = () => {
     const weights = session.attention(layer.value(), head.value());
-    const largest = Math.max(...weights);
-    shaded.replaceChildren(...session.read.map((_, position) => shade(session, weights[position] / largest, position)));
-    const best = mostProbable(weights, MOST_READ);
-    list.replaceChildren(...best.map(({ id: position, probability }) => {
-      const text = h("span", { class: "cw-text" }, tokenNode(session.tokenizer, session.read[position]));
-      text.append(h("span", { class: "cw-position" }, ` (jeton ${position + 1})`));
-      return barRow(text, percent(probability), probability);
+    const [largest, texts] = [Math.max(...weights), session.texts];
+    const items = session.read.map((id, place) => ({
+      text: named(session, id, texts[place]),
+      special: isSpecial(session, id),
+      share: weights[place] / largest,
+      weight: weights[place],
+      current: place === texts.length - 1,
+      place,
     }));
+    fillText(items);
+    fillList(mostProbable(weights, MOST_READ).map(({ id }) => items[id]));
+    return texts.some(isPiece);
   };
   return { node: h("div", {}, controls, shaded, list), update };
-}
-
-/** Un jeton du texte, d’autant plus coloré qu’il est lu ; le plus lu l’est tout à fait. */
-function shade(session, share, position) {
-  const node = tokenNode(session.tokenizer, session.read[position]);
-  // La racine carrée laisse voir les petits poids ; la liste donne les valeurs exactes.
-  node.style.setProperty("--share", `${(100 * Math.sqrt(share)).toFixed(1)}%`);
-  if (position === session.read.length - 1) node.dataset.current = "";
-  return node;
 }

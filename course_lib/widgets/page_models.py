@@ -13,6 +13,8 @@ from course_lib.transformer.recognition import config_of
 from course_lib.typography import french_spaces
 from course_lib.widgets.tokenizer import MAX_VOCAB_SIZE, javascript_pattern
 
+MIN_P = 0.1  # le réglage d’ouverture : les suites invraisemblables sont écartées
+LAST_SPACES = " \u00a0\u202f\t"  # en fin de texte, la page les ignore
 PATTERNS = {
     "word": javascript_pattern(GPT2_PATTERN.pattern),
     "digit": javascript_pattern(SINGLE_DIGIT.pattern),
@@ -93,9 +95,12 @@ def _llama_config(model: Decoder) -> LlamaConfig:
 
 
 def prompt_ids(model: Decoder, tokenizer: BPETokenizer, prompt: str) -> list[int]:
-    """Les jetons du texte de départ, après `<bos>` ; ValueError s’ils ne laissent aucune place."""
+    """Les jetons du texte de départ, après `<bos>` et sans l’espace finale.
+
+    ValueError s’ils ne laissent aucune place.
+    """
     start = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
-    ids = start + tokenizer.encode(prompt)
+    ids = start + tokenizer.encode(prompt.rstrip(LAST_SPACES))
     limit = model.embedding.context_length
     if not 1 <= len(ids) < limit:
         raise ValueError(

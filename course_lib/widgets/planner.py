@@ -33,7 +33,7 @@ from course_lib.transformer import (
     SwitchConfig,
 )
 from course_lib.typography import NO_BREAK, format_number, french_spaces, large_number
-from course_lib.widgets.base import FOLDER, CourseWidget, html_table
+from course_lib.widgets.base import FOLDER, CourseWidget, html_table, scrolling
 from course_lib.widgets.bundle import bundle
 
 PUE = 1.1  # énergie de la salle rapportée à celle des machines
@@ -100,8 +100,7 @@ class ScalingPlanner(CourseWidget):
         hours = f"Heures ({machine.name})"
         headers = ["Modèle", "Paramètres", "Jetons", "Mémoire d’apprentissage", "Opérations", hours]
         table = html_table(headers, rows, "Ce que coûte l’apprentissage de quelques modèles")
-        scroll = '<div style="overflow-x:auto" tabindex="0" role="region" aria-label="Modèles">'
-        return f"{scroll}{table}</div><p>{french_spaces(_STATIC_NOTICE)}</p>"
+        return f"{scrolling(table, 'Modèles')}<p>{french_spaces(_STATIC_NOTICE)}</p>"
 
 
 def describe(config: object) -> dict[str, dict[str, Any]]:

@@ -3,7 +3,7 @@
  * Les règles (mots, syllabes, phrases) viennent de `course_lib.evaluation.readability`.
  */
 
-import { format, h } from "./tokenizer_explorer.js";
+import { fit, format, h, menu, textArea } from "./nodes.js";
 
 const [LOWEST, HIGHEST] = [-20, 130]; // bornes de l’échelle dessinée
 const HELP =
@@ -97,9 +97,7 @@ function result(found, marks) {
 function render({ model, el }) {
   const [title, texts, marks] = ["title", "texts", "marks"].map((name) => model.get(name));
   const read = reader(model.get("rules"));
-  const select = h("select", { class: "cw-select" });
-  for (const name of Object.keys(texts)) select.append(h("option", { value: name }, name));
-  const area = h("textarea", { class: "cw-textarea", rows: "5", spellcheck: "false" });
+  const area = textArea(5);
   const results = h("div", { class: "cw-panel" });
   const live = h("p", { class: "cw-visually-hidden", "aria-live": "polite" });
   let pending = null;
@@ -109,18 +107,18 @@ function render({ model, el }) {
     clearTimeout(pending);
     pending = setTimeout(() => (live.textContent = found ? `Indice ${format(found.index, 1)}` : "Aucun mot"), 500);
   };
-  select.addEventListener("change", () => {
-    area.value = texts[select.value];
+  const show = () => {
+    area.value = texts[choice.select.value];
+    fit(area);
     draw();
-  });
+  };
+  const choice = menu("Texte écrit pour", Object.keys(texts).map((name) => [name, name]), show);
   area.addEventListener("input", draw);
-  area.value = texts[select.value];
-  const choice = h("label", { class: "cw-field" }, h("span", {}, "Texte écrit pour"), select);
-  const field = h("label", {}, "Texte à compter", area);
+  const field = h("label", {}, h("strong", {}, "Texte à compter"), area);
   const parts = [h("p", { class: "cw-title" }, title), h("p", { class: "cw-help" }, HELP)];
-  const controls = h("div", { class: "cw-controls" }, choice);
+  const controls = h("div", { class: "cw-controls" }, choice.node);
   el.append(h("section", { class: "cw cw-readability", "aria-label": title }, ...parts, controls, field, results, live));
-  draw();
+  show();
   return () => clearTimeout(pending);
 }
 

@@ -3,7 +3,7 @@
  * `read()` rend des réglages complets, ou les erreurs, en français, champ par champ.
  */
 
-import { format, h } from "./tokenizer_explorer.js";
+import { format, h } from "./nodes.js";
 
 const LARGEST = 1e7;
 const MODEL = [

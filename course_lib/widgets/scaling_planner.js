@@ -6,7 +6,7 @@
 import { plan } from "./scaling_arithmetic.js";
 import { PlannerForm } from "./scaling_form.js";
 import { bytes, counted, duration, energy, large, mass, percent, price, short } from "./scaling_numbers.js";
-import { format, h } from "./tokenizer_explorer.js";
+import { bar, button, format, h, menu } from "./nodes.js";
 
 const HELP =
   "Choisissez un modèle publié\u00a0: ses tailles remplissent les champs. " +
@@ -27,17 +27,15 @@ const reserves = ({ pue }) =>
   "des bornes, fixées par la mémoire à relire\u202f; la loi de Chinchilla donne un ordre de grandeur.";
 
 /** Une barre, son nom, sa valeur et sa part du tout. */
-function bar(label, value, total, write) {
-  const strip = h("span", { class: "cw-bar", "aria-hidden": "true" });
-  strip.style.width = `${((100 * value) / total).toFixed(2)}%`;
+function part(label, value, total, write) {
   const number = h("span", { class: "cw-value" }, `${write(value)} · ${percent(value / total)}`);
-  return h("li", { class: "cw-key" }, strip, h("span", { class: "cw-text" }, label), number);
+  return h("li", { class: "cw-key" }, bar(value / total), h("span", { class: "cw-text" }, label), number);
 }
 
 /** Des barres, sans les postes nuls. */
 function bars(label, labels, parts, total, write) {
   const present = Object.entries(parts).filter(([, value]) => value > 0);
-  const items = present.map(([name, value]) => bar(labels[name], value, total, write));
+  const items = present.map(([name, value]) => part(labels[name], value, total, write));
   return h("ul", { class: "cw-keys", "aria-label": label }, ...items);
 }
 
@@ -152,13 +150,9 @@ function origin({ name, year, source, shape, published }, experts, modified) {
 
 /** Le choix du modèle publié, et le retour à ses tailles. */
 function presetBar(presets, onChoose, onReset) {
-  const select = h("select", { class: "cw-select" });
-  for (const { name, year } of presets) select.append(h("option", { value: name }, `${name} (${year})`));
-  const reset = h("button", { type: "button", class: "cw-button" }, "Rétablir");
-  select.addEventListener("change", () => onChoose(select.value));
-  reset.addEventListener("click", onReset);
-  const label = h("label", { class: "cw-field" }, h("span", {}, "Modèle publié"), select);
-  return { select, node: h("div", { class: "cw-controls" }, label, reset) };
+  const options = presets.map(({ name, year }) => [name, `${name} (${year})`]);
+  const { node, select } = menu("Modèle publié", options, () => onChoose(select.value));
+  return { select, node: h("div", { class: "cw-controls" }, node, button("Rétablir", onReset, true)) };
 }
 
 /** Assez grand pour que les comptes d’un navigateur cessent d’être exacts. */
@@ -181,7 +175,7 @@ function render({ model, el }) {
     model.set("preset", name);
     model.save_changes();
   };
-  const bar = presetBar(data.presets, change, () => {
+  const presetChoice = presetBar(data.presets, change, () => {
     form.reset();
     choose();
   });
@@ -205,7 +199,7 @@ function render({ model, el }) {
   };
   const choose = () => {
     preset = data.presets.find(({ name }) => name === model.get("preset"));
-    bar.select.value = preset.name;
+    presetChoice.select.value = preset.name;
     form.fill(preset);
     modified = false;
     draw();
@@ -214,7 +208,7 @@ function render({ model, el }) {
 
   model.on("change:preset", choose);
   model.on("change:machine", changeMachine);
-  const parts = [h("p", { class: "cw-title" }, title), h("p", { class: "cw-help" }, HELP), bar.node, source, form.node];
+  const parts = [h("p", { class: "cw-title" }, title), h("p", { class: "cw-help" }, HELP), presetChoice.node, source, form.node];
   const end = h("p", { class: "cw-help cw-reserves" }, reserves(data));
   el.append(h("section", { class: "cw cw-planner", "aria-label": title }, ...parts, notice, results, end, live));
   choose();

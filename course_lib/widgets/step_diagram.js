@@ -1,6 +1,6 @@
 /** Un schéma qui avance pas à pas : un curseur, deux boutons, une légende. */
 
-import { h } from "./tokenizer_explorer.js";
+import { h } from "./nodes.js";
 
 function render({ model, el }) {
   const [title, frames] = [model.get("title"), model.get("frames")];

@@ -1,6 +1,6 @@
 /** Un curseur de température, et ce que la température fait aux probabilités. */
 
-import { format, h } from "./tokenizer_explorer.js";
+import { format, h } from "./nodes.js";
 
 /** p^(1/T), remis à l’échelle ; un zéro reste un zéro. */
 export function sharpened(probabilities, temperature) {

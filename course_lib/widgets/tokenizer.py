@@ -18,6 +18,8 @@ from course_lib.tokenization.patterns import (
 )
 from course_lib.typography import format_number
 from course_lib.widgets.base import FOLDER, CourseWidget, html_table
+from course_lib.widgets.bundle import bundle
+from course_lib.widgets.token_text import token_texts, visible
 
 # Au-delà, la page pèserait trop : on réduit le vocabulaire de l’exemple, pas la page.
 MAX_VOCAB_SIZE = 4096
@@ -33,7 +35,7 @@ class TokenizerExplorer(CourseWidget):
 
     module = "tokenizer_explorer.js"
     state_fields = ("tokenizers", "text")
-    _esm = FOLDER / "tokenizer_explorer.js"
+    _esm = bundle(FOLDER / "tokenizer_explorer.js")
     tokenizers = traitlets.List().tag(sync=True)
     text = traitlets.Unicode().tag(sync=True)
 
@@ -64,10 +66,10 @@ class TokenizerExplorer(CourseWidget):
     def _fallback_row(self, name: str, tokenizer: Tokenizer) -> list[str]:
         ids, spans = tokenizer.encode_with_spans(self.text)
         if isinstance(tokenizer, BPETokenizer):
-            pieces = [tokenizer.tokens[token_id] for token_id in ids]
+            pieces = token_texts([tokenizer.token_bytes[token_id] for token_id in ids])
         else:
             pieces = [self.text[start:end] for start, end in spans]
-        shown = " | ".join(piece.replace(" ", "␣").replace("\n", "⏎") for piece in pieces)
+        shown = " | ".join(map(visible, pieces))
         ratio = format_number(len(self.text) / len(ids), 1) if ids else "–"
         return [name, shown, str(len(ids)), ratio]
 

@@ -3,22 +3,12 @@
  * Les mêmes règles qu'en Python : expression de découpage, octets UTF-8, fusions dans l'ordre appris.
  */
 
+import { format, h, textArea } from "./nodes.js";
+import { isPiece, PIECES, tokenTexts, visibleText } from "./token_text.js";
+
 const MAX_CHIPS = 400;
 const LEGEND =
   "Une pastille = un jeton\u202f; dessous, son identifiant. ␣ est une espace, ⏎ une fin de ligne.";
-const INVISIBLE = { " ": "␣", "\n": "⏎", "\r": "␍", "\t": "⇥", "\u00a0": "⍽", "\u202f": "⍽" };
-
-/** Crée un élément avec attributs et enfants. */
-export function h(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children);
-  return node;
-}
-
-/** Écrit un nombre à la française. */
-export const format = (value, digits = 0) =>
-  value.toLocaleString("fr-FR", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 
 /** Coupe le texte aux jetons spéciaux : `[morceau, id ou null]`. */
 function* segments(text, special) {
@@ -94,15 +84,6 @@ function replacePair(ids, { pair: [left, right], id }) {
   return merged;
 }
 
-/** Texte d'un jeton BPE ; un caractère coupé en deux montre ses octets : « \xc3 ». */
-export function readable(bytes) {
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(new Uint8Array(bytes));
-  } catch {
-    return bytes.map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("");
-  }
-}
-
 /** Tokeniseur BPE sur les octets. @returns {(text: string) => object[]} */
 function bpeEncoder(state) {
   const table = mergeTable(state);
@@ -113,7 +94,11 @@ function bpeEncoder(state) {
     (digit ? text.split(digit) : [text]).flatMap((part) => part.match(pattern) ?? []);
   const encodeWord = (word) =>
     applyMerges([...new TextEncoder().encode(word)].map((byte) => state.bytes[byte]), table, state.size);
-  return (text) => words(text).flatMap(encodeWord).map((id) => token(id, readable(bytes[id])));
+  return (text) => {
+    const ids = words(text).flatMap(encodeWord);
+    const texts = tokenTexts(ids.map((id) => bytes[id]));
+    return ids.map((id, index) => token(id, texts[index]));
+  };
 }
 
 /** Tokeniseur complet : jetons spéciaux, puis mots, caractères ou octets. */
@@ -126,16 +111,6 @@ export function createEncoder(state) {
       id === null ? encodePart(part) : [token(id, part)],
     );
   };
-}
-
-/** Le texte d'un jeton, où ce qui ne se voit pas est marqué. */
-export function visibleText(text) {
-  return [...text].map((character) => {
-    const code = character.codePointAt(0);
-    const control = code < 32 || /^[\p{Cf}\p{Cc}\p{Zs}\p{Zl}\p{Zp}]$/u.test(character);
-    const shown = INVISIBLE[character] ?? (control ? `U+${code.toString(16).toUpperCase().padStart(4, "0")}` : null);
-    return shown ? h("mark", {}, shown) : document.createTextNode(character);
-  });
 }
 
 /** Une pastille : le texte du jeton et, dessous, son identifiant. */
@@ -168,7 +143,7 @@ function lane(state) {
   const encode = createEncoder(state);
   const facts = h("span", { class: "cw-facts" });
   const name = h("strong", {}, `${state.name} `, h("span", {}, `(vocabulaire\u00a0: ${format(state.size)})`));
-  const chips = h("ol", { class: "cw-chips", tabindex: "0", "aria-label": `Jetons, ${state.name}` });
+  const chips = h("ol", { class: "cw-chips", "aria-label": `Jetons, ${state.name}` });
   const node = h("div", { class: "cw-lane" }, h("p", { class: "cw-lane-head" }, name, facts), chips);
   const update = (text) => {
     const tokens = encode(text);
@@ -179,7 +154,7 @@ function lane(state) {
     chips.dataset.ids = tokens.map((one) => one.id).join(" ");
     const measured = measure(tokens, text);
     facts.textContent = measured.join(" · ");
-    return `${state.name}\u00a0: ${measured.join(", ")}.`;
+    return { told: `${state.name}\u00a0: ${measured.join(", ")}.`, pieces: tokens.some((one) => isPiece(one.text)) };
   };
   return { node, update };
 }
@@ -187,19 +162,20 @@ function lane(state) {
 function render({ model, el }) {
   const title = model.get("title");
   const lanes = model.get("tokenizers").map(lane);
-  const area = h("textarea", { class: "cw-textarea", rows: "3", spellcheck: "false" });
+  const area = textArea(3);
   const field = h("label", {}, h("strong", {}, "Votre texte"), area);
   const live = h("p", { class: "cw-visually-hidden", "aria-live": "polite" });
-  const legend = h("p", { class: "cw-help" }, LEGEND);
+  const legend = h("p", { class: "cw-help" });
   let pending;
 
   const draw = () => {
     const text = model.get("text");
     if (area.value !== text) area.value = text;
-    const summaries = lanes.map(({ update }) => update(text));
+    const updated = lanes.map(({ update }) => update(text));
+    legend.textContent = updated.some(({ pieces }) => pieces) ? `${LEGEND} ${PIECES}` : LEGEND;
     // Le lecteur d'écran attend une pause dans la frappe : sinon il parlerait à chaque lettre.
     clearTimeout(pending);
-    pending = setTimeout(() => (live.textContent = summaries.join(" ")), 400);
+    pending = setTimeout(() => (live.textContent = updated.map(({ told }) => told).join(" ")), 400);
   };
   area.addEventListener("input", () => {
     model.set("text", area.value);

@@ -3,8 +3,7 @@
  * Médianes, étendues et nombres écrits viennent de `course_lib.widgets.trials`.
  */
 
-import { svg } from "./svg_nodes.js";
-import { h } from "./tokenizer_explorer.js";
+import { h, menu, svg } from "./nodes.js";
 
 const UNMEASURED = "pas mesuré";
 const HELP =
@@ -40,12 +39,9 @@ function strip({ numbers, seeds }, place) {
   return svg("svg", view, bar, line(zero, 0, zero, 20, "cw-trial-zero"), ...whiskers);
 }
 
-/** Un menu et son étiquette. */
-function menu(label, names, onChange) {
-  const select = h("select", { class: "cw-select" });
-  names.forEach((name, index) => select.append(h("option", { value: index }, name)));
-  select.addEventListener("change", onChange);
-  const node = h("label", { class: "cw-field" }, h("span", {}, label), select);
+/** Un menu de noms, qui rend le rang du nom choisi. */
+function ranks(label, names, onChange) {
+  const { node, select } = menu(label, names.map((name, index) => [index, name]), onChange);
   return { node, select, read: () => Number(select.value) };
 }
 
@@ -83,7 +79,7 @@ function foldedTable() {
     corner.textContent = axis;
     body.replaceChildren(...rows.map(comparedRow));
   };
-  const region = { class: "cw-trial-scroll", tabindex: "0", role: "region", "aria-label": "Tableau de la comparaison" };
+  const region = { class: "cw-scroll", tabindex: "0", role: "region", "aria-label": "Tableau de la comparaison" };
   return { node: h("details", {}, h("summary", {}, "Ces nombres en tableau"), h("div", region, table)), fill };
 }
 
@@ -106,10 +102,10 @@ function render({ model, el }) {
     list.replaceChildren(...rows.map((row) => comparedItem(row, place)));
     table.fill(heading.textContent, axes[axis].name, rows);
   };
-  const menus = axes.map(({ name, values }) => menu(name, values, draw));
+  const menus = axes.map(({ name, values }) => ranks(name, values, draw));
   menus.forEach(({ select }, i) => (select.value = trials[0].choices[i]));
-  const compared = menu("Comparer", measures.map(({ name }) => name), draw);
-  const varied = menu("Faire varier", axes.map(({ name }) => name), draw);
+  const compared = ranks("Comparer", measures.map(({ name }) => name), draw);
+  const varied = ranks("Faire varier", axes.map(({ name }) => name), draw);
   const numbers = h("div", { "aria-live": "polite" });
   const [heading, sense] = [h("p", { class: "cw-panel-title" }), h("p", { class: "cw-help" })];
   const list = h("ul", { class: "cw-trial-bars" });

@@ -14,7 +14,7 @@ from typing import Any
 import traitlets
 
 from course_lib.typography import NO_BREAK, format_number, french_spaces
-from course_lib.widgets.base import FOLDER, CourseWidget, html_table
+from course_lib.widgets.base import FOLDER, CourseWidget, html_table, scrolling
 from course_lib.widgets.bundle import bundle
 
 MOST_AXES = 4
@@ -128,8 +128,7 @@ class TrialExplorer(CourseWidget):
         ]
         headers = [one["name"] for one in (*self.axes, *self.measures)]
         table = html_table(headers, rows, "Version figée : tous les essais, médiane des graines")
-        scroll = '<div style="overflow-x:auto" tabindex="0" role="region" aria-label="Essais">'
-        return f"{scroll}{table}</div>"
+        return scrolling(table, "Essais")
 
 
 def _checked_axes(axes: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:

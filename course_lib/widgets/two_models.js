@@ -3,12 +3,12 @@
  * vitesse. Les poids sont dans la page, dans un dossier voisin ou, pour un cahier, chez le noyau.
  */
 
-import { button, liveWhenLoaded } from "./llm_loading.js";
+import { card, Loader, nextFrame, stillView } from "./llm_loading.js";
 import { createRandom, draw } from "./llm_sampling.js";
 import { Session } from "./llm_session.js";
 import { checkedWeights, embeddedWeights, fetchWeights, requestModel } from "./llm_weights.js";
+import { button, fit, format, h, textArea } from "./nodes.js";
 import { temperatureSlider } from "./temperature_slider.js";
-import { format, h } from "./tokenizer_explorer.js";
 
 const HELP =
   "Les deux modèles continuent votre début, un jeton chacun à son tour. Seul le calcul du modèle est chronométré, " +
@@ -58,8 +58,8 @@ export function comparison(writers) {
 
 /** Un modèle, sa colonne, et le texte qu’il est en train d’écrire. */
 class Writer {
-  constructor(session, { name, parameters, size }) {
-    this.session = session;
+  constructor({ name, parameters, size }) {
+    this.session = null;
     this.name = name;
     this.durations = [];
     this.ending = "rien n’est commencé";
@@ -113,31 +113,42 @@ class Writer {
 
 /** Le composant vivant : le début, les réglages, les deux colonnes. */
 class LivePanel {
-  constructor(sessions, model) {
+  constructor(model) {
+    const described = model.get("models");
     this.limit = model.get("max_new_tokens");
-    this.writers = sessions.map((session, index) => new Writer(session, model.get("models")[index]));
+    this.minP = model.get("min_p");
+    this.writers = described.map((one) => new Writer(one));
     this.turn = 0; // change quand l’écriture en cours doit cesser
     this.seed = 1;
-    this.area = this.first = h("textarea", { class: "cw-textarea", rows: "2", spellcheck: "false" });
+    this.area = textArea(2);
     this.area.value = model.get("prompt");
+    const size = described.reduce((total, one) => total + one.size, 0);
+    this.loader = new Loader(size, (onProgress) => loadSessions(model, onProgress), (sessions) => this.#live(sessions));
+    this.views = h("div", {}, stillView(model.get("preview")));
     this.slider = temperatureSlider(() => {}, 0, model.get("temperature"));
     this.number = h("span", { class: "cw-position" });
     this.go = button("Écrire", () => this.write());
-    this.halt = button("Arrêter", () => this.stop());
-    this.again = button("Autre tirage", () => this.redraw());
+    this.halt = button("Arrêter", () => this.stop(), true);
+    this.again = button("Autre tirage", () => this.redraw(), true);
     this.compared = h("p", { class: "cw-summary" });
     this.live = h("p", { class: "cw-visually-hidden", "aria-live": "polite" });
     this.area.addEventListener("keydown", (event) => this.#shortcut(event));
-    this.node = this.#layout();
+    this.nodes = this.#layout();
     this.#idle();
+  }
+
+  /** Les modèles sont là : leurs colonnes remplacent la version figée. */
+  #live(sessions) {
+    this.writers.forEach((writer, index) => (writer.session = sessions[index]));
+    this.views.className = "cw-panels";
+    this.views.replaceChildren(...this.writers.map(({ node }) => node));
   }
 
   #layout() {
     const field = h("label", {}, h("strong", {}, "Votre début"), this.area);
     const actions = h("div", { class: "cw-controls cw-actions" }, this.go, this.halt, this.again, this.number);
     const settings = h("div", { class: "cw-controls" }, this.slider.node);
-    const panels = h("div", { class: "cw-panels" }, ...this.writers.map(({ node }) => node));
-    return h("div", {}, field, actions, settings, panels, this.compared, this.live);
+    return [field, actions, settings, this.loader.node, this.views, this.compared, this.live];
   }
 
   /** Ctrl+Entrée écrit sans quitter le texte. */
@@ -162,17 +173,18 @@ class LivePanel {
 
   /** Un jeton chacun à son tour ; entre deux jetons, la page reprend la main. */
   async write() {
-    this.turn += 1;
-    const { turn, limit, writers } = this;
-    const settings = { temperature: this.slider.read() };
+    const turn = (this.turn += 1);
+    const { limit, writers } = this;
+    const settings = { temperature: this.slider.read(), minP: this.minP };
     this.#idle();
+    if (!(await this.loader.ensure()) || this.turn !== turn) return;
     this.halt.disabled = false;
     this.compared.textContent = this.live.textContent = "";
     writers.forEach((writer) => writer.begin(this.area.value, this.seed));
     while (writers.some(({ ending }) => !ending)) {
       for (const writer of writers.filter(({ ending }) => !ending)) {
         writer.step(settings, limit);
-        await new Promise((resolve) => setTimeout(resolve));
+        await nextFrame();
         if (this.turn !== turn) return; // arrêté, recommencé ou ôté de la page
       }
     }
@@ -234,17 +246,10 @@ async function loadSessions(model, onProgress) {
 }
 
 function render({ model, el }) {
-  return liveWhenLoaded(el, {
-    kind: "cw-llm cw-two",
-    title: model.get("title"),
-    help: HELP,
-    still: model.get("preview"),
-    label: "Charger les modèles",
-    size: model.get("models").reduce((total, { size }) => total + size, 0),
-    reachable: true,
-    load: (onProgress) => loadSessions(model, onProgress),
-    build: (sessions) => new LivePanel(sessions, model),
-  });
+  const panel = new LivePanel(model);
+  el.append(card("cw-llm cw-two", model.get("title"), HELP, ...panel.nodes));
+  fit(panel.area);
+  return () => panel.destroy();
 }
 
 export default { render };

@@ -20,6 +20,7 @@ from course_lib.typography import NO_BREAK, format_number, french_spaces
 from course_lib.widgets.base import FOLDER, CourseWidget, html_table
 from course_lib.widgets.bundle import bundle
 from course_lib.widgets.page_models import (
+    MIN_P,
     PATTERNS,
     WeightsOnRequest,
     page_config,
@@ -47,11 +48,13 @@ class TwoModelsWidget(WeightsOnRequest, CourseWidget):
     """
 
     module = "two_models.js"
-    state_fields = ("prompt", "max_new_tokens", "temperature", "models", "patterns", "preview")
+    state_fields = ("prompt", "max_new_tokens", "temperature", "min_p", "models")
+    state_fields += ("patterns", "preview")
     _esm = bundle(FOLDER / "two_models.js")
     prompt = traitlets.Unicode().tag(sync=True)
     max_new_tokens = traitlets.Int().tag(sync=True)
     temperature = traitlets.Float().tag(sync=True)
+    min_p = traitlets.Float(MIN_P).tag(sync=True)
     models = traitlets.List().tag(sync=True)
     patterns = traitlets.Dict().tag(sync=True)
     preview = traitlets.Dict().tag(sync=True)
