@@ -1,10 +1,34 @@
 """Extension Sphinx du cours : français soigné, aucune ressource externe, composants interactifs."""
 
-from course_site import api, bibliography, chrome, icons, models, search, typography, widgets
+from course_site import (
+    api,
+    bibliography,
+    chrome,
+    formulas,
+    icons,
+    models,
+    pages,
+    search,
+    typography,
+    widgets,
+)
+
+PARTS = (
+    typography,
+    bibliography,
+    search,
+    pages,
+    chrome,
+    formulas,
+    icons,
+    models,
+    widgets,
+    api,
+)
 
 
 def setup(app):
     """Branche chaque partie de l’extension."""
-    for part in (typography, bibliography, search, chrome, icons, models, widgets, api):
+    for part in PARTS:
         part.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
