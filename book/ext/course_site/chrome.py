@@ -33,7 +33,7 @@ SCRIPT_TRANSLATIONS = {
     # Un extrait montre de la prose : ni code, ni composant, ni plan.
     "searchtools.js": {
         '[".headerlink", "script", "style"]': (
-            '[".headerlink", "script", "style", "pre", "course-widget", "math"]'
+            '[".headerlink", "script", "style", "pre", "course-widget"]'
         )
     },
 }

@@ -61,6 +61,12 @@ def visit_block(translator, node):
     raise nodes.SkipNode
 
 
+def add_copy(app, pagename, templatename, context, doctree):
+    """Une page à formules reçoit de quoi les copier comme elles se lisent."""
+    if doctree and any(doctree.findall(nodes.math)):
+        app.add_js_file("copy-formulas.js", type="module")
+
+
 def shrink_font(app, exception):
     """Réduit la police aux signes des formules du site."""
     font = Path(app.outdir, FONT)
@@ -74,4 +80,5 @@ def shrink_font(app, exception):
 def setup(app):
     """Inscrit l’écriture des formules ; `_config.yml` la choisit."""
     app.add_html_math_renderer("mathml", (visit_inline, None), (visit_block, None))
+    app.connect("html-page-context", add_copy)
     app.connect("build-finished", shrink_font, priority=920)
