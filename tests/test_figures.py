@@ -137,6 +137,47 @@ def test_no_text_leaves_the_card_and_all_are_big_enough_for_a_phone(gallery):
             assert text.get_fontsize() >= 10, f"{name} : « {text.get_text()} » est trop petit"
 
 
+def overlaps(figure: Figure) -> list[tuple[str, str]]:
+    """Les textes droits qui se couvrent, graduations et légendes comprises."""
+    figure.canvas.draw()
+    texts = [text for legend in figure.legends for text in legend.texts]
+    for axes in figure.axes:
+        texts += [*axes.texts, axes.title, *(axes.legend_.texts if axes.legend_ else ())]
+        for axis in (axes.xaxis, axes.yaxis) if axes.axison else ():
+            low, high = sorted(axis.get_view_interval())
+            labels = zip(axis.get_majorticklocs(), axis.get_majorticklabels(), strict=False)
+            texts += [axis.label, *(label for place, label in labels if low <= place <= high)]
+    shown = [
+        (text.get_text(), text.get_window_extent())
+        for text in texts
+        if text.get_visible() and text.get_text().strip() and text.get_rotation() % 90 == 0
+    ]
+    return [
+        (one, other)
+        for rank, (one, box) in enumerate(shown)
+        for other, place in shown[rank + 1 :]
+        if box.shrunk(0.9, 0.8).overlaps(place.shrunk(0.9, 0.8))
+    ]
+
+
+@pytest.mark.slow
+def test_no_text_covers_another(gallery):
+    assert {name: found for name, figure in gallery.items() if (found := overlaps(figure))} == {}
+
+
+def test_close_sizes_and_long_sentences_keep_their_labels_apart():
+    sizes, words = [13_608, 29_776, 69_792, 120_048, 180_544], ["corbeille", "la"] * 10
+    curves = figures.training_curves(
+        sizes, {"a": [1.0] * 5, "b": [2.0] * 5}, reference=2.0, log_x=True
+    )
+    assert overlaps(curves) == []
+    assert [int(tick) for tick in curves.axes[0].get_xticks()] == [13_608, 29_776, 69_792, 180_544]
+    legend, frame = curves.legends[0].get_window_extent(), curves.axes[0].get_window_extent()
+    assert not legend.overlaps(frame)
+    rows = ["probabilités et attention", "enseignant"]
+    assert overlaps(figures.gaze_rows(np.zeros((2, 20)), rows, words)) == []
+
+
 def _is_drawn(text) -> bool:
     """Dit si l’étiquette est tracée : matplotlib garde des graduations hors des axes."""
     axis = text.axes

@@ -179,10 +179,11 @@ def _require_shape(values: np.ndarray, shape: tuple[int, ...], name: str) -> Non
 
 
 def _label(axes: Any, rows: Sequence[str], columns: Sequence[str]) -> None:
-    """Pose les libellés ; ceux des colonnes se penchent s’ils sont nombreux."""
-    crowded = sum(map(len, columns)) > 34
+    """Pose les libellés ; ceux des colonnes se penchent, puis se dressent, s’ils sont nombreux."""
+    crowded, packed = sum(map(len, columns)) > 34, len(columns) > 14
     axes.set_yticks(range(len(rows)), rows)
     rotation = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
+    rotation = {"rotation": 90, "fontsize": 10} if packed else rotation
     axes.set_xticks(range(len(columns)), columns, **rotation)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

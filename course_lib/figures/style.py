@@ -17,6 +17,7 @@ dans les métadonnées de la cellule :
     ```
 """
 
+import math
 from collections.abc import Sequence
 from io import StringIO
 from typing import Any
@@ -130,6 +131,24 @@ def set_title(axes: Axes, title: str) -> None:
     """Titre à gauche, gras, typographié ; rien si le titre est vide."""
     if title:
         axes.set_title(french_spaces(title), loc="left", fontsize=13, fontweight="bold", color=INK)
+
+
+def legend_above(figure: CourseFigure) -> None:
+    """Pose la légende au-dessus du dessin : aucune courbe ne la traverse."""
+    figure.legend(loc="outside upper center", ncols=2, fontsize=10.5)
+
+
+def spaced_ticks(values: Sequence[float], least: float = 0.17) -> list[float]:
+    """Les graduations logarithmiques qui gardent leur distance : une part `least` de l’axe.
+
+    La dernière reste ; une voisine trop proche perd son nombre.
+    """
+    kept: list[float] = []
+    reach = math.log(max(values) / min(values)) or 1.0
+    for value in sorted(values, reverse=True):
+        if not kept or math.log(kept[-1] / value) >= least * reach:
+            kept.append(value)
+    return kept[::-1]
 
 
 def color_of(index: int) -> str:

@@ -66,4 +66,5 @@ def rounded(svg: str) -> str:
 def themed(svg: str) -> str:
     """Un SVG de matplotlib, sans en-tête ni métadonnées, lisible sur papier clair et sombre."""
     svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    return rounded(svg).replace("</style>", dark_rules(svg) + "</style>", 1)
+    svg = re.sub(r">\s+<", "><", rounded(svg))  # une ligne : le cahier reste court
+    return svg.replace("</style>", dark_rules(svg) + "</style>", 1)
