@@ -59,6 +59,53 @@ def test_fragile_outputs_are_tagged(source):
     assert undecided == [], f"Ajoutez l'une des étiquettes {sorted(DECISIONS)}."
 
 
+# Ce que le lecteur lit : textes, tableaux ; ni le code montré, ni les données d’un composant.
+POINT = re.compile(r"(?<![\w./-])[-−]?\d+\.\d+(?![\w.-]|/\w)")
+CODE = re.compile(r"```.*?```|`[^`]*`|^\w+\([^\n]*=.*\)$", re.DOTALL | re.MULTILINE)
+READ = ("text/markdown", "text/plain")
+
+
+def read_text(output) -> str:
+    """Ce qu’une sortie donne à lire, sans le code qu’elle cite."""
+    data = output.get("data", {})
+    if "text/html" in data:  # un composant : ses tests le lisent dans un navigateur
+        return ""
+    shown = next((data[mime] for mime in READ if mime in data), "")
+    return CODE.sub("", output.get("text", "") or shown)
+
+
+def english_numbers(text: str) -> list[str]:
+    """Les lignes qui montrent un nombre à point décimal, ou un tenseur brut."""
+    return [line for line in text.splitlines() if POINT.search(line) or "tensor(" in line]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_outputs_write_their_numbers_in_french(source):
+    guilty = {
+        index: lines
+        for index, cell in code_cells(source)
+        if not {"remove-cell", "remove-output"} & set(cell.metadata.get("tags", []))
+        if (lines := english_numbers("\n".join(map(read_text, cell.outputs))))
+    }
+    assert guilty == {}, "Écrivez ces nombres par format_number."
+
+
+@pytest.mark.parametrize(
+    ("text", "guilty"),
+    [
+        ("entropie : 54.2 nats", True),
+        ("[8.0, 1.0]", True),
+        ("tensor([[0, 1]])", True),
+        ("54,2 nats, 1 234,5", False),
+        ("torch 2.9.1, licence apache-2.0, blk.0.attn", False),
+        ("Config(d_model=576, theta=100000.0)", False),
+        ("le `0.5` de la page 3.", False),
+    ],
+)
+def test_a_decimal_point_is_seen(text, guilty):
+    assert bool(english_numbers(read_text({"text": text}))) == guilty
+
+
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_no_trailing_semicolon(source):
     """nbval refuse en mode strict une cellule dont le « ; » final cache la sortie."""

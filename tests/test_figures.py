@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from course_lib import figures
+from course_lib.figures import style, themes
 
 SENTENCE = "the animal did not cross the street because it was too tired"
 WORDS = SENTENCE.split()
@@ -136,6 +137,47 @@ def test_no_text_leaves_the_card_and_all_are_big_enough_for_a_phone(gallery):
             assert text.get_fontsize() >= 10, f"{name} : « {text.get_text()} » est trop petit"
 
 
+def overlaps(figure: Figure) -> list[tuple[str, str]]:
+    """Les textes droits qui se couvrent, graduations et légendes comprises."""
+    figure.canvas.draw()
+    texts = [text for legend in figure.legends for text in legend.texts]
+    for axes in figure.axes:
+        texts += [*axes.texts, axes.title, *(axes.legend_.texts if axes.legend_ else ())]
+        for axis in (axes.xaxis, axes.yaxis) if axes.axison else ():
+            low, high = sorted(axis.get_view_interval())
+            labels = zip(axis.get_majorticklocs(), axis.get_majorticklabels(), strict=False)
+            texts += [axis.label, *(label for place, label in labels if low <= place <= high)]
+    shown = [
+        (text.get_text(), text.get_window_extent())
+        for text in texts
+        if text.get_visible() and text.get_text().strip() and text.get_rotation() % 90 == 0
+    ]
+    return [
+        (one, other)
+        for rank, (one, box) in enumerate(shown)
+        for other, place in shown[rank + 1 :]
+        if box.shrunk(0.9, 0.8).overlaps(place.shrunk(0.9, 0.8))
+    ]
+
+
+@pytest.mark.slow
+def test_no_text_covers_another(gallery):
+    assert {name: found for name, figure in gallery.items() if (found := overlaps(figure))} == {}
+
+
+def test_close_sizes_and_long_sentences_keep_their_labels_apart():
+    sizes, words = [13_608, 29_776, 69_792, 120_048, 180_544], ["corbeille", "la"] * 10
+    curves = figures.training_curves(
+        sizes, {"a": [1.0] * 5, "b": [2.0] * 5}, reference=2.0, log_x=True
+    )
+    assert overlaps(curves) == []
+    assert [int(tick) for tick in curves.axes[0].get_xticks()] == [13_608, 29_776, 69_792, 180_544]
+    legend, frame = curves.legends[0].get_window_extent(), curves.axes[0].get_window_extent()
+    assert not legend.overlaps(frame)
+    rows = ["probabilités et attention", "enseignant"]
+    assert overlaps(figures.gaze_rows(np.zeros((2, 20)), rows, words)) == []
+
+
 def _is_drawn(text) -> bool:
     """Dit si l’étiquette est tracée : matplotlib garde des graduations hors des axes."""
     axis = text.axes
@@ -145,9 +187,43 @@ def _is_drawn(text) -> bool:
     return axis.axison and text not in ticks
 
 
-def test_png_is_reproducible():
-    first, second = (figures.perplexity_bars({"a": [2.0, 2.5]}).to_png() for _ in range(2))
-    assert first == second and first.startswith(b"\x89PNG")
+def test_svg_is_reproducible():
+    first, second = (figures.perplexity_bars({"a": [2.0, 2.5]}).to_svg() for _ in range(2))
+    assert first == second and first.startswith("<svg")
+
+
+@pytest.mark.slow
+def test_every_color_of_a_figure_has_its_counterpart_in_the_dark(gallery):
+    for name, figure in gallery.items():
+        svg = figure.to_svg()
+        light = {color for _, color in themes.COLOR.findall(svg)}
+        assert light and all(f": {color}" in themes.dark_rules(svg) for color in light), name
+        assert len(svg) < 120_000, f"{name} pèse {len(svg)} octets"
+
+
+@pytest.mark.parametrize("paper", ["#fbfcfe", "#ffffff"])
+def test_the_palette_is_legible_on_both_papers(paper):
+    for color in (style.INK, style.MUTED, *style.CYCLE):
+        wanted = 4.5 if color in (style.INK, style.MUTED) else 3
+        assert contrast(color, paper) >= (wanted if color in style.CYCLE[:4] else 2.4), color
+        assert contrast(themes.darkened(color), themes.darkened(paper)) >= wanted, color
+
+
+@pytest.mark.parametrize("fill", ["#fde3c4", "#f5d5e9", "#cfe5f8", "#d3efe2", "#e4ddf7", "#eceff3"])
+def test_a_box_and_its_text_trade_places_in_the_dark(fill):
+    assert contrast(themes.darkened(style.INK), themes.darkened(fill)) >= 7
+
+
+def contrast(first: str, second: str) -> float:
+    """Le rapport de contraste des WCAG."""
+
+    def luminance(color: str) -> float:
+        parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(first), luminance(second)))
+    return (high + 0.05) / (low + 0.05)
 
 
 def test_display_publishes_the_image_with_its_alternative_text(monkeypatch):
@@ -159,7 +235,7 @@ def test_display_publishes_the_image_with_its_alternative_text(monkeypatch):
     figure._ipython_display_()
     data, options = published[0]
     assert data["text/plain"] == "Figure : Une échelle de jetons"
-    assert options["metadata"]["image/png"]["alt"] == "Une échelle de jetons"
+    assert options["metadata"]["image/svg+xml"]["alt"] == "Une échelle de jetons"
 
 
 def test_attention_by_hand_computes_what_it_writes():

@@ -24,12 +24,11 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 # Les pièces que leur supplément porte ; footprint est posée sur scaling.
 ROOMS_OF_EXTRAS = {"figures", "footprint", "scaling", "widgets"}
-BRANCHES = ("matplotlib", "PIL", "anywidget", "traitlets", "scipy", "numba", "tokenizers")
+BRANCHES = ("matplotlib", "anywidget", "traitlets", "scipy", "numba", "tokenizers")
 BRANCHES += ("transformers", "peft", "IPython", "myst_nb", "pytest")
 # Sans PYTHONPATH, un Python neuf ne voit pas le dépôt.
 ALONE = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 ALONE["PYTHONUTF8"] = "1"
-NAMES = {"PIL": "pillow"}  # ce qu’on importe → ce qu’on installe
 
 
 def names(requirements) -> set[str]:
@@ -60,7 +59,7 @@ def third_party_imports() -> dict[str, set[str]]:
                 modules = [node.module] if isinstance(node, ast.ImportFrom) else []
             for module in {name.split(".")[0] for name in modules}:
                 if module not in sys.stdlib_module_names and module != "course_lib":
-                    name = NAMES.get(module, module).replace("_", "-")
+                    name = module.replace("_", "-")
                     found.setdefault(name, set()).add(path.relative_to(ROOT).as_posix())
     return found
 

@@ -54,24 +54,44 @@ def english_texts(page) -> list[str]:
     return [text for text in texts if ENGLISH.search(re.sub("«[^»]*»", "", text))]
 
 
+# La page est prête : ses icônes sont dessinées, ses polices lues, ses composants vivants ou figés.
+READY = """() => document.readyState === 'complete' && document.fonts.status === 'loaded'
+  && document.documentElement.classList.contains('fontawesome-i2svg-complete')
+  && [...document.querySelectorAll('course-widget')].every((widget) => widget.dataset.state)"""
+# Le thème rend au clavier ce qui défile, un instant après un changement de largeur.
+REACHABLE = """() => [...document.querySelectorAll('pre')].every(
+  (code) => code.scrollWidth <= code.clientWidth || code.tabIndex === 0)"""
+DESKTOP, PHONE = 1300, 390
+
+
 class Visit:
     """Une page ouverte, avec ce qu’elle a demandé et ce qu’elle a dit à la console."""
 
-    def __init__(self, browser, url: str, *, theme: str = "light", width: int = 1300):
+    def __init__(self, browser, url: str, *, ready: str = READY):
         self.context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=theme
+            viewport={"width": DESKTOP, "height": 900}, reduced_motion="reduce"
         )
         self.page = self.context.new_page()
         self.requests, self.errors = [], []
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", self._listen)
-        self.page.goto(url, wait_until="networkidle")
-        self.loaded = list(self.requests)  # axe en demandera d’autres
+        self.response = self.page.goto(url)
+        self.page.wait_for_function(ready)
+        images = self.page.evaluate("[...document.images].map((image) => image.src)")
+        self.loaded = [*self.requests, *images]  # les figures viennent à l’approche du lecteur
 
     def _listen(self, message) -> None:
         if message.type in ("error", "warning"):
             self.errors.append(message.text)
+
+    def show(self, *, view: str = "lecture", theme: str = "light", width: int = DESKTOP) -> None:
+        """La même page, autrement : lecture ou atelier, claire ou sombre, large ou étroite."""
+        self.page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+        self.page.set_viewport_size({"width": width, "height": 900})
+        self.page.evaluate("(view) => { document.documentElement.dataset.view = view; }", view)
+        self.page.wait_for_selector(f"html[data-theme={theme}]")
+        self.page.wait_for_function(REACHABLE)
 
     def __enter__(self):
         return self
@@ -80,16 +100,46 @@ class Visit:
         self.context.close()
 
 
-# Une page n’est ouverte que par un des processus de test, une fois par façon de la lire.
+# Une page n’est ouverte que par un des processus de test, une seule fois.
 GROUPED = [pytest.param(page, marks=pytest.mark.xdist_group(page)) for page in PAGES]
+# Toutes les façons de la lire ; l’ordre change le moins possible de l’une à l’autre.
+APPEARANCES = [
+    (view, theme, width)
+    for width in (DESKTOP, PHONE)
+    for theme in ("light", "dark")
+    for view in ("lecture", "atelier")
+]
+# Ce qui ne dépend pas des couleurs se lit une fois par vue et par largeur ; les liens, que leur
+# couleur distingue, le sont ainsi dans les deux thèmes.
+STRUCTURES = {
+    ("lecture", "light", DESKTOP),
+    ("atelier", "dark", DESKTOP),
+    ("lecture", "dark", PHONE),
+    ("atelier", "light", PHONE),
+}
+# Un code coloré est fait de milliers de morceaux : on en garde un par sorte, les autres rendent
+# leur texte. Sans autre attribut que sa classe, un morceau ne dit rien à un lecteur d’écran.
+KEEP_ONE_SPAN_OF_EACH_KIND = """() => {
+  const kinds = new Set();
+  for (const span of document.querySelectorAll('pre span')) {
+    if (span.children.length || [...span.attributes].some((one) => one.name !== 'class')) continue;
+    let kind = '';
+    for (let node = span; node; node = node.parentElement) kind += `${node.className}/`;
+    if (kinds.has(kind)) span.replaceWith(...span.childNodes);
+    else kinds.add(kind);
+  }
+  document.body.normalize();
+}"""
 # Un texte par façon de paraître : mêmes couleurs, mêmes fonds, même taille. Le contraste ne dépend
-# de rien d’autre, et axe met dix fois plus de temps à mesurer chaque mot coloré d’un code.
-MARK_EACH_LOOK = """() => {
-  const seen = new Set();
+# de rien d’autre. Une façon déjà mesurée sur cette page ne l’est pas deux fois.
+MARK_NEW_LOOKS = """() => {
+  const seen = (window.seenLooks ??= new Set());
+  for (const node of document.querySelectorAll('[data-look]')) node.removeAttribute('data-look');
+  const before = seen.size;
   const carriesText = (node) => node.matches('input,textarea,select')
     || [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
   for (const node of document.body.querySelectorAll('*')) {
-    if (!node.getClientRects().length || !carriesText(node)) continue;
+    if (!carriesText(node) || !node.getClientRects().length) continue;
     const style = getComputedStyle(node);
     const look = [style.color, style.fontSize, style.fontWeight, style.textShadow];
     for (let under = node; under; under = under.parentElement) {
@@ -102,81 +152,164 @@ MARK_EACH_LOOK = """() => {
     seen.add(key);
     node.setAttribute('data-look', '');
   }
-  return seen.size;
+  return seen.size - before;
 }"""
-CONTRAST = "{include: [['[data-look]']]}, {runOnly: ['color-contrast']"
-ALL_BUT_CONTRAST = "document, {rules: {'color-contrast': {enabled: false}}"
-LINKS = "document, {runOnly: ['link-in-text-block']"
+# `preload: false` : axe n’a pas à relire les feuilles de style.
+CONTRAST = "{include: [['[data-look]']]}, {preload: false, runOnly: ['color-contrast']"
+ALL_BUT_CONTRAST = "document, {preload: false, rules: {'color-contrast': {enabled: false}}"
 
 
-def axe_violations(page, *runs: str) -> list[str]:
-    """Ce qu’axe reproche à la page, en une ou plusieurs lectures."""
-    assert page.evaluate(MARK_EACH_LOOK) > 10
+def axe_violations(visit: Visit, appearances=APPEARANCES) -> list[str]:
+    """Ce qu’axe reproche à la page, sous chacune de ses apparences."""
+    found, page = [], visit.page
+    page.evaluate(KEEP_ONE_SPAN_OF_EACH_KIND)
     page.evaluate(AXE)
-    results = [page.evaluate(f"axe.run({run}, resultTypes: ['violations']}})") for run in runs]
-    return [
-        f"{violation['id']} : {node['target']} {node['html'][:120]}"
-        for result in results
-        for violation in result["violations"]
-        for node in violation["nodes"]
-    ]
+    for appearance in appearances:
+        view, theme, width = appearance
+        visit.show(view=view, theme=theme, width=width)
+        runs = [CONTRAST] if page.evaluate(MARK_NEW_LOOKS) else []
+        runs += [ALL_BUT_CONTRAST] if appearance in STRUCTURES else []
+        for run in runs:
+            result = page.evaluate(f"axe.run({run}, resultTypes: ['violations']}})")
+            found += [
+                f"{appearance} {violation['id']} : {node['target']} {node['html'][:120]}"
+                for violation in result["violations"]
+                for node in violation["nodes"]
+            ]
+    return found
 
 
 @pytest.fixture(scope="module", params=GROUPED)
-def light_visit(request, browser, site_url):
-    """La page dans le thème clair, sur un écran d’ordinateur."""
+def visit(request, browser, site_url):
+    """La page, ouverte une fois pour tout ce que l’on en vérifie."""
     with Visit(browser, site_url + request.param) as visit:
         yield visit
 
 
-def test_page_is_quiet_and_local(light_visit, site_url):
+def test_page_is_quiet_and_local(visit, site_url):
     local = (site_url, "data:", "blob:")
-    assert [url for url in light_visit.loaded if not url.startswith(local)] == []
-    assert light_visit.errors == []
+    assert [url for url in visit.loaded if not url.startswith(local)] == []
+    assert visit.errors == []
 
 
-def test_page_is_accessible(light_visit):
-    assert light_visit.page.get_attribute("html", "data-theme") == "light"
-    assert axe_violations(light_visit.page, ALL_BUT_CONTRAST, CONTRAST) == []
+def test_page_is_in_french(visit):
+    assert visit.page.get_attribute("html", "lang") == "fr"
+    assert english_texts(visit.page) == []
 
 
-def test_page_is_in_french(light_visit):
-    assert light_visit.page.get_attribute("html", "lang") == "fr"
-    assert english_texts(light_visit.page) == []
+def test_page_introduces_itself(visit):
+    """Une description et un aperçu qui lui sont propres, un titre d’onglet sans redite."""
+    head = visit.page.evaluate(
+        "Object.fromEntries([...document.querySelectorAll('meta[name], meta[property]')].map("
+        "(tag) => [tag.getAttribute('property') ?? tag.name, tag.content]))"
+    )
+    assert 50 < len(head["description"]) <= 201
+    assert head["og:title"] and head["og:description"] == head["description"]
+    title = visit.page.title().split(" — ")
+    assert len(set(title)) == len(title) <= 2
 
 
-def test_page_weighs_at_most_a_megabyte(light_visit, site_url, site_folder):
-    paths = {urlparse(url).path for url in light_visit.loaded if url.startswith(site_url)}
+def test_page_weighs_at_most_a_megabyte(visit, site_url, site_folder):
+    paths = {urlparse(url).path for url in visit.loaded if url.startswith(site_url)}
     sizes = {path: compressed_size(site_folder / unquote(path).lstrip("/")) for path in paths}
     heaviest = sorted(sizes.items(), key=lambda item: -item[1])[:5]
     assert sum(sizes.values()) <= MAX_COMPRESSED_BYTES, heaviest
 
 
-@pytest.mark.parametrize("color", ["#bbb", "rgb(119, 119, 120)"])
-def test_a_pale_text_is_seen(browser, site_url, color):
-    """Un seul mot trop pâle, au bout d’une longue page, et la lecture des contrastes le trouve."""
-    with Visit(browser, site_url + PAGES[3]) as visit:
+def test_page_fits_a_phone(visit):
+    for view in ("lecture", "atelier"):
+        visit.show(view=view, width=PHONE)
+        assert visit.page.evaluate("document.documentElement.scrollWidth") <= PHONE, view
+
+
+def test_page_is_accessible_in_every_appearance(visit):
+    """En lecture et en atelier, claire et sombre, large et étroite ; et sans plainte."""
+    assert axe_violations(visit) == []
+    assert visit.errors == []
+
+
+SHORT_PAGE = "book/bibliographie.html"
+PALE = "#pale {{ color: {} }}"
+
+
+@pytest.mark.parametrize(
+    ("page", "style", "appearance"),
+    [
+        ("chapters/03_generation.html", PALE.format("#bbb"), ("lecture", "light", DESKTOP)),
+        (SHORT_PAGE, PALE.format("rgb(119, 119, 120)"), ("lecture", "light", DESKTOP)),
+        (SHORT_PAGE, "[data-theme=dark] #pale { color: #444 }", ("lecture", "dark", DESKTOP)),
+        (SHORT_PAGE, "[data-view=atelier] #pale { color: #bbb }", ("atelier", "light", DESKTOP)),
+        (SHORT_PAGE, "@media (width < 500px) { #pale { color: #bbb } }", ("lecture", "light", 390)),
+    ],
+)
+def test_a_pale_text_is_seen(browser, site_url, page, style, appearance):
+    """Un seul mot trop pâle, sous une seule apparence, et la lecture des contrastes le trouve."""
+    with Visit(browser, site_url + page) as visit:
         visit.page.evaluate(
-            "(color) => [...document.querySelectorAll('article p')].at(-1)"
-            ".insertAdjacentHTML('beforeend', ` <b style='color: ${color}'>pâle</b>`)",
-            color,
+            "(style) => [...document.querySelectorAll('article p')].at(-1)"
+            ".insertAdjacentHTML('beforeend', ` <b id='pale'>pâle</b><style>${style}</style>`)",
+            style,
         )
-        found = axe_violations(visit.page, CONTRAST)
+        found = axe_violations(visit, APPEARANCES[: APPEARANCES.index(appearance) + 1])
         assert found and all("pâle" in text for text in found)
+        assert found[0].startswith(str(appearance))
 
 
-@pytest.mark.parametrize("page", GROUPED)
-def test_page_is_legible_in_the_dark(browser, site_url, page):
-    with Visit(browser, site_url + page, theme="dark") as visit:
-        assert visit.errors == []
-        assert visit.page.get_attribute("html", "data-theme") == "dark"
-        assert axe_violations(visit.page, CONTRAST, LINKS) == []
+@pytest.mark.parametrize(
+    ("fault", "rule"),
+    [
+        ("<pre><span class=n>a</span> <span class=n aria-label=x role=y>b</span></pre>", "aria-"),
+        ("<img src=../_static/logo.svg>", "image-alt"),
+    ],
+)
+def test_a_fault_of_structure_is_seen(browser, site_url, fault, rule):
+    with Visit(browser, site_url + SHORT_PAGE) as visit:
+        visit.page.evaluate(
+            "(html) => document.querySelector('article').insertAdjacentHTML('beforeend', html)",
+            fault,
+        )
+        assert any(rule in text for text in axe_violations(visit, APPEARANCES[:1]))
 
 
-@pytest.mark.parametrize("page", GROUPED)
-def test_page_fits_a_phone(browser, site_url, page):
-    with Visit(browser, site_url + page, width=390) as visit:
-        assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390
+def test_a_lost_page_says_so_and_shows_the_way(browser, site_url, site_folder):
+    lost = f"{site_url}chapters/perdue/3.html"
+    ready = "document.readyState === 'complete' && document.fonts.status === 'loaded'"
+    with Visit(browser, lost, ready=ready) as visit:
+        assert visit.response.status == 404
+        assert visit.page.locator("h1").text_content() == "Cette page n’existe pas"
+        links = visit.page.evaluate("[...document.links].map((link) => link.href)")
+        assert all((site_folder / urlparse(url).path.lstrip("/")).is_file() for url in links)
+        visit.page.evaluate(AXE)
+        assert visit.page.evaluate("axe.run({preload: false})")["violations"] == []
+
+
+COPY = """(node) => new Promise((resolve) => {
+  getSelection().selectAllChildren(node);
+  document.addEventListener('copy', (event) => resolve(event.clipboardData.getData('text/plain')));
+  document.execCommand('copy');
+})"""
+
+
+def test_formulas_copy_as_they_read(browser, site_url):
+    """Ce que le presse-papiers reçoit est la phrase, nombres compris."""
+    with Visit(browser, f"{site_url}chapters/03_generation.html") as visit:
+        sentence = visit.page.locator("p:has(math)").first
+        text = sentence.evaluate(COPY)
+        assert visit.page.evaluate("document.querySelectorAll('math').length") > 20
+    assert "de scores 2, 1 et 0" in " ".join(text.split())
+
+
+def test_the_page_holds_without_javascript(browser, site_url):
+    """Sans script : la palette claire, les formules composées, les figures à leur place."""
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{site_url}chapters/01_transformer.html")
+    paper = page.locator("body").evaluate("(body) => getComputedStyle(body).backgroundColor")
+    assert paper == "rgb(253, 251, 246)"
+    tall = page.locator("div.math mfrac").first.bounding_box()
+    assert tall["height"] > 25
+    assert page.locator("text=\\frac").count() == 0
+    context.close()
 
 
 @pytest.mark.parametrize(
@@ -193,11 +326,23 @@ def test_search_ignores_accents(browser, site_url, accented, plain):
     assert found[accented] == found[plain]
 
 
-def test_search_summary_is_french(browser, site_url):
-    with Visit(browser, f"{site_url}search.html?q=jeton") as visit:
-        visit.page.wait_for_selector("#search-results ul.search li a")
-        visit.page.wait_for_timeout(500)
-        assert english_texts(visit.page) == []
+SEARCHED = "!document.querySelector('#search-results ul.search li:not(:has(.context))')"
+
+
+def test_search_leads_to_sections_in_french(browser, site_url, site_folder):
+    """Un extrait par page, pris à la prose d’une section, et un lien qui y mène."""
+    with Visit(browser, f"{site_url}search.html?q=température") as visit:
+        page = visit.page
+        page.wait_for_selector("#search-results ul.search li .context")
+        page.wait_for_function(SEARCHED)
+        assert english_texts(page) == []
+        links = page.evaluate("[...document.querySelectorAll('.search-section')].map(a => a.href)")
+        texts = page.locator(".context").all_text_contents()
+    assert len(links) >= 3
+    for link in links:
+        address, fragment = urldefrag(link)
+        assert unquote(fragment) in anchors(site_folder / urlparse(address).path.lstrip("/"))
+    assert not [text for text in texts if "import " in text or "claim(" in text]
 
 
 def test_teacher_and_student_write_in_the_closing_page(browser, site_url):

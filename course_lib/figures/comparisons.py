@@ -12,6 +12,7 @@ from course_lib.figures.style import (
     check_lengths,
     color_of,
     french_ticks,
+    legend_above,
     light_grid,
     new_figure,
     set_title,
@@ -70,7 +71,7 @@ def dot_rows(
     axes.tick_params(axis="y", length=0)
     french_ticks(axes.xaxis)
     light_grid(axes, "x")
-    figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=10.5)
+    legend_above(figure)
     set_title(axes, title)
     return figure
 

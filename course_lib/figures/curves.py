@@ -14,9 +14,11 @@ from course_lib.figures.style import (
     check_lengths,
     color_of,
     french_ticks,
+    legend_above,
     light_grid,
     new_figure,
     set_title,
+    spaced_ticks,
     styled,
 )
 from course_lib.typography import format_number, french_spaces
@@ -39,7 +41,7 @@ def training_curves(
     """Courbes de plusieurs graines : la médiane en trait, du minimum au maximum en bande.
 
     `runs` : nom → tableau `(graines, pas)`, ou `(pas,)` pour une seule graine. `log_x` : abscisses
-    en échelle logarithmique, graduée aux valeurs de `steps`.
+    en échelle logarithmique, graduée aux valeurs de `steps` assez distantes.
     """
     alt = alt or f"Courbes, {y_label} : {', '.join(runs)}, médiane et étendue des graines"
     figure, axes = new_figure(3.7, alt)
@@ -56,13 +58,13 @@ def training_curves(
         axes.set_yscale("log")
     if log_x:
         axes.set_xscale("log")
-        axes.set_xticks(steps, minor=False)
+        axes.set_xticks(spaced_ticks(steps), minor=False)
         axes.minorticks_off()
     axes.set(xlabel=x_label, ylabel=y_label)
     french_ticks(axes.xaxis)
     french_ticks(axes.yaxis)
     light_grid(axes)
-    axes.legend(frameon=False)
+    legend_above(figure)
     set_title(axes, title)
     return figure
 

@@ -23,6 +23,28 @@ def as_array(values: Any) -> np.ndarray:
     return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values, dtype=float)
 
 
+def paint(
+    axes: Any,
+    values: np.ndarray,
+    colors: Any,
+    limits: tuple[float, float],
+    edges: tuple[float, float] | None = None,
+) -> Any:
+    """Une case par valeur, première ligne en haut ; `edges` : abscisses du bord gauche et du droit.
+
+    Des cases tracées, et non une image : chacune change de couleur avec le thème de la page.
+    """
+    rows, columns = values.shape
+    left, right = edges or (-0.5, columns - 0.5)
+    across, down = np.linspace(left, right, columns + 1), np.arange(rows + 1) - 0.5
+    style = {"edgecolor": "face", "linewidth": 0.3, "zorder": 0}
+    image = axes.pcolormesh(
+        across, down, values, cmap=colors, vmin=limits[0], vmax=limits[1], **style
+    )
+    axes.set(xlim=(left, right), ylim=(rows - 0.5, -0.5))
+    return image
+
+
 @styled
 def attention_heatmap(
     weights: Any,
@@ -41,7 +63,8 @@ def attention_heatmap(
     _require_shape(weights, (len(words), len(keys)), "weights")
     alt = alt or f"Carte des poids d'attention entre {len(words)} mots et {len(keys)} mots"
     figure, axes = new_figure(1.3 + 0.36 * max(len(words), 5), alt)
-    image = axes.imshow(weights, cmap=SEQUENTIAL, vmin=0, vmax=max(1.0, weights.max()))
+    axes.set_aspect("equal")
+    image = paint(axes, weights, SEQUENTIAL, (0, max(1.0, weights.max())))
     _label(axes, words, keys)
     axes.set(ylabel="mot qui regarde", xlabel="mot regardé")
     if len(keys) <= 6 if values is None else values:
@@ -65,7 +88,7 @@ def gaze_rows(
     _require_shape(weights, (len(models), len(words)), "weights")
     alt = alt or f"Poids d'attention de {', '.join(models)} sur {len(words)} mots"
     figure, axes = new_figure(1.6 + 0.4 * len(models), alt)
-    image = axes.imshow(weights, cmap=SEQUENTIAL, vmin=0, vmax=1, aspect="auto")
+    image = paint(axes, weights, SEQUENTIAL, (0, 1))
     _label(axes, models, words)
     axes.set_yticks(np.arange(len(models) + 1) - 0.5, minor=True)
     axes.grid(which="minor", axis="y", color="white", linewidth=3)
@@ -92,7 +115,7 @@ def skills_heatmap(
         + ", ".join(skills)
     )
     figure, axes = new_figure(1.3 + 0.45 * len(models), alt)
-    axes.imshow(scores, cmap=SEQUENTIAL, vmin=0, vmax=1, aspect="auto")
+    paint(axes, scores, SEQUENTIAL, (0, 1))
     _label(axes, models, skills)
     _write(axes, scores, format_percent, lambda v: v > 0.68)
     axes.set_xticks(np.arange(len(skills) + 1) - 0.5, minor=True)
@@ -121,7 +144,7 @@ def delta_map(
     alt = alt or f"Carte de {label} pour {len(words)} positions et {delta.shape[0]} couches"
     figure, axes = new_figure(1.9 + 0.5 * delta.shape[0], alt)
     limit = max(float(np.abs(delta).max()), 1e-9)
-    image = axes.imshow(delta, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto")
+    image = paint(axes, delta, DIVERGING, (-limit, limit))
     _label(axes, [str(i + 1) for i in range(delta.shape[0])], words)
     axes.set(ylabel="couche", xlabel="mot (position)")
     _color_bar(figure, image, axes, label)
@@ -156,10 +179,11 @@ def _require_shape(values: np.ndarray, shape: tuple[int, ...], name: str) -> Non
 
 
 def _label(axes: Any, rows: Sequence[str], columns: Sequence[str]) -> None:
-    """Pose les libellés ; ceux des colonnes se penchent s’ils sont nombreux."""
-    crowded = sum(map(len, columns)) > 34
+    """Pose les libellés ; ceux des colonnes se penchent, puis se dressent, s’ils sont nombreux."""
+    crowded, packed = sum(map(len, columns)) > 34, len(columns) > 14
     axes.set_yticks(range(len(rows)), rows)
     rotation = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
+    rotation = {"rotation": 90, "fontsize": 10} if packed else rotation
     axes.set_xticks(range(len(columns)), columns, **rotation)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from course_lib.figures.maps import paint
 from course_lib.figures.style import (
     COLORS,
     INK,
@@ -94,8 +95,7 @@ def skill_timelines(
         values = np.asarray(values, float)
         check_lengths(skills=skills, rows=values)
         check_lengths(steps=steps, columns=values[0])
-        edges = (steps[0], steps[-1], len(skills) - 0.5, -0.5)
-        image = panel.imshow(values, cmap=SEQUENTIAL, vmin=0, vmax=1, aspect="auto", extent=edges)
+        image = paint(panel, values, SEQUENTIAL, (0, 1), (steps[0], steps[-1]))
         panel.set_yticks(range(len(skills)), list(skills), fontsize=11)
         panel.tick_params(axis="y", length=0)
         panel.set_title(french_spaces(name), loc="left", fontsize=12)

@@ -14,6 +14,7 @@ from course_lib.figures.style import (
     CourseFigure,
     check_lengths,
     color_of,
+    legend_above,
     light_grid,
     new_figure,
     set_title,
@@ -50,7 +51,7 @@ def share_bars(
     axes.set(xlim=(0, 100), ylim=(len(parts) - 0.5, -0.5))
     axes.set_xlabel(french_spaces("part des paramètres (%)"))
     axes.tick_params(axis="y", length=0)
-    figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=10.5)
+    figure.legend(loc="outside upper center", ncols=3, fontsize=10.5)
     set_title(axes, title)
     return figure
 
@@ -89,7 +90,7 @@ def size_curve(
         axes.fill_between(x, low, high, color=color, alpha=0.16, linewidth=0)
         axes.plot(x, center, color=color, linewidth=2, label=french_spaces(name))
     _log_axes(axes, x_label, y_label)
-    axes.legend(frameon=False)
+    legend_above(figure)
     set_title(axes, title)
     return figure
 
@@ -143,7 +144,7 @@ def log_curves(
             lowest = int(np.argmin(y))
             axes.plot(x[lowest], y[lowest], "o", color=color, markersize=9, zorder=3)
     _log_axes(axes, x_label, y_label)
-    axes.legend(frameon=False)
+    legend_above(figure)
     set_title(axes, title)
     return figure
 

@@ -1,7 +1,8 @@
 """L’identité visuelle du cours : couleurs, tailles, nombres français, texte de remplacement.
 
-Dans un cahier, une figure en dernière ligne de cellule s’affiche une seule fois, nette, avec son
-`alt`. Sur le site, myst-nb lit le texte de remplacement dans les métadonnées de la cellule :
+Dans un cahier, une figure en dernière ligne de cellule s’affiche une seule fois, en SVG, avec son
+`alt` ; ses couleurs suivent le thème de la page. Sur le site, myst-nb lit le texte de remplacement
+dans les métadonnées de la cellule :
 
     ```{code-cell} ipython3
     ---
@@ -16,20 +17,21 @@ Dans un cahier, une figure en dernière ligne de cellule s’affiche une seule f
     ```
 """
 
+import math
 from collections.abc import Sequence
-from io import BytesIO
+from io import StringIO
 from typing import Any
 
 from course_lib.extras import needed_by
 
 with needed_by("figures"):
-    from matplotlib import rc_context
+    from matplotlib import colormaps, rc_context
     from matplotlib.axes import Axes
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
-    from PIL import Image
 
+from course_lib.figures.themes import themed
 from course_lib.typography import format_number, french_spaces
 
 # Palette d’Okabe et Ito (2008), assombrie pour rester lisible sur fond clair : elle se distingue
@@ -44,10 +46,11 @@ COLORS = {
 }
 CYCLE = tuple(COLORS.values())
 INK, MUTED, CARD, GRID, PALE = "#1a2029", "#4a5462", "#fbfcfe", "#d5dbe4", "#e8eef6"
-SEQUENTIAL, DIVERGING = "Blues", "RdBu_r"
+# Vingt-quatre teintes suffisent à l’œil, et chacune a sa couleur dans le thème sombre.
+N_SHADES = 24
+SEQUENTIAL = colormaps["Blues"].resampled(N_SHADES)
+DIVERGING = colormaps["RdBu_r"].resampled(N_SHADES + 1)  # impair : le zéro a la sienne
 WIDTH = 5.8  # pouces : 12 points y font encore 10 pixels sur un téléphone de 390 pixels
-DPI = 180
-N_SHADES = 128  # couleurs d’une image : bien assez pour nos figures, et trois fois moins d’octets
 
 _STYLE = {
     "font.family": "DejaVu Sans",
@@ -86,22 +89,19 @@ class CourseFigure(Figure):
         """Rend un texte stable, que nbval compare d’une exécution à l’autre."""
         return f"Figure : {self.alt}"
 
-    def to_png(self) -> bytes:
-        """Rend l’image PNG, sans date ni version : mêmes données, mêmes octets."""
-        buffer = BytesIO()
+    def to_svg(self) -> str:
+        """Rend l’image SVG, pour les deux thèmes, sans date : mêmes données, mêmes octets."""
+        buffer = StringIO()
         with rc_context(_STYLE):
-            self.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
-        image = Image.open(buffer).convert("RGB")
-        small = BytesIO()
-        image.quantize(N_SHADES, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
-        return small.getvalue()
+            self.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        return themed(buffer.getvalue())
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
         width = int(self.get_size_inches()[0] * 100)
-        data = {"image/png": self.to_png(), "text/plain": repr(self)}
-        display(data, raw=True, metadata={"image/png": {"width": width, "alt": self.alt}})
+        data = {"image/svg+xml": self.to_svg(), "text/plain": repr(self)}
+        display(data, raw=True, metadata={"image/svg+xml": {"width": width, "alt": self.alt}})
 
 
 def new_figure(
@@ -131,6 +131,24 @@ def set_title(axes: Axes, title: str) -> None:
     """Titre à gauche, gras, typographié ; rien si le titre est vide."""
     if title:
         axes.set_title(french_spaces(title), loc="left", fontsize=13, fontweight="bold", color=INK)
+
+
+def legend_above(figure: CourseFigure) -> None:
+    """Pose la légende au-dessus du dessin : aucune courbe ne la traverse."""
+    figure.legend(loc="outside upper center", ncols=2, fontsize=10.5)
+
+
+def spaced_ticks(values: Sequence[float], least: float = 0.17) -> list[float]:
+    """Les graduations logarithmiques qui gardent leur distance : une part `least` de l’axe.
+
+    La dernière reste ; une voisine trop proche perd son nombre.
+    """
+    kept: list[float] = []
+    reach = math.log(max(values) / min(values)) or 1.0
+    for value in sorted(values, reverse=True):
+        if not kept or math.log(kept[-1] / value) >= least * reach:
+            kept.append(value)
+    return kept[::-1]
 
 
 def color_of(index: int) -> str:

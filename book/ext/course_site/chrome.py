@@ -13,6 +13,15 @@ TRANSLATIONS = {
     # Rôles périmés ou incomplets d’ARIA : les notices sont de simples paragraphes.
     ' role="doc-biblioentry"': "",
     '<div role="list" class="citation-list">': '<div class="citation-list">',
+    # Sans JavaScript, le thème clair ; avec lui, la bonne palette dès le premier tracé.
+    'data-theme="auto">': 'data-theme="light">',
+    'localStorage.getItem("theme") || "auto"': (
+        'localStorage.getItem("theme")'
+        ' || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")'
+    ),
+    # Le logo réserve sa place, et son texte est dans notre langue.
+    '" class="logo__image': '" width="51" height="51" class="logo__image',
+    ' - Home"': '"',
     "Toggle primary sidebar": "Afficher ou masquer le plan du cours",
     "Toggle secondary sidebar": "Afficher ou masquer le plan de la page",
     'aria-label="Main"': 'aria-label="Plan du cours"',
@@ -25,6 +34,12 @@ TRANSLATIONS = {
 }
 SCRIPT_TRANSLATIONS = {
     "togglebutton.js": {"Toggle hidden content": "Afficher ou masquer"},
+    # Un extrait montre de la prose : ni code, ni composant, ni plan.
+    "searchtools.js": {
+        '[".headerlink", "script", "style"]': (
+            '[".headerlink", "script", "style", "pre", "course-widget"]'
+        )
+    },
 }
 
 
@@ -76,6 +91,7 @@ def add_launch_buttons(app, pagename, templatename, context, doctree):
 INLINE_SEARCH = re.compile(
     r'\s*<script src="[^"]*(?:_static/searchtools|_static/language_data|searchindex)\.js"></script>'
 )
+SOURCE_MAP = re.compile(r"\n?(?://|/\*)# sourceMappingURL=\S+?(?:\s*\*/)?(?=\s*$)")
 
 
 def translate_pages(app, exception):
@@ -98,6 +114,19 @@ def translate_pages(app, exception):
             script.write_text(text, "utf-8")
 
 
+def drop_source_maps(app, exception):
+    """Retire les plans de débogage du thème : 3,4 Mo que personne ne lit."""
+    if exception or app.builder.format != "html":
+        return
+    for path in Path(app.outdir, "_static").rglob("*.map"):
+        path.unlink()
+    for path in Path(app.outdir, "_static").rglob("*.[jc]s*"):
+        before = path.read_text("utf-8")
+        after = SOURCE_MAP.sub("", before)
+        if after != before:
+            path.write_text(after, "utf-8")
+
+
 def translate_html(page: str) -> str:
     """Applique les traductions et accorde les noms accessibles au texte visible."""
     for english, french in TRANSLATIONS.items():
@@ -105,6 +134,7 @@ def translate_html(page: str) -> str:
     page = re.sub(
         r"Solution de(\s*<a[^>]*>\s*(?:<span[^>]*>)?\s*)Exercice", r"Solution de l’\1exercice", page
     )
+    page = re.sub(r"<title>(.+?) &#8212; \1</title>", r"<title>\1</title>", page)
     return re.sub(
         r'(<button class="btn[^>]*pst-js-only"[^>]*?)\s+aria-label="(Recherche|Thème)"', r"\1", page
     )
@@ -124,3 +154,4 @@ def setup(app):
     app.connect("html-page-context", add_launch_buttons, priority=502)
     app.connect("html-page-context", drop_thebe, priority=900)
     app.connect("build-finished", translate_pages, priority=900)
+    app.connect("build-finished", drop_source_maps, priority=900)

@@ -12,9 +12,12 @@ ENTRY = re.compile(
     r'"?([a-z0-9-]+)"?:\[\d+,\d+,\[([^\]]*)\],"[0-9a-f]+",(?:"[^"]*"|\[[^\]]*\])\],?'
 )
 FONT = "_static/vendor/fontawesome/webfonts/fa-solid-900.woff2"
-# Dans les feuilles de style : « .fa-nom:before{content:"\\f482"} », ou un code hors de ces règles.
-NAMED_CODE = re.compile(r'\.fa-([a-z0-9-]+):before\{content:"\\([0-9a-f]{4})"\}')
+# Dans les feuilles de style : « .fa-nom:before,.fa-alias:before{content:"\\f482"} », ou un code
+# hors de ces règles.
+NAMED_CODE = re.compile(r'((?:\.fa-[a-z0-9-]+:before,?)+)\{content:"\\([0-9a-f]{4})"\}')
 CODE = re.compile(r'"\\([ef][0-9a-f]{3})"')
+# Le thème écrit aussi le signe lui-même : « --pst-icon-lightbulb:"\uf0eb" ».
+SIGN = re.compile("[\ue000-\uf8ff]")
 
 
 def used_icons(folder: Path) -> set[str]:
@@ -36,8 +39,10 @@ def keep_icons(script: str, used: set[str]) -> str:
 
 def used_codes(styles: str, used: set[str]) -> set[int]:
     """Points de code à garder : ceux des noms employés, et ceux que les styles posent eux-mêmes."""
-    named = {code for name, code in NAMED_CODE.findall(styles) if name in used}
-    return {int(code, 16) for code in named | set(CODE.findall(NAMED_CODE.sub("", styles)))}
+    named = {code for names, code in NAMED_CODE.findall(styles) if used & set(NAME.findall(names))}
+    others = NAMED_CODE.sub("", styles)
+    codes = {int(code, 16) for code in named | set(CODE.findall(others))}
+    return codes | {ord(sign) for sign in SIGN.findall(others)}
 
 
 def keep_glyphs(font: Path, codes: set[int]) -> None:

@@ -45,6 +45,13 @@ class FoldedFrench(SearchFrench):
         return super().stem(fold_accents(word))
 
 
+def add_sections(app, pagename, templatename, context, doctree):
+    """Sur la page de recherche, des résultats qui mènent à la section."""
+    if pagename == "search":
+        app.add_js_file("search-sections.js", type="module")
+
+
 def setup(app):
     """Remplace la langue de recherche."""
     app.add_search_language(FoldedFrench)
+    app.connect("html-page-context", add_sections)
