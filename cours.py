@@ -51,8 +51,9 @@ def venv_python(folder=None, system=os.name):
 
 
 def environment(extra):
-    """Les variables d’une tâche : de l’UTF-8 partout, et chaque module compilé une seule fois."""
-    variables = {**os.environ, "PYTHONUTF8": "1", **extra}
+    """Les variables d’une tâche : de l’UTF-8 partout, modules et noyaux compilés une seule fois."""
+    kept = {"PYTHONUTF8": "1", "NUMBA_CACHE_DIR": str(BUILD / "numba")}
+    variables = {**os.environ, **kept, **extra}
     variables.pop("PYTHONDONTWRITEBYTECODE", None)
     return variables
 

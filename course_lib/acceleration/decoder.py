@@ -3,8 +3,8 @@
 Il se choisit : `generate(..., reader=NumbaReader)`. Les couches du modèle décident du reste : poids
 flottants (`nn.Linear`) ou entiers (`quantize`). L’amorce est lue par PyTorch.
 
-La compilation prend quelques secondes au premier jeton de chaque processus. On ne la garde pas
-sur le disque : numba l’écrirait à côté de ce fichier, dans un dossier parfois en lecture seule.
+La compilation prend quelques secondes au premier jeton de chaque processus, sauf si la variable
+NUMBA_CACHE_DIR désigne un dossier où la garder.
 Formes : L étages, B textes, S positions, D = d_model, H têtes, Hkv têtes de clés, Dh, F = d_ff.
 """
 
@@ -137,25 +137,21 @@ class NumbaReader:
         self.cache = np.zeros(shape, np.float32)  # clés puis valeurs, (2, L, B, Hkv, S, Dh)
         self.slots = np.arange(len(prompts))
         self.lengths = np.array([len(prompt) for prompt in prompts])
-        self._choose_kernels()
+        self._choose_kernel()
 
-    def _choose_kernels(self) -> None:
+    def _choose_kernel(self) -> None:
         if not has_numba():
             raise ImportError(
                 "NumbaReader a besoin de numba, qui n’est pas installé : "
                 'pip install "course-lib[acceleration]", ou prenez reader=CachedReader.'
             )
-        from course_lib.acceleration import kernels, token_step
+        from course_lib.acceleration.token_step import token_readers
 
         arrays = [array for weight in (*self.weights, self.head) for array in weight]
         n_bytes = sum(array.nbytes for array in arrays)
-        forms = [
-            kernels.PROJECTIONS[_layer_kind(self.model.blocks[0].self_attention.query)],
-            kernels.PROJECTIONS[_layer_kind(self.model.head)],
-            token_step.ATTENTION,
-        ]
-        self.kernels = [choose_form(form, n_bytes, THREADED_MODEL_BYTES) for form in forms]
-        self.read_token = token_step.read_token
+        kind = _layer_kind(self.model.blocks[0].self_attention.query)
+        forms = token_readers(kind, _layer_kind(self.model.head))
+        self.read_token = choose_form(forms, n_bytes, THREADED_MODEL_BYTES)
 
     def start(self) -> Tensor:
         """Lit les amorces avec PyTorch, puis recopie leurs clés et leurs valeurs."""
@@ -183,9 +179,8 @@ class NumbaReader:
         """Lit un jeton de plus par texte, d’un seul appel compilé ; scores (B, V)."""
         logits = np.empty((len(ids), self.head[0].shape[1]), np.float32)
         self.read_token(
-            *self.kernels, np.array(ids), self.table, self.scale, self.weights, self.widths,
-            self.head, self.norms, self.eps, self.n_heads, self.rope, self.cache, self.slots,
-            self.lengths, logits,
+            np.array(ids), self.table, self.scale, self.weights, self.widths, self.head, self.norms,
+            self.eps, self.n_heads, self.rope, self.cache, self.slots, self.lengths, logits,
         )  # fmt: skip
         return torch.from_numpy(logits)
 

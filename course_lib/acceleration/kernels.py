@@ -3,6 +3,8 @@
 Chaque noyau existe en deux formes, `serial` (un fil) et `threaded` (les lignes sont partagées
 entre les fils) : lancer plusieurs fils prend quelques microsecondes, trop pour un petit modèle.
 Ce module a besoin de numba ; le reste du paquet l’importe à la demande et sait s’en passer.
+La compilation prend quelques secondes par processus. Si NUMBA_CACHE_DIR désigne un dossier, numba
+l’y garde pour les suivants ; sinon il l’écrirait près de ce fichier, peut-être en lecture seule.
 
 Un poids est un tuple de tableaux dont le premier axe est l’étage :
     flottant  (matrices (L, N, K),)
@@ -11,18 +13,36 @@ Un poids est un tuple de tableaux dont le premier axe est l’étage :
 Formes : L étages, B textes, N sorties, K entrées, G groupes par ligne.
 """
 
-from types import SimpleNamespace
+from types import FunctionType, SimpleNamespace
 
 import numpy as np
-from numba import njit, prange
+from numba import config, njit, prange
 
-OPTIONS = {"fastmath": True, "nogil": True, "error_model": "numpy"}
+# Une fonction appelée est recopiée dans celle qui l’appelle : le code relu du cache est alors celui
+# qui vient d’être compilé, au bit près, et non une autre version de la même fonction.
+OPTIONS = {
+    "fastmath": True,
+    "nogil": True,
+    "error_model": "numpy",
+    "forceinline": True,
+    "cache": bool(config.CACHE_DIR),
+}
+
+
+def specialize(function, suffix: str, parallel: bool = False, **names):
+    """Compile une copie de `function` où chacun de `names` désigne ce qu’on lui donne.
+
+    Le cache de numba range par nom de fonction : `suffix` distingue les copies.
+    """
+    copy = FunctionType(function.__code__, {**function.__globals__, **names})
+    copy.__name__ = copy.__qualname__ = f"{function.__name__}_{suffix}"
+    return njit(**{**OPTIONS, "parallel": parallel, "forceinline": not parallel})(copy)
 
 
 def both_forms(kernel) -> SimpleNamespace:
     """Les deux formes compilées d’un noyau : sur un fil, et sur plusieurs."""
     return SimpleNamespace(
-        serial=njit(**OPTIONS)(kernel), threaded=njit(parallel=True, **OPTIONS)(kernel)
+        serial=specialize(kernel, "serial"), threaded=specialize(kernel, "threaded", parallel=True)
     )
 
 

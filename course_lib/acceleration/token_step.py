@@ -2,16 +2,25 @@
 
 À chaque jeton, PyTorch lance des centaines de petites opérations ; sur un petit modèle, les lancer
 coûte plus cher que le calcul. Ici une seule fonction compilée lit tous les poids une fois.
-`project` et `attend` sont des noyaux donnés par l’appelant : un fil ou plusieurs, poids flottants
-ou entiers. Formes : L étages, B textes, S positions, D = d_model, H têtes, Hkv têtes de clés, Dh.
+La fonction se compile pour chaque alliance de noyaux : un fil ou plusieurs, poids flottants ou
+entiers ; `_project`, `_project_head` et `_attend` y prennent leur valeur.
+Formes : L étages, B textes, S positions, D = d_model, H têtes, Hkv têtes de clés, Dh.
 """
 
+import functools
+import hashlib
+import inspect
 import math
+from types import SimpleNamespace
 
 import numpy as np
 from numba import njit, prange
 
-from course_lib.acceleration.kernels import OPTIONS, both_forms
+from course_lib.acceleration import kernels
+from course_lib.acceleration.kernels import OPTIONS, PROJECTIONS, both_forms, specialize
+
+# Ce que `token_readers` remplace par les noyaux qui conviennent.
+_project = _project_head = PROJECTIONS["float"].serial
 
 
 @njit(**OPTIONS)
@@ -49,7 +58,8 @@ def _attend_head(q, keys, values, length, scores, out):
             total += q[i] * keys[t, i]
         scores[t] = total * scale
         highest = max(highest, scores[t])
-    out[:] = np.float32(0.0)
+    for i in range(head_dim):
+        out[i] = np.float32(0.0)
     norm = np.float32(0.0)
     for t in range(length):
         weight = np.float32(math.exp(scores[t] - highest))
@@ -84,10 +94,10 @@ def _remember(qkv, n_heads, rope, keys, values, slots, lengths):
         for h in range(n_heads + n_kv_heads):
             _rotate(qkv[b, h * head_dim : (h + 1) * head_dim], cos, sin)
         for h in range(n_kv_heads):
-            start = (n_heads + h) * head_dim
-            keys[slot, h, position] = qkv[b, start : start + head_dim]
-            start += n_kv_heads * head_dim
-            values[slot, h, position] = qkv[b, start : start + head_dim]
+            key, value = (n_heads + h) * head_dim, (n_heads + n_kv_heads + h) * head_dim
+            for i in range(head_dim):
+                keys[slot, h, position, i] = qkv[b, key + i]
+                values[slot, h, position, i] = qkv[b, value + i]
 
 
 @njit(**OPTIONS)
@@ -102,7 +112,14 @@ def _open_gate(opened, n_rows):
 
 
 @njit(**OPTIONS)
-def _read_block(project, attend, weights, layer, norms, eps, n_heads, rope, cache, texts, x, room):
+def _add(x, branch):
+    """x += branch, ligne à ligne : la boucle se compile bien plus vite que l’expression."""
+    for b in range(x.shape[0]):
+        for i in range(x.shape[1]):
+            x[b, i] += branch[b, i]
+
+
+def _read_block(weights, layer, norms, eps, n_heads, rope, cache, texts, x, room):
     """Un étage, en place sur x (B, D) ; `cache` (clés, valeurs) reçoit la position."""
     qkv_weight, output, gate_up, down = weights
     keys, values = cache
@@ -110,22 +127,21 @@ def _read_block(project, attend, weights, layer, norms, eps, n_heads, rope, cach
     normed, qkv, mixed, opened, branch, scores = room
     n_rows = len(slots)
     _normalize(x, norms[2 * layer], eps[2 * layer], normed, n_rows)
-    project(qkv_weight, layer, normed, qkv, n_rows)
+    _project(qkv_weight, layer, normed, qkv, n_rows)
     _remember(qkv, n_heads, rope, keys, values, slots, lengths)
-    attend(qkv, n_heads, keys, values, slots, lengths, scores, mixed)
-    project(output, layer, mixed, branch, n_rows)
-    x += branch
+    _attend(qkv, n_heads, keys, values, slots, lengths, scores, mixed)
+    _project(output, layer, mixed, branch, n_rows)
+    _add(x, branch)
     _normalize(x, norms[2 * layer + 1], eps[2 * layer + 1], normed, n_rows)
-    project(gate_up, layer, normed, opened, n_rows)
+    _project(gate_up, layer, normed, opened, n_rows)
     _open_gate(opened, n_rows)
-    project(down, layer, opened, branch, n_rows)  # ne lit que les F premières colonnes
-    x += branch
+    _project(down, layer, opened, branch, n_rows)  # ne lit que les F premières colonnes
+    _add(x, branch)
 
 
-@njit(**OPTIONS)
-def read_token(
-    project, project_head, attend, ids, table, scale, weights, widths, head, norms, eps, n_heads,
-    rope, cache, slots, lengths, logits,
+def _read_token(
+    ids, table, scale, weights, widths, head, norms, eps, n_heads, rope, cache, slots, lengths,
+    logits,
 ):  # fmt: skip
     """Scores (B, V) du jeton qui suit `ids` (B,) ; avance `lengths` d’une position.
 
@@ -136,7 +152,8 @@ def read_token(
     n_rows, n_layers = len(ids), cache.shape[1]
     x = np.empty((n_rows, table.shape[1]), np.float32)
     for b in range(n_rows):
-        x[b] = table[ids[b]] * scale
+        for k in range(table.shape[1]):
+            x[b, k] = table[ids[b], k] * scale
     normed = np.empty_like(x)
     room = (
         normed,
@@ -148,10 +165,27 @@ def read_token(
     )
     for i in range(n_layers):
         kept = (cache[0, i], cache[1, i])
-        _read_block(
-            project, attend, weights, i, norms, eps, n_heads, rope, kept, (slots, lengths), x, room
-        )
+        _read_block(weights, i, norms, eps, n_heads, rope, kept, (slots, lengths), x, room)
     _normalize(x, norms[2 * n_layers], eps[2 * n_layers], normed, n_rows)
-    project_head(head, 0, normed, logits, n_rows)
+    _project_head(head, 0, normed, logits, n_rows)
     for b in range(n_rows):
         lengths[b] += 1
+
+
+@functools.cache
+def token_readers(kind: str, head_kind: str) -> SimpleNamespace:
+    """Les deux formes de `_read_token` pour des étages et une tête rangés ainsi.
+
+    Leur nom porte l’empreinte des noyaux : numba, qui ne regarde que ce fichier, ne ressortira pas
+    de son cache un lecteur compilé avec d’autres.
+    """
+    digest = hashlib.sha256(inspect.getsource(kernels).encode()).hexdigest()[:8]
+
+    def specialized(form: str):
+        suffix = f"{kind}_{head_kind}_{form}_{digest}"
+        project, head = getattr(PROJECTIONS[kind], form), getattr(PROJECTIONS[head_kind], form)
+        attend = getattr(ATTENTION, form)
+        block = specialize(_read_block, suffix, _project=project, _attend=attend)
+        return specialize(_read_token, suffix, _read_block=block, _project_head=head)
+
+    return SimpleNamespace(serial=specialized("serial"), threaded=specialized("threaded"))
