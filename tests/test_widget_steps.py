@@ -15,6 +15,7 @@ from course_lib.widgets.generation_steps import (
     cache_frames,
     loop_frames,
     temperature_frames,
+    window_frames,
 )
 
 CANDIDATES = [("prit", 5.6, 0.27), ("vola", 4.2, 0.07), ("<eos>", 1.0, 0.003)]
@@ -74,6 +75,13 @@ def test_the_cache_counts_its_readings(n_prompt):
     n_steps = len(words) - n_prompt
     assert len(frames) == n_steps
     assert totals[-1] == [sum(range(n_prompt, len(words))), n_prompt + n_steps - 1]
+
+
+def test_the_window_never_holds_more_than_the_context():
+    frames = window_frames(["a", "b", "c", "d", "e", "f", "g"], 4)
+    read = [drawing.svg().count("cw-tone-kept") + 1 for drawing, _ in frames]
+    assert read == [3, 4, 2, 3, 4]  # la moitié récente, puis elle se remplit de nouveau
+    assert [text.startswith("La fenêtre") for _, text in frames] == [False, True, True, False, True]
 
 
 def test_the_frozen_version_keeps_the_last_drawing_and_every_caption():

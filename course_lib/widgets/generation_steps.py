@@ -197,3 +197,25 @@ def cache_frames(words: Sequence[str], n_prompt: int) -> list[tuple[Drawing, str
             )
         frames.append((drawing, text))
     return frames
+
+
+def window_frames(words: Sequence[str], context: int) -> list[tuple[Drawing, str]]:
+    """Un texte plus long que le contexte : la fenêtre se remplit, puis garde sa moitié récente."""
+    frames, start = [], 0
+    for length in range(context - 1, len(words) + 1):
+        slides = length - start > context
+        if slides:
+            start = length - context // 2
+        drawing = Drawing(64, f"{length} jetons écrits ; le modèle lit du {start + 1}e au dernier")
+        width = (WIDTH - 16) / len(words) - 4
+        for rank, word in enumerate(words[:length]):
+            tone = "faded" if rank < start else "new" if rank == length - 1 else "kept"
+            drawing.box(8 + rank * (width + 4), 17, word, width=width, tone=tone)
+        if slides:
+            text = "La fenêtre était pleine : elle glisse, et le modèle oublie le début."
+        elif length - start == context:
+            text = f"La fenêtre est pleine : {context} jetons."
+        else:
+            text = "Un jeton de plus entre dans la fenêtre."
+        frames.append((drawing, text))
+    return frames
