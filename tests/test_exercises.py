@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.exercises import finetuning, generation, limits, transformer
+from course_lib.exercises import finetuning, generation, transformer
 from course_lib.exercises.exercise import Exercise, Mistake, WrongAnswer, require
 from course_lib.exercises.judges import Function, Integer, Number, Numbers, Texts
 from course_lib.typography import format_number, french_spaces
@@ -153,7 +153,6 @@ ROUNDED = {
     "generation.cut_top_p": ([0.59, 0.588, 10 / 17], [0.58, 0.6, 0.63]),
     "benefits.kandel_moles": ([108.8, 108.82, 109], [108, 110, 98.3]),
     "benefits.baseline": ([0.5, 1 / 2], [0.49, 0.33, 2]),
-    "limits.meet": ([0.23, 0.229], [0.2, 0.24, 0.26]),
     "limits.ring": ([24, 24.0], [23.5, 25, 32]),
     "pretrained.bound": ([22, 22.2, 22.22], [21, 23, 25]),
     "finetuning.count_correction": ([6144], [6145, 6100]),
@@ -284,7 +283,7 @@ def test_an_integer_is_not_accepted_nearby(answer):
 
 
 def test_a_percentage_is_recognized():
-    assert "pourcentage" in refusal(limits.meet, 22.9)
+    assert "pourcentage" in refusal(generation.cool_down, 76)
 
 
 def test_values_out_of_place_are_recognized():
