@@ -299,6 +299,22 @@ def test_nothing_points_elsewhere_while_the_repository_has_no_address(assemble, 
     assert cells[2].metadata.jupyter.source_hidden
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("address", "names"),
+    [("", ["JupyterLab"]), ("https://github.com/Ici/cours", ["JupyterLab", "Binder", "Colab"])],
+)
+def test_the_site_opens_a_chapter_where_it_can(monkeypatch, address, names):
+    from course_site import chrome
+
+    monkeypatch.setattr(chrome, "repository", lambda: (address, "main"))
+    context = {"header_buttons": []}
+    chrome.add_launch_buttons(None, "chapters/03_generation", None, context, None)
+    buttons = context["header_buttons"][0]["buttons"]
+    assert [button["text"].split(",")[0] for button in buttons] == names
+    assert all(button["url"].endswith("/03_generation.ipynb") for button in buttons)
+
+
 def test_the_site_address_follows_the_repository(monkeypatch):
     from reader_notebook import links
 
