@@ -371,6 +371,7 @@ def test_keyboard_alone_goes_through_everything(open_page):
 
 def test_keyboard_adds_a_token_and_keeps_its_place(open_page):
     page = open_page()
+    page.get_by_label("Min-p").fill("0")  # dix lignes, avant comme après
     page.locator(".cw-next button").nth(2).focus()
     shown = "document.activeElement.querySelector('.cw-text').textContent"
     expected = page.evaluate(shown).replace("␣", " ")

@@ -74,7 +74,7 @@ def plain(text: str) -> str:
 
 
 def texts(page) -> list[str]:
-    """Les deux textes ; la page n’écrit pas un dernier caractère inachevé, que Python rend « � »."""
+    """Les deux textes ; la page n’écrit pas un dernier caractère inachevé (« � »)."""
     found = page.locator(".cw-written").evaluate_all("all => all.map(e => e.textContent)")
     return [text.rstrip("\ufffd") for text in found]
 
