@@ -63,8 +63,8 @@ def test_forty_sentences_stay_light():
     state = build(40, sentences=sentences).state()
     assert len(state["similarities"]) == 40 * 39 // 2
     assert len(json.dumps(state, ensure_ascii=False).encode()) < 40_000
-    modules = ("embedding_explorer.js", "svg_nodes.js", "tokenizer_explorer.js")
-    assert sum((FOLDER / name).stat().st_size for name in modules) < 25_000
+    modules = ("embedding_explorer.js", "nodes.js")
+    assert sum((FOLDER / name).stat().st_size for name in modules) < 12_000
 
 
 def test_the_static_table_names_the_nearest_and_escapes():

@@ -11,14 +11,17 @@ import pytest
 import torch
 from safetensors.torch import load as parse
 
-from course_lib.pretrained import save_folder
+from course_lib.corpora import generate_stories
+from course_lib.generation import SamplingConfig, next_token_distribution
+from course_lib.pretrained import load_pretrained, save_folder
 from course_lib.pretrained.families import write_config
 from course_lib.pretrained.saving import llama_weights, save_beside
 from course_lib.tokenization import BPETokenizer, CharTokenizer
 from course_lib.tokenization.splits import LLAMA3, LLAMA_CPP_DEFAULT, QWEN2, SMOLLM
 from course_lib.transformer import GPT2Config, LlamaConfig, gpt2, llama
-from course_lib.widgets import LanguageModelWidget
+from course_lib.widgets import MICRO_STORIES, LanguageModelWidget
 from course_lib.widgets.bundle import bundle
+from course_lib.widgets.token_text import token_texts, visible
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXTS = ["Il était une fois un chat. Il dort, le chat <b>gris</b>."] * 5
@@ -93,16 +96,66 @@ def test_the_static_form_tells_the_true_probabilities():
         one = LanguageModelWidget(model, TOKENIZER, prompt="Il <b>dort")
         assert model.training
         ids = torch.tensor([[TOKENIZER.bos_id, *TOKENIZER.encode("Il <b>dort")]])
-        law = model.eval()(ids)[0, -1].softmax(-1)
+        law = next_token_distribution(model.eval(), ids[0].tolist(), SamplingConfig(min_p=0.1))
     best = int(law.argmax())
     assert law[best] > 0.01
-    shown = TOKENIZER.tokens[best].replace(" ", "␣").replace("\n", "⏎")
+    shown = visible(token_texts([TOKENIZER.token_bytes[best]])[0])
     assert one.preview["rows"][0] == [shown, f"{round(100 * law[best].item())}\u00a0%"]
     assert 1 <= len(one.preview["rows"]) <= 10
     html = one.fallback_html()
     assert "Version figée" in html and "Il &lt;b&gt;dort" in html and "<b>" not in html
     flat = widget().preview["rows"]
     assert [row[1] for row in flat] == ["moins de 1\u00a0%"]
+
+
+def test_a_last_space_is_not_read():
+    model = llama(CONFIG, seed=3)
+    plain, spaced = (
+        LanguageModelWidget(model, TOKENIZER, prompt=p) for p in ("Il dort", "Il dort  ")
+    )
+    assert spaced.preview["rows"] == plain.preview["rows"]
+    assert spaced.preview["continuation"] == plain.preview["continuation"]
+
+
+def test_beginnings_come_from_what_was_read_unless_given():
+    assert widget().beginnings == [] and widget().reading is None
+    one = widget(reading=MICRO_STORIES)
+    assert tuple(one.beginnings) == MICRO_STORIES.beginnings
+    assert one.reading["most_bits"] == MICRO_STORIES.most_bits and one.min_p == 0.1
+    assert widget(reading=MICRO_STORIES, beginnings=["Il dort"]).beginnings == ["Il dort"]
+    with pytest.raises(TypeError, match="beginnings = « Il dort »"):
+        widget(beginnings="Il dort")
+
+
+OUTSIDE = [
+    "Bonjour ! Comment vas-tu ?",
+    "Quelle est la capitale de la France ?",
+    "Longtemps, je me suis couché de bonne heure.",
+    "Le conseil municipal a voté hier le budget de la ville.",
+    "Il était une fois un roi très riche qui possédait mille chevaux",
+    "Question : qui a volé la clé ? Réponse :",
+    "Once upon a time there was a little girl",
+    "def f(x): return x + 1",
+]
+
+
+@pytest.mark.slow
+def test_the_threshold_separates_what_was_read_from_the_rest():
+    loaded = load_pretrained(ROOT / "course_lib" / "models" / "petit_llm")
+    model, tokenizer = loaded.model.eval(), loaded.tokenizer
+
+    def surprise(text: str) -> float:
+        """Les huit derniers jetons du texte, en bits par jeton : la règle de la page."""
+        ids = tokenizer.encode(text)
+        with torch.no_grad():
+            scores = model(torch.tensor([[tokenizer.bos_id, *ids]]))[0]
+        bits = -scores.log_softmax(-1)[torch.arange(len(ids)), ids] / torch.tensor(2.0).log()
+        return bits[-8:].mean().item()
+
+    words = [story.text.split(" ") for story in generate_stories(60, "test")]
+    read = [" ".join(w[: 2 + 7 * i % len(w)]) for i, w in enumerate(words)]
+    assert max(map(surprise, [*read, *MICRO_STORIES.beginnings])) < MICRO_STORIES.most_bits / 1.5
+    assert min(map(surprise, OUTSIDE)) > 1.5 * MICRO_STORIES.most_bits
 
 
 def test_the_widget_refuses_what_it_cannot_run():

@@ -18,6 +18,8 @@ const HELP =
   "Tapez un début, ou choisissez-en un. À chaque frappe, le modèle donne le jeton suivant\u00a0: " +
   "choisissez-en un, ou laissez-le continuer. ␣ est une espace, ⏎ une fin de ligne.";
 
+const SHADING = 100; // millisecondes entre deux dessins de l’attention, pendant l’écriture
+
 /** Le moteur, pour les essais et pour qui veut l’appeler de la console. */
 export const engine = { Session, createRandom, createTokenizer, draw, mostProbable, nextDistribution, readSafetensors };
 
@@ -70,6 +72,7 @@ class LivePanel {
     this.session = null;
     this.reading = model.get("reading");
     this.running = false;
+    this.shaded = 0; // quand l’attention a été dessinée
     this.turn = 0; // change à chaque geste : un chargement qui s’achève sert le dernier
     this.area = textArea(3);
     this.area.value = model.get("prompt");
@@ -148,13 +151,13 @@ class LivePanel {
     this.turn += 1;
     this.running = false;
     this.append(id);
+    this.refresh();
     this.#announce(() => this.summary());
   }
 
   append(id) {
     this.session.append(id);
     this.setText(this.session.text);
-    this.refresh();
   }
 
   /** Pose un début et le continue. */
@@ -189,6 +192,7 @@ class LivePanel {
       if (id === this.session.eos) ending = "le modèle a fini son texte";
       if (id === null || id === this.session.eos) break;
       this.append(id);
+      this.refresh();
       await nextFrame(); // un jeton par image : la page se dessine, le lecteur suit
     }
     this.#conclude(this.session.tokenizer.decode(this.session.ids.slice(before)), ending, turn);
@@ -210,9 +214,15 @@ class LivePanel {
     if (!session) return;
     this.law = session.distribution(this.sampling.settings());
     this.best = this.law ? this.next.update(this.law) : [];
-    const pieces = this.attention.update() || this.best.some(({ id }) => isPiece(session.nextText(id)));
-    this.pieces.hidden = !pieces;
+    if (!this.running || performance.now() - this.shaded > SHADING) this.#shade();
     write(this.status, [news, ...this.facts()].filter(Boolean).join(" "));
+  }
+
+  /** Redessine l’attention ; pendant l’écriture, dix fois par seconde : l’œil ne suit pas plus vite. */
+  #shade() {
+    this.shaded = performance.now();
+    const pieces = this.attention.update() || this.best.some(({ id }) => isPiece(this.session.nextText(id)));
+    this.pieces.hidden = !pieces;
   }
 
   facts() {

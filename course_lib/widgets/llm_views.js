@@ -42,6 +42,7 @@ function tokenNode() {
     const lead = /^[␣⍽⏎⇥]*/u.exec(shown)[0];
     write(mark, lead);
     write(rest, shown.slice(lead.length));
+    node.toggleAttribute("data-special", special);
   };
   return { node, show };
 }
@@ -78,7 +79,7 @@ export function nextTokensView(session, onChoose) {
   const make = () => {
     const row = barRow("button", { type: "button", class: "cw-key cw-token" });
     row.line.addEventListener("click", () => onChoose(row.id));
-    return { ...row, node: h("li", {}, row.line) };
+    return Object.assign(row, { node: h("li", {}, row.line) });
   };
   const show = (row, { id, probability }) => {
     row.id = id;

@@ -1,12 +1,12 @@
 /**
  * Le texte lisible d’un jeton. Un jeton BPE est une suite d’octets, qui coupe parfois un caractère :
- * « ’ (1/3) » est le premier des trois octets de « ’ », ⟨E2⟩ un octet dont le caractère reste inconnu.
+ * « ’(1/3) » est le premier des trois octets de « ’ », ⟨E2⟩ un octet dont le caractère reste inconnu.
  * Les règles sont celles de `course_lib.widgets.token_text`.
  */
 
 import { h } from "./nodes.js";
 
-export const PIECES = "’\u00a0(1/3)\u00a0: le premier des trois octets de ’\u202f; ⟨E2⟩\u00a0: un octet seul, morceau d’un caractère.";
+export const PIECES = "’(1/3)\u00a0: le premier des trois octets de ’\u202f; ⟨E2⟩\u00a0: un octet seul, morceau d’un caractère.";
 const INVISIBLE = { " ": "␣", "\n": "⏎", "\r": "␍", "\t": "⇥", "\u00a0": "⍽", "\u202f": "⍽" };
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -29,7 +29,7 @@ function character(bytes, start) {
 }
 
 /** « (1/3) », « (2–3/3) » : quels octets d’un caractère. */
-const part = (first, last, length) => `\u00a0(${first === last ? first : `${first}–${last}`}/${length})`;
+const part = (first, last, length) => `(${first === last ? first : `${first}–${last}`}/${length})`;
 
 /** ⟨E2 80⟩ : des octets qui ne font pas de caractère. */
 const lone = (bytes) => `⟨${bytes.map((byte) => byte.toString(16).toUpperCase().padStart(2, "0")).join(" ")}⟩`;

@@ -1,12 +1,10 @@
 """Le texte lisible d’un jeton, même quand il ne porte qu’un morceau de caractère.
 
-Un jeton BPE est une suite d’octets. « ’ (1/3) » est le premier des trois octets de « ’ » ; ⟨E2⟩ un
+Un jeton BPE est une suite d’octets. « ’(1/3) » est le premier des trois octets de « ’ » ; ⟨E2⟩ un
 octet dont le caractère reste inconnu. La page emploie les mêmes règles (`token_text.js`).
 """
 
 from collections.abc import Sequence
-
-from course_lib.typography import NO_BREAK
 
 _SIGNS = {" ": "␣", "\n": "⏎", "\r": "␍", "\t": "⇥", "\u00a0": "⍽", "\u202f": "⍽"}
 
@@ -73,6 +71,6 @@ def _text(content: bytes, places: list[tuple[int, str, int]], start: int, end: i
         else:
             first, last = i - begin + 1, stop - begin
             ranks = f"{first}" if first == last else f"{first}–{last}"
-            text += f"{character}{NO_BREAK}({ranks}/{length})"
+            text += f"{character}({ranks}/{length})"
         i = stop
     return text

@@ -132,6 +132,7 @@ class LivePanel {
     this.again = button("Autre tirage", () => this.redraw(), true);
     this.compared = h("p", { class: "cw-summary" });
     this.live = h("p", { class: "cw-visually-hidden", "aria-live": "polite" });
+    this.area.addEventListener("input", () => this.loader.failed || this.loader.ensure());
     this.area.addEventListener("keydown", (event) => this.#shortcut(event));
     this.nodes = this.#layout();
     this.#idle();
