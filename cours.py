@@ -256,7 +256,8 @@ def check_style():
 
 def tests(which):
     """pytest, sur deux processus ; `which` choisit par étiquettes."""
-    python(*TESTS, "tests", "-m", which, "--dist", "loadfile", extra=ONE_THREAD)
+    by_file = ["--dist", "loadfile", "--no-loadscope-reorder"]  # l’ordre est celui de conftest.py
+    python(*TESTS, "tests", "-m", which, *by_file, extra=ONE_THREAD)
 
 
 def start_site(journal):

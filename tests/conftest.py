@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import threading
+from collections import Counter
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -21,6 +22,12 @@ hypothesis.settings.load_profile("cours")
 def pytest_runtest_setup():
     """Chaque essai vérifie les formes de ses premiers appels."""
     shape_checks.restart()
+
+
+def pytest_collection_modifyitems(items):
+    """Les fichiers qui ont le plus d’essais lents d’abord : les processus finissent ensemble."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.hookimpl(wrapper=True)

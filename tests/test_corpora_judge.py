@@ -106,13 +106,13 @@ def _judged_as_enumerated(mutants, words, texts):
 
 
 def _word_swaps(text, vocabulary):
-    """Chaque mot remplacé par chaque mot du vocabulaire, ici seulement puis partout."""
+    """Chaque mot remplacé par chaque mot du vocabulaire, ici seulement ou partout ; sans doublon."""
+    swaps = set()
     for word in re.finditer(r"\w+", text):
         for other in vocabulary:
-            yield text[: word.start()] + other + text[word.end() :]
-    for word in sorted(set(re.findall(r"\w+", text))):
-        for other in vocabulary:
-            yield re.sub(rf"\b{word}\b", other, text)
+            swaps.add(text[: word.start()] + other + text[word.end() :])
+            swaps.add(re.sub(rf"\b{word.group()}\b", other, text))
+    return sorted(swaps)
 
 
 @pytest.mark.slow

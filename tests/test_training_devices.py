@@ -5,6 +5,7 @@ tenseur né sur le processeur pendant le pas est compté.
 """
 
 import contextlib
+import os
 import shutil
 import subprocess
 import sys
@@ -410,7 +411,8 @@ def test_a_compiled_run_computes_the_same_thing_and_leaves_the_model_plain():
         "-c",
         COMPILED,
     ]  # à part : ici, chaque appel est vérifié par beartype
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    alone = {**os.environ, "TORCHINDUCTOR_COMPILE_THREADS": "1"}  # sans processus d’appoint
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=alone)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 1e-9
 
