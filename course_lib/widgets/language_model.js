@@ -18,7 +18,7 @@ const HELP =
   "Tapez un début, ou choisissez-en un. À chaque frappe, le modèle donne le jeton suivant\u00a0: " +
   "choisissez-en un, ou laissez-le continuer. ␣ est une espace, ⏎ une fin de ligne.";
 
-const SHADING = 100; // millisecondes entre deux dessins de l’attention, pendant l’écriture
+const REDRAWN = 4; // pendant l’écriture, barres et attention suivent un jeton sur quatre : l’œil n’en lit pas plus
 
 /** Le moteur, pour les essais et pour qui veut l’appeler de la console. */
 export const engine = { Session, createRandom, createTokenizer, draw, mostProbable, nextDistribution, readSafetensors };
@@ -72,7 +72,6 @@ class LivePanel {
     this.session = null;
     this.reading = model.get("reading");
     this.running = false;
-    this.shaded = 0; // quand l’attention a été dessinée
     this.turn = 0; // change à chaque geste : un chargement qui s’achève sert le dernier
     this.area = textArea(3);
     this.area.value = model.get("prompt");
@@ -208,19 +207,18 @@ class LivePanel {
     this.#announce(() => `${written} ${told}`);
   }
 
-  /** Refait la loi du jeton suivant, et redessine ce qui en dépend ; `news` précède les mesures. */
+  /** Refait la loi du jeton suivant, et ce qui en dépend à l’écran ; `news` précède les mesures. */
   refresh(news = "") {
     const { session } = this;
     if (!session) return;
     this.law = session.distribution(this.sampling.settings());
-    this.best = this.law ? this.next.update(this.law) : [];
-    if (!this.running || performance.now() - this.shaded > SHADING) this.#shade();
+    if (!this.running || session.ids.length % REDRAWN === 0) this.#redraw();
     write(this.status, [news, ...this.facts()].filter(Boolean).join(" "));
   }
 
-  /** Redessine l’attention ; pendant l’écriture, dix fois par seconde : l’œil ne suit pas plus vite. */
-  #shade() {
-    this.shaded = performance.now();
+  /** Redessine les jetons suivants et l’attention. */
+  #redraw() {
+    this.best = this.law ? this.next.update(this.law) : [];
     const pieces = this.attention.update() || this.best.some(({ id }) => isPiece(this.session.nextText(id)));
     this.pieces.hidden = !pieces;
   }
