@@ -59,8 +59,8 @@ READY = """() => document.readyState === 'complete' && document.fonts.status ===
   && document.documentElement.classList.contains('fontawesome-i2svg-complete')
   && [...document.querySelectorAll('course-widget')].every((widget) => widget.dataset.state)"""
 # Le thème rend au clavier ce qui défile, un instant après un changement de largeur.
-REACHABLE = """() => [...document.querySelectorAll('pre')].every(
-  (code) => code.scrollWidth <= code.clientWidth || code.tabIndex === 0)"""
+REACHABLE = """() => [...document.querySelectorAll('pre, div.math')].every(
+  (box) => box.scrollWidth <= box.clientWidth || box.tabIndex === 0)"""
 DESKTOP, PHONE = 1300, 390
 
 

@@ -33,6 +33,10 @@ TRANSLATIONS = {
     ),
 }
 SCRIPT_TRANSLATIONS = {
+    # Une formule plus large que le téléphone défile : le clavier doit l’atteindre.
+    "scripts/pydata-sphinx-theme.js": {
+        '".pst-scrollable-table-container"]': '".pst-scrollable-table-container","div.math"]'
+    },
     "togglebutton.js": {"Toggle hidden content": "Afficher ou masquer"},
     # Un extrait montre de la prose : ni code, ni composant, ni plan.
     "searchtools.js": {
