@@ -1,10 +1,11 @@
 """Les noyaux numba : mêmes scores que PyTorch, et un refus net des autres architectures."""
 
+import numba
 import pytest
 import torch
 from torch.testing import assert_close
 
-from course_lib.acceleration import NumbaReader
+from course_lib.acceleration import NumbaReader, kernels, token_step
 from course_lib.finetuning import LoRAConfig, attach_lora, detach_adapters, merge_adapter
 from course_lib.generation import SamplingConfig, generate, stream
 from course_lib.generation.readers import CachedReader
@@ -126,3 +127,28 @@ def test_a_merged_adapter_writes_like_torch(targets):
         for reader in (CachedReader, NumbaReader)
     ]
     assert texts[0] == texts[1]
+
+
+@pytest.mark.slow
+def test_the_compiled_reader_comes_back_from_the_cache(tmp_path, monkeypatch):
+    """Relu du dossier de cache, il n’est pas recompilé, et rend les mêmes scores au bit près."""
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    monkeypatch.setitem(kernels.OPTIONS, "cache", True)
+    model, found = llama(CONFIGS["liée"]).eval(), []
+    for _ in range(2):
+        token_step.token_readers.cache_clear()
+        reader = NumbaReader(model, [[1, 2, 3]], 10)
+        reader.start()
+        found.append((reader.step([4]), sum(reader.read_token.stats.cache_hits.values())))
+    token_step.token_readers.cache_clear()
+    assert [hits for _, hits in found] == [0, 1]
+    assert torch.equal(found[0][0], found[1][0])
+
+
+def test_the_cache_confuses_no_two_readers():
+    """numba range par nom de fonction : chaque alliance de noyaux a le sien."""
+    kinds = list(kernels.PROJECTIONS)
+    forms = [token_step.token_readers(a, b) for a in kinds for b in kinds]
+    forms += [*kernels.PROJECTIONS.values(), token_step.ATTENTION, kernels.READ_ALL]
+    names = [kernel.__qualname__ for form in forms for kernel in (form.serial, form.threaded)]
+    assert len(set(names)) == len(names) == 2 * 14

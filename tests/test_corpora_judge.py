@@ -106,7 +106,7 @@ def _judged_as_enumerated(mutants, words, texts):
 
 
 def _word_swaps(text, vocabulary):
-    """Chaque mot remplacé par chaque mot du vocabulaire, ici seulement ou partout ; sans doublon."""
+    """Chaque mot remplacé par chaque autre, ici seulement ou partout ; sans doublon."""
     swaps = set()
     for word in re.finditer(r"\w+", text):
         for other in vocabulary:

@@ -168,7 +168,8 @@ def test_the_quick_checks_leave_the_browser_and_the_slow_tests(launch):
     assert launches.texts() == [
         "-m ruff check .",
         "-m ruff format --check .",
-        "-m pytest -n 2 -q tests -m not browser and not slow --dist loadfile",
+        "-m pytest -n 2 -q tests -m not browser and not slow --dist loadfile"
+        " --no-loadscope-reorder",
     ]
     assert launches.seen[-1][1] == {"OMP_NUM_THREADS": "1"}
 

@@ -167,7 +167,8 @@ def _read_token(
         kept = (cache[0, i], cache[1, i])
         _read_block(weights, i, norms, eps, n_heads, rope, kept, (slots, lengths), x, room)
     _normalize(x, norms[2 * n_layers], eps[2 * n_layers], normed, n_rows)
-    _project_head(head, 0, normed, logits, n_rows)
+    # Un int64, comme l’étage plus haut : d’un 0 littéral, numba ferait un noyau de plus.
+    _project_head(head, np.int64(0), normed, logits, n_rows)
     for b in range(n_rows):
         lengths[b] += 1
 
