@@ -299,6 +299,14 @@ def test_nothing_points_elsewhere_while_the_repository_has_no_address(assemble, 
     assert cells[2].metadata.jupyter.source_hidden
 
 
+def test_what_transformers_uses_without_asking_is_installed(notebooks):
+    from reader_notebook.colab import requirements
+
+    asked = {name: requirements(made.cells) for name, made in notebooks.items()}
+    assert {"gguf", "transformers"} <= set(asked["06_preentraines.ipynb"])
+    assert asked["03_generation.ipynb"] == ["course-lib[all]", "course-experiments"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("address", "names"),
