@@ -303,7 +303,7 @@ def test_what_transformers_uses_without_asking_is_installed(notebooks):
     from reader_notebook.colab import requirements
 
     asked = {name: requirements(made.cells) for name, made in notebooks.items()}
-    assert {"gguf", "transformers"} <= set(asked["06_preentraines.ipynb"])
+    assert {"accelerate", "gguf", "transformers"} <= set(asked["06_preentraines.ipynb"])
     assert asked["03_generation.ipynb"] == ["course-lib[all]", "course-experiments"]
 
 

@@ -41,7 +41,7 @@ def requirements(cells: list[nbformat.NotebookNode]) -> list[str]:
     """Les distributions que le cahier demande : les deux du cours, et ce qu’il importe de plus."""
     asked = {DISTRIBUTIONS.get(module, module.replace("_", "-")) for module in imported(cells)}
     if any("gguf_file=" in cell.source for cell in cells):
-        asked.add("gguf")  # transformers l’emploie sans le demander
+        asked |= {"accelerate", "gguf"}  # transformers les emploie sans les demander
     return [*OURS, *sorted(asked - brought())]
 
 
