@@ -18,13 +18,10 @@ from types import FunctionType, SimpleNamespace
 import numpy as np
 from numba import config, njit, prange
 
-# Une fonction appelée est recopiée dans celle qui l’appelle : le code relu du cache est alors celui
-# qui vient d’être compilé, au bit près, et non une autre version de la même fonction.
 OPTIONS = {
     "fastmath": True,
     "nogil": True,
     "error_model": "numpy",
-    "forceinline": True,
     "cache": bool(config.CACHE_DIR),
 }
 
@@ -36,7 +33,7 @@ def specialize(function, suffix: str, parallel: bool = False, **names):
     """
     copy = FunctionType(function.__code__, {**function.__globals__, **names})
     copy.__name__ = copy.__qualname__ = f"{function.__name__}_{suffix}"
-    return njit(**{**OPTIONS, "parallel": parallel, "forceinline": not parallel})(copy)
+    return njit(parallel=parallel, **OPTIONS)(copy)
 
 
 def both_forms(kernel) -> SimpleNamespace:
