@@ -24,7 +24,6 @@ GLUE = "application/papermill.record/"
 DEBTS = {
     "00_jetons_et_modeles": {
         "words": 3167,
-        "lines": 160,
         "longest": 27,
         "words_per_picture": 395,
         "screens": 27,

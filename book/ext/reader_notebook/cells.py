@@ -7,8 +7,6 @@ import textwrap
 import nbformat
 
 ROLES = ("teaching", "result", "plumbing", "check", "exercise")
-# Les étiquettes d’avant les rôles.
-FORMER = {"remove-cell": "plumbing", "hide-input": "result"}
 FOLDED = ("result", "plumbing", "check")
 WIDTH = 100
 RECORD = "application/papermill.record/"
@@ -18,7 +16,7 @@ ASLEEP = "▶ *Exécutez cette cellule : le composant s’anime ici.*"
 def role_of(cell: nbformat.NotebookNode) -> str:
     """Le rôle de la cellule ; sans étiquette de rôle, elle enseigne."""
     tags = cell.metadata.get("tags", [])
-    found = [tag for tag in tags if tag in ROLES] or [FORMER[tag] for tag in tags if tag in FORMER]
+    found = [tag for tag in tags if tag in ROLES]
     return found[0] if found else "teaching"
 
 
