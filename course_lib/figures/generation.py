@@ -73,8 +73,8 @@ def quality_diversity(
     """
     alt = alt or f"Nuage de points : {y_label} selon {x_label}, {', '.join(points)}"
     figure, axes = new_figure(4.8, alt)
-    for index, (name, (x, y, low, high)) in enumerate(points.items()):
-        color = color_of(index)
+    color = COLORS["blue"]
+    for name, (x, y, low, high) in points.items():
         axes.plot([100 * x] * 2, [100 * low, 100 * high], color=color, linewidth=1.6)
         axes.plot(100 * x, 100 * y, "o", color=color, markersize=7, zorder=3)
         shift = (labels or {}).get(name, (8, 0))

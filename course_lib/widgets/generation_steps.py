@@ -168,18 +168,19 @@ def _beam_drawing(tree, paths, kept: set[str], ends: set[tuple[str, str]]) -> Dr
 
 def cache_frames(words: Sequence[str], n_prompt: int) -> list[tuple[Drawing, str]]:
     """Ce que le modèle lit à chaque pas, sans cache puis avec ; l’amorce a `n_prompt` jetons."""
-    frames, reread, cached = [], 0, 0
+    frames, reread, cached = [], [], []
     for length in range(n_prompt, len(words)):
         fresh = n_prompt if length == n_prompt else 1
-        reread, cached = reread + length, cached + fresh
+        reread.append(length)
+        cached.append(fresh)
         drawing = Drawing(
             196,
             f"{length} jetons lus ; sans cache, {length} calculés ; avec cache, {fresh} calculés",
         )
         width = (WIDTH - 16) / len(words) - 4
-        for row, (name, new, total) in enumerate(
-            (("Sans cache", length, reread), ("Avec cache", fresh, cached))
-        ):
+        rows = (("Sans cache", length, reread), ("Avec cache", fresh, cached))
+        for row, (name, new, read) in enumerate(rows):
+            total = " + ".join(map(str, read)) + (f" = {sum(read)}" if len(read) > 1 else "")
             y = 20 + 94 * row
             drawing.text(8, y, name, tone="chosen")
             drawing.text(WIDTH - 8, y, f"lus en tout : {total}", anchor="end")
