@@ -204,7 +204,9 @@ SEQUENCES = ("generation.write_min_p", "finetuning.mask_prompt", "distillation.g
 
 
 @pytest.mark.parametrize("name", [*SEQUENCES, "transformer.attention"])
-@pytest.mark.parametrize("convert", [list, tuple, np.asarray, torch.as_tensor], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "convert", [list, tuple, np.asarray, torch.as_tensor], ids=lambda kind: kind.__name__
+)
 def test_a_function_may_return_any_sequence(name, convert, capsys):
     reference = CLOSED[name].judge.reference
     CLOSED[name](lambda *arguments: convert(reference(*arguments)))

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
-from test_site import ALL_BUT_CONTRAST, CONTRAST, axe_violations
 
 pytestmark = pytest.mark.browser
 
@@ -154,14 +153,4 @@ def test_no_line_of_code_leaves_a_phone(browser, site_url, source):
     )
     assert wide == []
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    context.close()
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1366])
-def test_atelier_is_accessible(browser, site_url, theme, width):
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
-    context.add_init_script("localStorage.setItem('cours-vue', 'atelier')")
-    page = visit(context, site_url + SHORT)
-    assert axe_violations(page, ALL_BUT_CONTRAST, CONTRAST) == []
     context.close()

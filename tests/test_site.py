@@ -224,7 +224,8 @@ def test_page_fits_a_phone(visit):
 
 def test_page_is_accessible_in_every_appearance(visit):
     """En lecture et en atelier, claire et sombre, large et étroite ; et sans plainte."""
-    assert axe_violations(visit) == []
+    views = {"lecture"} if visit.page.locator("div.cell").count() == 0 else {"lecture", "atelier"}
+    assert axe_violations(visit, [seen for seen in APPEARANCES if seen[0] in views]) == []
     assert visit.errors == []
 
 
@@ -293,10 +294,10 @@ COPY = """(node) => new Promise((resolve) => {
 def test_formulas_copy_as_they_read(browser, site_url):
     """Ce que le presse-papiers reçoit est la phrase, nombres compris."""
     with Visit(browser, f"{site_url}chapters/03_generation.html") as visit:
-        sentence = visit.page.locator("p:has(math)").first
+        sentence = visit.page.locator("p:has(math)", has_text="Leurs parts sont").first
         text = sentence.evaluate(COPY)
         assert visit.page.evaluate("document.querySelectorAll('math').length") > 20
-    assert "de scores 2, 1 et 0" in " ".join(text.split())
+    assert "à e^2 ≈ 7,4, e ≈ 2,7 et 1." in " ".join(text.split())
 
 
 def test_the_page_holds_without_javascript(browser, site_url):
@@ -312,6 +313,9 @@ def test_the_page_holds_without_javascript(browser, site_url):
     context.close()
 
 
+ENDED = "/[0-9]/.test(document.querySelector('#search-results .search-summary')?.textContent)"
+
+
 @pytest.mark.parametrize(
     ("accented", "plain"), [("modèle", "modele"), ("probabilités", "probabilites")]
 )
@@ -319,7 +323,7 @@ def test_search_ignores_accents(browser, site_url, accented, plain):
     found = {}
     for query in (accented, plain):
         with Visit(browser, f"{site_url}search.html?q={query}") as visit:
-            visit.page.wait_for_selector("#search-results ul.search li a")
+            visit.page.wait_for_function(ENDED)
             links = visit.page.locator("#search-results ul.search li > a")
             found[query] = {urlparse(link.get_attribute("href")).path for link in links.all()}
     assert found[accented]
