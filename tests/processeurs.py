@@ -68,7 +68,7 @@ def environment(case: str) -> dict[str, str]:
         "OMP_THREAD_LIMIT": CASES[case].get("OMP_NUM_THREADS", "1"),
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         "PYTHONPYCACHEPREFIX": str(OUTPUT / "pycache"),  # les tests instrumentés n’y restent pas
-        # Un noyau compilé pour un processeur peut rendre autre chose sur un autre : chaque case le sien.
+        # Un noyau compilé pour un processeur n’est pas celui d’un autre : chaque case a les siens.
         "TORCHINDUCTOR_CACHE_DIR": str(OUTPUT / case / "inductor"),
         "NUMBA_CACHE_DIR": str(OUTPUT / case / "numba"),
     }
