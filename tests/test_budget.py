@@ -34,7 +34,7 @@ DEBTS = {
     "04_avantages": {"words": 3318, "words_per_picture": 255, "screens": 27},
     "05_limites": {"words": 4494, "longest": 17, "words_per_picture": 408, "screens": 30},
     "06_preentraines": {"words": 3130, "longest": 23, "words_per_picture": 447, "screens": 26},
-    "07_affinage": {"longest": 24, "words_per_picture": 352, "screens": 24},
+    "07_affinage": {"longest": 24, "words_per_picture": 352, "screens": 25},
     "08_distillation": {"words": 3171, "longest": 33, "words_per_picture": 396, "screens": 27},
     "09_du_texte_a_la_distillation": {"words_per_picture": 455},
 }
