@@ -147,6 +147,27 @@ def test_quiz_shuffles_at_each_visit_and_not_during_it(open_widget):
     assert all(sorted(order) == [choice.text for choice in choices] for order in orders)
 
 
+def test_quiz_shows_one_question_at_a_time_and_counts_them_all(open_widget):
+    choices = [Choice("oui", "Bien vu.", correct=True), Choice("non", "Relisez.")]
+    page = open_widget(Quiz([Question(f"La question {n}", choices) for n in (1, 2, 3)]))
+    shown = page.locator(".cw-question:visible")
+    back, forth = (page.get_by_role("button", name=name) for name in ("Précédente", "Suivante"))
+    assert shown.count() == 1 and back.is_disabled()
+    for n in (1, 2, 3):
+        assert page.locator(".cw-place").inner_text() == f"Question {n} sur 3"
+        assert f"La question {n}" in shown.inner_text()
+        shown.get_by_label("oui").check()
+        page.get_by_role("button", name=f"Vérifier la question {n}").click()
+        if n < 3:
+            forth.focus()
+            page.keyboard.press("Enter")
+            assert page.evaluate("document.activeElement.type") == "radio"
+    assert forth.is_disabled()
+    assert page.locator(".cw-summary").inner_text() == "3 réponses justes sur 3."
+    back.click()
+    assert shown.get_by_label("oui").is_checked() and "Bien vu." in shown.inner_text()
+
+
 def test_a_broken_module_keeps_the_static_form(open_widget):
     broken = '<course-widget module="absent.js"><script type="application/json">{}</script>'
     broken += '<div class="cw-fallback">version figée</div></course-widget>'

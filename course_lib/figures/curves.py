@@ -44,7 +44,7 @@ def training_curves(
     en échelle logarithmique, graduée aux valeurs de `steps` assez distantes.
     """
     alt = alt or f"Courbes, {y_label} : {', '.join(runs)}, médiane et étendue des graines"
-    figure, axes = new_figure(3.7, alt)
+    figure, axes = new_figure(3.0, alt)
     for index, (name, values) in enumerate(runs.items()):
         values = np.atleast_2d(as_array(values))
         check_lengths(steps=steps, **{name: values[0]})
@@ -154,7 +154,7 @@ def seed_strips(
     """
     names = list(values)
     alt = alt or f"Nuages de points, {x_label}, une bande pour chacun : {', '.join(names)}"
-    figure, axes = new_figure(1.2 + 0.55 * len(names), alt)
+    figure, axes = new_figure(1.1 + 0.46 * len(names), alt)
     for row, name in enumerate(names):
         points = as_array(values[name])
         # Un décalage régulier plutôt qu’un tirage : la même figure à chaque fois.

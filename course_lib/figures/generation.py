@@ -72,7 +72,7 @@ def quality_diversity(
     `labels` : décalage en points du nom d’un point, s’il en recouvre un autre.
     """
     alt = alt or f"Nuage de points : {y_label} selon {x_label}, {', '.join(points)}"
-    figure, axes = new_figure(3.9, alt)
+    figure, axes = new_figure(3.2, alt)
     color = COLORS["blue"]
     for name, (x, y, low, high) in points.items():
         axes.plot([100 * x] * 2, [100 * low, 100 * high], color=color, linewidth=1.6)

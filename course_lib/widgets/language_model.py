@@ -34,7 +34,7 @@ from course_lib.widgets.page_models import (
 from course_lib.widgets.token_text import token_texts, visible
 
 STATIC_NOTICE = static_notice("le modèle s'exécute dans la page : il lui faut")
-_SHOWN = 10  # jetons montrés
+_SHOWN = 5  # jetons montrés
 _CONTINUATION = 40  # jetons écrits d’avance pour la version figée
 
 
@@ -160,7 +160,7 @@ def _preview(
 
 
 def _rows(probabilities: torch.Tensor, tokenizer: BPETokenizer) -> list[list[str]]:
-    """Les jetons d’au moins 1 %, dix au plus ; le seul plus probable si aucun n’y atteint.
+    """Les jetons d’au moins 1 %, cinq au plus ; le seul plus probable si aucun n’y atteint.
 
     Des pour-cent entiers, rangés par valeur puis par identifiant : pareils sur toute machine.
     """

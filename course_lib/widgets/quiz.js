@@ -1,6 +1,6 @@
 /**
- * Quiz : questions à choix unique, une explication par choix. Les choix sont mélangés à chaque
- * chargement de la page, puis ne bougent plus.
+ * Quiz : questions à choix unique, une à la fois, une explication par choix. Les choix sont mélangés
+ * à chaque chargement de la page, puis ne bougent plus.
  * Un module autonome : le cahier le charge seul, sans pouvoir importer de voisin.
  */
 
@@ -62,7 +62,7 @@ function judge(question, chosen, feedback) {
   return choice.correct;
 }
 
-/** Une question complète, choix dans l'ordre donné ; `onJudged(juste)` à chaque vérification. */
+/** Une question et ses choix, dans l'ordre donné ; `onJudged(juste)` à chaque vérification. */
 function questionNode(question, order, number, name, onJudged) {
   const legend = h("legend", {}, `${number}. `, ...inline(question.prompt));
   const choices = order.map((index) => choiceNode(question.choices[index], name, index));
@@ -88,6 +88,31 @@ function scoreText(right, total) {
   return `${right} ${right > 1 ? "réponses justes" : "réponse juste"} sur ${total}.`;
 }
 
+/** « Question 2 sur 4 », entre deux boutons qui passent de l'une à l'autre. */
+function pager(nodes) {
+  const place = h("span", { class: "cw-place", "aria-live": "polite" });
+  const arrow = (label, step) => {
+    const button = h("button", { type: "button", class: "cw-button cw-secondary" }, label);
+    button.addEventListener("click", () => {
+      show(current + step);
+      nodes[current].querySelector("input").focus({ preventScroll: true });
+    });
+    return button;
+  };
+  const back = arrow("‹ Précédente", -1);
+  const next = arrow("Suivante ›", 1);
+  let current = 0;
+  function show(index) {
+    current = index;
+    nodes.forEach((node, other) => (node.hidden = other !== index));
+    place.textContent = `Question ${index + 1} sur ${nodes.length}`;
+    back.disabled = index === 0;
+    next.disabled = index === nodes.length - 1;
+  }
+  show(0);
+  return h("div", { class: "cw-pager" }, back, place, next);
+}
+
 function render({ model, el }) {
   const questions = model.get("questions");
   const prefix = `cw-quiz-${(instances += 1)}`;
@@ -102,7 +127,10 @@ function render({ model, el }) {
   );
   const title = model.get("title");
   const heading = h("p", { class: "cw-title" }, title);
-  el.append(h("section", { class: "cw cw-quiz", "aria-label": title }, heading, ...nodes, score));
+  const turning = nodes.length > 1 ? [pager(nodes)] : [];
+  el.append(
+    h("section", { class: "cw cw-quiz", "aria-label": title }, heading, ...nodes, ...turning, score),
+  );
 }
 
 export default { render };

@@ -5,6 +5,7 @@
 « ✓ 4 vérifications », à la place de la dernière d’entre elles.
 """
 
+import re
 from collections.abc import Iterator
 
 from docutils import nodes
@@ -14,7 +15,9 @@ from sphinx.util import logging
 from course_site.typography import NARROW
 
 ROLES = ("teaching", "result", "plumbing", "check", "exercise")
+PYTHON = ("python", "ipython3")
 PROOF = "✓ "
+BLANK_LINES = re.compile(r"\n{3,}")
 logger = logging.getLogger(__name__)
 
 
@@ -90,10 +93,16 @@ def drop_empty_outputs(cell: nodes.container) -> None:
 
 
 def mark_lines(cell: nodes.container) -> None:
-    """Enveloppe chaque ligne de Python : trop longue, elle se replie avec un retrait."""
-    blocks = [b for b in cell.findall(nodes.literal_block) if b.get("language") == "python"]
+    """Enveloppe chaque ligne de Python, où une seule ligne vide sépare deux fonctions.
+
+    Une ligne trop longue se replie ainsi avec un retrait.
+    """
+    blocks = [b for b in cell.findall(nodes.literal_block) if b.get("language") in PYTHON]
     for number, block in enumerate(blocks):
         block["highlight_args"] = {"linespans": f"c{cell['cell_index']}-{number}"}
+        # Sphinx ne colore qu’un bloc dont le texte est aussi `rawsource`.
+        block.rawsource = BLANK_LINES.sub("\n\n", block.astext())
+        block[:] = [nodes.Text(block.rawsource)]
 
 
 def fold(role: str, title: str, *content: nodes.Node) -> Fold:

@@ -33,7 +33,14 @@ def minified(path: Path) -> str:
     return minify.string(FORMATS[path.suffix], path.read_text("utf-8"))
 
 
+def add_style(app, pagename, templatename, context, doctree):
+    """Donne leur feuille aux pages qui ont des composants : la version figée en a besoin aussi."""
+    if "<course-widget" in context.get("body", ""):
+        app.add_css_file("widgets/course-widgets.css", **{"data-course-widgets": ""})
+
+
 def setup(app):
     """Inscrit la copie et l’hôte, chargé comme module ES."""
     app.add_js_file("widget-host.js", type="module")
+    app.connect("html-page-context", add_style)
     app.connect("build-finished", copy_widgets)
