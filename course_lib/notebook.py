@@ -3,6 +3,7 @@
 from course_lib.notebook import keep, show_source, show_text, table
 """
 
+import html
 import inspect
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
@@ -52,8 +53,18 @@ def show_source(*objects: object):
 
 
 def show_text(text: str, width: int = 76) -> None:
-    """Affiche un texte, coupé à `width` signes par ligne."""
-    print(textwrap.fill(text, width))
+    """Affiche un texte, replié à la largeur de la page ; hors d’un cahier, à `width` signes."""
+    plain = textwrap.fill(text, width)
+    try:
+        from IPython import get_ipython
+        from IPython.display import display
+    except ImportError:
+        get_ipython = None
+    if get_ipython is None or get_ipython() is None:
+        print(plain)
+        return
+    page = f'<pre class="shown-text" style="white-space: pre-wrap">{html.escape(text)}</pre>'
+    display({"text/plain": plain, "text/html": page}, raw=True)
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]):

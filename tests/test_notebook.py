@@ -52,6 +52,16 @@ def test_text_is_folded(capsys):
     assert all(len(line) <= 20 for line in capsys.readouterr().out.splitlines())
 
 
+def test_a_text_of_a_notebook_folds_with_the_page(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.get_ipython", object)
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
+    notebook.show_text("a < b, " * 30, 20)
+    (data,) = shown
+    assert data["text/html"].count("a &lt; b,") == 30 and "\n" not in data["text/html"]
+    assert max(map(len, data["text/plain"].splitlines())) <= 20
+
+
 def test_a_table_is_aligned_and_whole():
     lines = notebook.table(["nom", "n"], [["a", "1"], ["b", "2"]]).data.splitlines()
     assert lines == ["| nom | n |", "| --- | --: |", "| a | 1 |", "| b | 2 |"]

@@ -33,7 +33,7 @@ BOOK = [
     code("plumbing", "import torch"),
     code("plumbing", "keep('n', 3)", GLUED),
     "Un texte.",
-    code("teaching", "print(1 + 1)", "2\n"),
+    code("teaching", "def one():\n    return 1\n\n\nprint(one() + one())", "2\n"),
     code("check", "claim(a)", "✓ un\n✓ deux : trois\n"),
     "Entre les deux.",
     code("check nbval-check-output", "claim(b)", "✓ quatre\nune trace\n"),
@@ -58,7 +58,7 @@ def build(tmp_path_factory):
     def build_one(cells, builder="html"):
         folder = tmp_path_factory.mktemp("livre")
         made = [nbformat.v4.new_markdown_cell(c) if isinstance(c, str) else c for c in cells]
-        metadata = {"language_info": {"name": "python"}}
+        metadata = {"language_info": {"name": "python", "pygments_lexer": "ipython3"}}
         notebook = nbformat.v4.new_notebook(cells=made, metadata=metadata)
         nbformat.write(notebook, folder / "index.ipynb")
         settings = {
@@ -134,7 +134,8 @@ def test_only_proofs_leave_the_outputs_of_a_check(page):
 
 def test_each_line_of_code_can_fold(page):
     (cell,) = page.select(".tag_teaching")
-    assert len(cell.select(".cell_input pre > span[id]")) == 1
+    lines = [span.text.rstrip("\n") for span in cell.select(".cell_input pre > span[id]")]
+    assert lines == ["def one():", "    return 1", "", "print(one() + one())"], "un seul blanc"
     ids = [span["id"] for span in page.select("pre > span[id]")]
     assert len(ids) == len(set(ids))
     (block,) = [p for p in page.select("pre") if "y = 2" in p.text]
@@ -155,7 +156,7 @@ def test_a_wrong_role_is_a_warning(build, tags, expected):
 
 def test_paper_shows_what_lecture_shows(build):
     text, _ = build(BOOK, "text")
-    for shown in ("print(1 + 1)", "gras", "answer = ...", "Après."):
+    for shown in ("print(one() + one())", "gras", "answer = ...", "Après."):
         assert shown in text
     for folded in ("import torch", "claim", "table(rows)", "vérification"):
         assert folded not in text
