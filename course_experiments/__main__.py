@@ -9,11 +9,11 @@ FOLDER = Path(__file__).parent
 def commands() -> dict[str, str]:
     """{commande: ce qu’elle mesure}, d’après la première phrase de chaque module."""
     found = {}
-    for path in [*FOLDER.glob("[a-z]*.py"), *FOLDER.glob("*/__main__.py")]:
+    for path in [*FOLDER.glob("[a-z]*.py"), *FOLDER.glob("*/*.py")]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        if "main(" in ast.unparse(tree.body[-1]):  # la dernière ligne lance la commande
-            package = path.name == "__main__.py"
-            name = path.parent.name if package else path.stem
+        if tree.body and "main(" in ast.unparse(tree.body[-1]):  # la dernière ligne la lance
+            names = path.relative_to(FOLDER).with_suffix("").parts
+            name = ".".join(part for part in names if part != "__main__")
             found[name] = ast.get_docstring(tree).splitlines()[0]
     return dict(sorted(found.items()))
 

@@ -1,0 +1,156 @@
+"""Les mesures du romancier : ce qu’elles comptent, sur de petits exemples faits à la main."""
+
+import csv
+import tarfile
+
+import pytest
+import torch
+
+from course_experiments.romancier import degeneration, own_data, trades
+from course_experiments.romancier.novels import CLEAN, read_novels
+from course_lib.tokenization import BPETokenizer
+from course_lib.transformer import LlamaConfig, llama
+
+TEXT = "Un cuisinier entra.\nUne cuisinière sortit, un Berger passa ; une Bergerie brûla.\n" * 40
+
+
+@pytest.fixture
+def novels(tmp_path):
+    """Un dossier de trois romans."""
+    rows = [("FRA1", "training"), ("FRA2", CLEAN), ("FRA3", CLEAN)]
+    with (tmp_path / "novels.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["repository", "file", "author", "title", "first_edition", "role"])
+        table.writerows(["r", f"level1/{name}.xml", "A", "T", "1860", role] for name, role in rows)
+    (tmp_path / "novels").mkdir()
+    for name, _ in rows:
+        (tmp_path / "novels" / f"{name}.txt").write_text(TEXT, "utf-8")
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def toy():
+    """Un petit modèle et son découpage."""
+    tokenizer = BPETokenizer.train([TEXT], 300)
+    shape = LlamaConfig(
+        vocab_size=300, context_length=128, d_model=32, n_layers=1, n_heads=4, d_ff=37
+    )
+    return llama(shape, 0).eval(), tokenizer
+
+
+def test_novels_are_read_by_role_from_a_folder_or_an_archive(novels):
+    loose = list(read_novels(novels, CLEAN))
+    assert [novel.name for novel in loose] == ["FRA2", "FRA3"] and loose[0].text == TEXT
+    with tarfile.open(novels / "novels.tar.bz2", "w:bz2") as tar:
+        tar.add(novels / "novels", "novels")
+    for path in (novels / "novels").iterdir():
+        path.unlink()
+    (novels / "novels").rmdir()
+    assert list(read_novels(novels, CLEAN)) == loose
+    assert len(list(read_novels(novels))) == 3
+
+
+def test_a_missing_novel_or_list_is_told(novels):
+    (novels / "novels" / "FRA3.txt").unlink()
+    with pytest.raises(FileNotFoundError, match=r"1 roman\(s\) .* dont « FRA3.txt »"):
+        list(read_novels(novels))
+    with pytest.raises(FileNotFoundError, match=r"novels.csv » n’existe pas"):
+        list(read_novels(novels / "novels"))
+
+
+@pytest.mark.parametrize(
+    ("ids", "length"),
+    [
+        (list(range(40)), 0),
+        ([*range(30), *[7, 8, 9] * 10], 27),
+        ([*range(30), *[7] * 24], 23),
+        ([*range(30), *[7, 8, 9] * 5], 0),  # trop courte pour compter
+        ([*[7, 8, 9] * 10, 1], 0),  # rompue avant la fin
+        ([*range(13)] * 3, 26),
+    ],
+)
+def test_a_loop_is_what_repeats_to_the_end(ids, length):
+    assert degeneration.loop_length(ids, 20) == length
+
+
+def test_repeats_are_counted_in_groups_of_four():
+    assert degeneration.repeated_4grams(range(9)) == 0
+    assert degeneration.repeated_4grams([1, 2, 3, 4] * 2) == pytest.approx(1 / 5)
+    assert degeneration.repeated_4grams([7] * 13) == pytest.approx(9 / 10)
+
+
+def test_beginnings_start_a_paragraph_and_are_followed_by_the_novel(novels, toy):
+    protocol = degeneration.Protocol(n_beginnings=7, prompt_tokens=5, new_tokens=11)
+    pairs = degeneration.beginnings(novels, toy[1], protocol)
+    assert [(len(prompt), len(true)) for prompt, true in pairs] == [(5, 11)] * 7
+    for prompt, true in pairs:
+        whole = toy[1].decode([*prompt, *true])
+        assert whole.startswith("\n") and whole.rstrip("�") in TEXT
+    long = degeneration.Protocol(n_beginnings=2, new_tokens=10_000)
+    with pytest.raises(ValueError, match="trop court pour 1 débuts de 10048 jetons"):
+        degeneration.beginnings(novels, toy[1], long)
+
+
+def test_surprise_is_that_of_the_whole_text(toy):
+    model, _ = toy
+    prompt, ids = [5, 9, 11], [17, 2, 29, 31, 5]
+    with torch.no_grad():
+        log_probs = model(torch.tensor([[*prompt, *ids]]))[0].log_softmax(-1)
+    expected = -sum(float(log_probs[2 + k, token]) for k, token in enumerate(ids)) / len(ids)
+    assert degeneration.nats_per_token(model, prompt, ids) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["gloutonne", "T = 1", degeneration.BEAM])
+def test_every_strategy_writes_and_is_measured(novels, toy, name):
+    model, tokenizer = toy
+    protocol = degeneration.Protocol(
+        n_beginnings=6, prompt_tokens=5, new_tokens=13, batch_size=4, n_beams=2
+    )
+    prompts = [prompt for prompt, _ in degeneration.beginnings(novels, tokenizer, protocol)]
+    written = degeneration.continuations(model, prompts, name, 1, protocol)
+    assert [len(ids) for ids in written] == [13] * (2 if name == degeneration.BEAM else 6)
+    found = degeneration.measures(model, tokenizer, prompts, written, protocol)
+    assert found["texts"] == len(written) and 0 < found["distinct_words"] <= 1
+    assert 0 <= found["repeated_4grams"] < 1 and found["nats_per_token"] > 0
+
+
+def test_a_trade_is_counted_whole_whatever_its_capital():
+    counts = trades.count_forms([TEXT])
+    assert counts["un cuisinier"] == counts["une cuisinière"] == counts["un berger"] == 40
+    assert counts["une bergère"] == 0
+
+
+def test_the_probability_of_a_form_is_that_of_its_tokens(toy):
+    model, tokenizer = toy
+    start, forms = "Un cuisinier", ("entra.", "sortit,")
+    for temperature in (1.0, 0.5):
+        found = trades.form_scores(model, tokenizer, start, forms, temperature)
+        for form, score in zip(forms, found, strict=True):
+            prefix, ids = (tokenizer.encode(f"\n{text}") for text in (start, f"{start} {form}"))
+            assert ids[: len(prefix)] == prefix
+            with torch.no_grad():
+                logits = model(torch.tensor([ids]))[0] / temperature
+            expected = sum(
+                float(logits[k - 1].log_softmax(-1)[ids[k]]) for k in range(len(prefix), len(ids))
+            )
+            assert float(score) == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_same_method_reads_its_own_data_better(novels):
+    """Deux 6-grammes que rien ne distingue, sinon ce qu’ils ont lu."""
+    protocol = own_data.Protocol(ngram_bytes=4000)
+    cook = own_data.ngram_bits(TEXT, protocol)
+    english = own_data.ngram_bits("The train was late and we sat on the platform. " * 60, protocol)
+    assert cook("Une cuisinière entra.") < english("Une cuisinière entra.")
+    assert english("The train was late.") < cook("The train was late.")
+
+
+def test_texts_to_read_are_those_announced(novels, tmp_path):
+    plays = tmp_path / "pièces.txt"
+    plays.write_text("SGANARELLE\nQu'est-ce que c'est que cela ?\n" * 400, "utf-8")
+    protocol = own_data.Protocol(excerpt=1000)
+    found = own_data.readings(novels, plays, protocol)
+    assert list(found) == [own_data.NOVEL, own_data.MOLIERE, *own_data.SHORT_TEXTS]
+    assert [len(text) for text in found[own_data.NOVEL]] == [1000, 1000]
+    assert sum(map(len, found[own_data.MOLIERE])) == 1000
+    assert all(len(texts) == 3 for texts in own_data.SHORT_TEXTS.values())
