@@ -2,11 +2,12 @@
 
 import csv
 import tarfile
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from course_experiments.romancier import degeneration, own_data, trades
+from course_experiments.romancier import by_heart, degeneration, invention, own_data, trades
 from course_experiments.romancier.novels import CLEAN, read_novels
 from course_lib.tokenization import BPETokenizer
 from course_lib.transformer import LlamaConfig, llama
@@ -154,3 +155,55 @@ def test_texts_to_read_are_those_announced(novels, tmp_path):
     assert [len(text) for text in found[own_data.NOVEL]] == [1000, 1000]
     assert sum(map(len, found[own_data.MOLIERE])) == 1000
     assert all(len(texts) == 3 for texts in own_data.SHORT_TEXTS.values())
+
+
+def test_copies_of_a_paragraph_are_counted_across_novels():
+    long, other = "Un long paragraphe, assez long.", "Un autre long paragraphe, ma foi."
+    counts = by_heart.paragraph_copies(
+        [f"{long}\ncourt\n{other}", f"{long.replace(' ', '  ')}"], 20
+    )
+    assert counts == {long: 2, other: 1}
+
+
+def test_passages_have_the_copies_asked_for(novels, toy):
+    protocol = by_heart.Protocol(n_passages=5, given=3, expected=2)
+    once = "Ce paragraphe-ci ne paraît vraiment qu'une fois dans tout le corpus, une seule."
+    (novels / "novels" / "FRA1.txt").write_text(TEXT + once, "utf-8")
+    assert by_heart.passages(novels, "1 copie", protocol) == [once]
+    many = by_heart.passages(novels, "3 copies ou plus", protocol)
+    assert many == [TEXT.split("\n")[1]] and by_heart.passages(novels, "2 copies", protocol) == []
+
+
+def test_what_is_recited_is_what_greedy_would_write(toy):
+    """Récité : chaque jeton attendu est le premier choix, les précédents étant donnés."""
+    model, tokenizer = toy
+    loaded = _loaded(toy)
+    protocol = by_heart.Protocol(given=4, expected=3, batch_size=2)
+    texts = ["Un cuisinier entra, une cuisinière sortit."] * 3
+    found = by_heart.measure_passages(loaded, texts, protocol)
+    ids = torch.tensor([tokenizer.encode("\n" + texts[0])[:7]])
+    with torch.no_grad():
+        scores = model(ids[:, :-1])[0, -3:].log_softmax(-1)
+    right = scores.argmax(-1) == ids[0, -3:]
+    assert found["passages"] == 3 and found["recited"] == 3 * bool(right.all())
+    assert found["tokens_right"] == pytest.approx(float(right.double().mean()))
+    nats = -scores.gather(1, ids[0, -3:, None]).mean()
+    assert found["nats_per_token"] == pytest.approx(float(nats), abs=1e-5)
+
+
+def test_shares_are_those_of_four_ends_and_truth_has_no_place_of_honour(toy):
+    ends = ("un berger", "une cuisinière", "brûla", "passa")
+    found = invention.shares(_loaded(toy), "Un cuisinier entra et", ends, 1.0)
+    turned = invention.shares(_loaded(toy), "Un cuisinier entra et", ends[::-1], 1.0)
+    assert sum(found) == pytest.approx(1) and found == pytest.approx(turned[::-1])
+
+
+def test_questions_have_one_truth_and_three_other_ends():
+    for questions in invention.QUESTIONS.values():
+        assert len(questions) == 20
+        for _, truth, wrong in questions:
+            assert len({truth, *wrong}) == 4
+
+
+def _loaded(toy):
+    return SimpleNamespace(model=toy[0], tokenizer=toy[1])
