@@ -138,9 +138,7 @@ def _copy_settings(writer: GGUFWriter, metadata: dict) -> None:
 def small_model(folder: Path, corpus: list[str], kv_heads: int = 2, tied: bool = True) -> Path:
     """Le GGUF (F32) d’un petit modèle aux poids tirés, dont les lignes font des super-blocs."""
     tokenizer = BPETokenizer.train(corpus, vocab_size=600)
-    config = LlamaConfig(
-        tokenizer.vocab_size, 90, 256, 2, 4, kv_heads, d_ff=512, tie_weights=tied
-    )
+    config = LlamaConfig(tokenizer.vocab_size, 90, 256, 2, 4, kv_heads, d_ff=512, tie_weights=tied)
     model = llama(config, seed=7)
     with torch.no_grad():  # des scores bien séparés, comme après un apprentissage
         model.embedding.tokens.weight.mul_(8)

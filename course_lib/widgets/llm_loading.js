@@ -40,10 +40,15 @@ export class Loader {
     return this.promise;
   }
 
+  /** Le lecteur se sert du composant : le modèle vient, sauf s’il a déjà manqué à l’appel. */
+  touch() {
+    if (!this.failed) this.ensure();
+  }
+
   async #start() {
     this.#tell("Chargement…", true);
     try {
-      this.ready(await this.load((bytes) => (this.progress.value = bytes)));
+      await this.ready(await this.load((bytes) => (this.progress.value = bytes)));
       this.#tell("");
       return true;
     } catch (error) {
