@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from gguf import GGMLQuantizationType, GGUFWriter
+from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFWriter
 from gguf.quants import dequantize as reference
 from gguf.quants import quantize as standard
 
@@ -14,7 +14,8 @@ from course_lib.pretrained.gguf.reader import GGUFFile
 from course_lib.tokenization import BPETokenizer
 from course_lib.transformer import LlamaConfig, llama
 
-KINDS = ("F32", "F16", "Q8_0", "Q3_K", "Q4_K", "Q6_K")
+KINDS = ("F32", "F16", "Q8_0", "Q3_K", "Q4_K", "Q6_K", "IQ4_XS")
+_TABLE = (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)
 
 
 def _half(values: np.ndarray) -> np.ndarray:
@@ -70,10 +71,34 @@ def _q4_k(blocks: np.ndarray) -> np.ndarray:
     return np.concatenate([_half(d), _half(dmin), *packed, low], axis=1).astype(np.uint8)
 
 
+def _iq4_xs(blocks: np.ndarray) -> np.ndarray:
+    """(n, 8, 32) → (n, 136)"""
+    steps = np.abs(blocks).max(2) / 120
+    d = (steps.max(1, keepdims=True) / 31).astype("<f2").astype(np.float32)
+    scales = _ratio(steps, d + 0 * steps).clip(-32, 31)
+    levels = np.divide(
+        blocks, (d * scales)[..., None], out=0 * blocks, where=scales[..., None] != 0
+    )
+    q = np.abs(levels[..., None] - np.float32(_TABLE)).argmin(-1).astype(np.uint8)
+    s = (scales + 32).astype(np.uint8)
+    top = sum((s[:, g].astype("<u2") >> 4) << 2 * g for g in range(8)).astype("<u2")
+    low = (s[:, ::2] & 15) | (s[:, 1::2] & 15) << 4
+    packed = (q[:, :, :16] | q[:, :, 16:] << 4).reshape(-1, 128)
+    return np.concatenate([_half(d), top[:, None].view(np.uint8), low, packed], axis=1)
+
+
 _SUPER: dict[str, tuple[Callable, int]] = {
     "Q3_K": (_q3_k, 16),
     "Q4_K": (_q4_k, 8),
     "Q6_K": (_q6_k, 16),
+    "IQ4_XS": (_iq4_xs, 8),
+}
+# De chaque super-bloc, les octets de ses échelles F16.
+HALVES = {
+    "Q3_K": slice(108, 110),
+    "Q4_K": slice(0, 4),
+    "Q6_K": slice(208, 210),
+    "IQ4_XS": slice(0, 2),
 }
 
 
@@ -91,12 +116,15 @@ def random_blocks(kind: str, rows: int, columns: int, seed: int) -> np.ndarray:
     raw = rounded(kind, rng.standard_normal((rows, columns)).astype(np.float32))
     if kind not in _SUPER:
         return raw.view(np.uint8).reshape(rows, -1)
-    scales = {"Q3_K": [(108, 110)], "Q4_K": [(0, 4)], "Q6_K": [(208, 210)]}[kind]
-    blocks = raw.reshape(-1, {"Q3_K": 110, "Q4_K": 144, "Q6_K": 210}[kind])
+    blocks = raw.reshape(-1, GGML_QUANT_SIZES[GGMLQuantizationType[kind]][1])
     noise = rng.integers(0, 256, blocks.shape, dtype=np.uint8)
-    for first, last in scales:
-        noise[:, first:last] = blocks[:, first:last]
+    noise[:, HALVES[kind]] = blocks[:, HALVES[kind]]
     return noise.reshape(rows, -1)
+
+
+def code_of(kind: str) -> int:
+    """Le code de ce format dans un GGUF."""
+    return int(GGMLQuantizationType[kind])
 
 
 def values_of(kind: str, raw: np.ndarray) -> np.ndarray:

@@ -25,7 +25,9 @@ const LONGEST = 400; // jetons écrits d’affilée par un modèle que son conte
 const REDRAWN = 4; // pendant l’écriture, barres et attention suivent un jeton sur quatre : l’œil n’en lit pas plus
 
 /** Le moteur, pour les essais et pour qui veut l’appeler de la console. */
-export const engine = { Session, createRandom, createTokenizer, draw, mostProbable, nextDistribution, openCompact, openKernels, readSafetensors };
+export const engine = {
+  Session, createRandom, createTokenizer, draw, mostProbable, nextDistribution, openCompact, openKernels, readSafetensors,
+};
 
 /** « Ce modèle n’a lu que… » : dit quand le texte tapé ne ressemble pas à ce que le modèle a lu. */
 function stranger(reading, session, finished) {
@@ -51,8 +53,7 @@ class LivePanel {
     this.compared = button(`Comparer ${this.count} suites`, () => this.compare(), true);
     this.compared.hidden = !this.count;
     this.loader = loading((session) => this.#live(session));
-    this.warning = h("p", { class: "cw-notice" }, model.get("warning"));
-    this.warning.hidden = !model.get("warning");
+    this.warning = model.get("warning") ? [h("p", { class: "cw-warning" }, model.get("warning"))] : [];
     this.notice = h("p", { class: "cw-notice", role: "status" });
     this.notice.hidden = true;
     this.views = h("div", {}, stillView(still(model)));
@@ -78,7 +79,7 @@ class LivePanel {
     const actions = h("div", { class: "cw-controls cw-actions" }, this.go, this.compared, clear, this.sampling.slider);
     const { folded } = this.sampling;
     const shown = [this.notice, actions, this.loader.node, folded, this.views, this.pieces, this.status, this.announced];
-    return [this.warning, field, this.chips, ...shown];
+    return [...this.warning, field, this.chips, ...shown];
   }
 
   /** Le modèle est là : ses prédictions remplacent la version figée. */
@@ -199,10 +200,10 @@ class LivePanel {
     this.running = true;
     this.go.textContent = "Arrêter";
     while (this.running && this.turn === turn) {
-      if (this.session.sliding && this.session.ids.length - before >= LONGEST) ending = `${format(LONGEST)} jetons écrits`;
-      if (ending !== "arrêté") break;
+      const enough = this.session.sliding && this.session.ids.length - before >= LONGEST;
+      if (enough) ending = `${format(LONGEST)} jetons écrits`;
       if (this.session.full) ending = `le contexte de ${format(this.session.limit)} jetons est plein`;
-      const id = this.session.full ? null : draw(this.law, random);
+      const id = enough || this.session.full ? null : draw(this.law, random);
       if (id === this.session.eos) ending = "le modèle a fini son texte";
       if (id === null || id === this.session.eos) break;
       if (!(await this.append(id, turn))) break;

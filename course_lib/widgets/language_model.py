@@ -174,7 +174,9 @@ class LanguageModelWidget(WeightsOnRequest, CourseWidget):
         """Rend les jetons suivants les plus probables, une suite écrite d’avance et un avis."""
         table = html_table(["Jeton", "Probabilité"], self.preview["rows"], self.preview["caption"])
         paragraphs = (
-            f"<p>{html.escape(text)}</p>" for text in (self.preview["continuation"], STATIC_NOTICE)
+            f"<p>{html.escape(text)}</p>"
+            for text in (self.warning, self.preview["continuation"], STATIC_NOTICE)
+            if text
         )
         return table + "".join(paragraphs)
 

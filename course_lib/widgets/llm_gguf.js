@@ -23,6 +23,7 @@ export const BLOCKS = {
   11: { name: "Q3_K", values: 256, bytes: 110 },
   12: { name: "Q4_K", values: 256, bytes: 144 },
   14: { name: "Q6_K", values: 256, bytes: 210 },
+  23: { name: "IQ4_XS", values: 256, bytes: 136 },
 };
 
 /** Avance dans l’en-tête, un champ après l’autre. */

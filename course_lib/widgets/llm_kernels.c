@@ -20,7 +20,7 @@
 #define UNROLL _Pragma("clang loop unroll(full)")
 #define INLINE static inline __attribute__((always_inline))
 
-enum { F32 = 0, F16 = 1, Q8_0 = 8, Q3_K = 11, Q4_K = 12, Q6_K = 14 }; /* les codes de GGUF */
+enum { F32 = 0, F16 = 1, Q8_0 = 8, Q3_K = 11, Q4_K = 12, Q6_K = 14, IQ4_XS = 23 }; /* les codes de GGUF */
 enum { GROUP = 32, SUPER = 256, MOST_COLUMNS = 16384, TILE = 4 };
 
 /* Une ligne de poids dépliée. */
@@ -72,10 +72,14 @@ INLINE v128_t mask(v128_t bytes, int bits) { return wasm_v128_and(bytes, wasm_i8
  *   Q3_K  32 octets de troisièmes bits (à l’envers) ; 64 de quatre niveaux ; 16 échelles de 6 bits ; d
  *   Q4_K  d, dmin ; 8 échelles et 8 minimums de 6 bits sur 12 octets ; 128 octets de deux niveaux
  *   Q6_K  128 octets de deux moitiés basses ; 64 de quatre moitiés hautes ; 16 échelles de 8 bits ; d
+ *   IQ4_XS  d ; 8 échelles de 6 bits sur 2 + 4 octets ; 128 octets de deux rangs dans une table de 16 niveaux
  */
-INLINE int super_bytes(int type) { return type == Q3_K ? 110 : type == Q4_K ? 144 : 210; }
+INLINE int super_bytes(int type) { return type == Q3_K ? 110 : type == Q4_K ? 144 : type == Q6_K ? 210 : 136; }
 
-INLINE float super_step(int type, const uint8_t *w) { return read_half(w + (type == Q3_K ? 108 : type == Q4_K ? 0 : 208)); }
+INLINE float super_step(int type, const uint8_t *w) { return read_half(w + (type == Q3_K ? 108 : type == Q6_K ? 208 : 0)); }
+
+/* Une échelle par groupe de 32, et non par suite de 16. */
+INLINE int grouped(int type) { return type == Q4_K || type == IQ4_XS; }
 
 /* La suite g d’un super-bloc : seize niveaux signés, d’un octet. */
 INLINE v128_t run(int type, const uint8_t *w, int g) {
@@ -87,13 +91,17 @@ INLINE v128_t run(int type, const uint8_t *w, int g) {
     third = mask(g >> 1 < 2 ? wasm_i16x8_shl(third, 2 - (g >> 1)) : wasm_u16x8_shr(third, (g >> 1) - 2), 4);
     return wasm_i8x16_sub(wasm_v128_or(low, third), wasm_i8x16_splat(4));
   }
+  if (type == IQ4_XS) {
+    const v128_t table = wasm_i8x16_const(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
+    return wasm_i8x16_swizzle(table, mask(wasm_u16x8_shr(wasm_v128_load(w + 8 + 16 * (g >> 1)), 4 * half), 15));
+  }
   v128_t low = wasm_v128_load(w + 64 * part + 32 * (pair & 1) + 16 * half);
   v128_t high = wasm_v128_load(w + 128 + 32 * part + 16 * half);
   high = mask(pair < 2 ? wasm_i16x8_shl(high, 4 - 2 * pair) : wasm_u16x8_shr(high, 2 * pair - 4), 48);
   return wasm_i8x16_sub(wasm_v128_or(mask(wasm_u16x8_shr(low, 4 * (pair >> 1)), 15), high), wasm_i8x16_splat(32));
 }
 
-/* Les échelles des seize suites, signées, d’un octet ; en Q4_K, celles des huit groupes, puis leurs minimums. */
+/* Les échelles signées, d’un octet : des seize suites ; ou des huit groupes, puis, en Q4_K, leurs minimums. */
 INLINE v128_t run_scales(int type, const uint8_t *w) {
   const uint32_t *packed = (const uint32_t *)(w + (type == Q3_K ? 96 : 4));
   const uint32_t low = 0x0f0f0f0f, six = 0x3f3f3f3f, high = 0x30303030;
@@ -101,6 +109,13 @@ INLINE v128_t run_scales(int type, const uint8_t *w) {
   if (type == Q4_K)
     return wasm_u32x4_make(packed[0] & six, (packed[2] & low) | (packed[0] >> 2 & high), packed[1] & six,
                            (packed[2] >> 4 & low) | (packed[1] >> 2 & high));
+  if (type == IQ4_XS) {
+    uint32_t tops = w[2] | w[3] << 8; /* deux bits par groupe : on en met deux par octet, quatre bits à part */
+    tops = (tops | tops << 8) & 0x00ff00ff, tops = (tops | tops << 4) & low, tops = (tops | tops << 2) & 0x33333333;
+    v128_t even = wasm_i32x4_splat((packed[0] & low) | (tops << 4 & high));
+    v128_t odd = wasm_i32x4_splat((packed[0] >> 4 & low) | (tops & high));
+    return wasm_i8x16_sub(wasm_i8x16_shuffle(even, odd, 0, 16, 1, 17, 2, 18, 3, 19, 0, 0, 0, 0, 0, 0, 0, 0), wasm_i8x16_splat(32));
+  }
   v128_t scales = wasm_u32x4_make((packed[0] & low) | (packed[2] << 4 & high), (packed[1] & low) | (packed[2] << 2 & high),
                                   (packed[0] >> 4 & low) | (packed[2] & high), (packed[1] >> 4 & low) | (packed[2] >> 2 & high));
   return wasm_i8x16_sub(scales, wasm_i8x16_splat(32));
@@ -119,7 +134,7 @@ INLINE void unpack_super(int type, const uint8_t *w, int b) {
   float d = super_step(type, w), dmin = type == Q4_K ? -read_half(w + 2) : 0;
   wasm_v128_store(scales, run_scales(type, w));
   for (int g = 0; g < 8; g += 1) steps[8 * b + g] = d, shifts[8 * b + g] = type == Q4_K ? dmin * scales[8 + g] : 0;
-  UNROLL for (int g = 0; g < 16; g += 1) put(levels + SUPER * b + 16 * g, run(type, w, g), scales[type == Q4_K ? g >> 1 : g]);
+  UNROLL for (int g = 0; g < 16; g += 1) put(levels + SUPER * b + 16 * g, run(type, w, g), scales[grouped(type) ? g >> 1 : g]);
 }
 
 /* Q8_0 : d, puis 32 niveaux de 8 bits. */
@@ -234,11 +249,11 @@ INLINE float dot_super(int type, const uint8_t *w, int columns, const uint8_t *p
     float factors[16]; /* d × échelle de la suite × échelle du vecteur */
     v128_t bytes = run_scales(type, w), d = wasm_f32x4_splat(super_step(type, w));
     v128_t x[2] = {wasm_f32x4_mul(d, wasm_v128_load(scales)), wasm_f32x4_mul(d, wasm_v128_load(scales + 4))};
-    if (type == Q4_K) {
+    if (grouped(type)) {
       v128_t dmin = wasm_f32x4_splat(-read_half(w + 2));
       for (int k = 0; k < 2; k += 1) {
         wasm_v128_store(factors + 4 * k, wasm_f32x4_mul(quarter(bytes, k), x[k]));
-        odd = multiply_add(odd, wasm_f32x4_mul(quarter(bytes, 2 + k), dmin), wasm_v128_load(sums + 4 * k));
+        if (type == Q4_K) odd = multiply_add(odd, wasm_f32x4_mul(quarter(bytes, 2 + k), dmin), wasm_v128_load(sums + 4 * k));
       }
     } else {
       for (int k = 0; k < 4; k += 1) {
@@ -248,7 +263,7 @@ INLINE float dot_super(int type, const uint8_t *w, int columns, const uint8_t *p
     }
     UNROLL for (int g = 0; g < 16; g += 2) {
       v128_t first = dot_run(run(type, w, g), q + 16 * g), second = dot_run(run(type, w, g + 1), q + 16 * g + 16);
-      if (type == Q4_K) {
+      if (grouped(type)) {
         v128_t whole = wasm_f32x4_convert_i32x4(wasm_i32x4_add(first, second));
         even = multiply_add(even, whole, wasm_v128_load32_splat(factors + (g >> 1)));
       } else {
@@ -304,6 +319,7 @@ void EXPORT(multiply)(int type, const uint8_t *w, int rows, int columns, int cou
     case Q8_0: return multiply_packed(Q8_0, w, rows, columns, count, packed, y);
     case Q3_K: return multiply_packed(Q3_K, w, rows, columns, count, packed, y);
     case Q4_K: return multiply_packed(Q4_K, w, rows, columns, count, packed, y);
+    case IQ4_XS: return multiply_packed(IQ4_XS, w, rows, columns, count, packed, y);
     default: return multiply_packed(Q6_K, w, rows, columns, count, packed, y);
   }
 }

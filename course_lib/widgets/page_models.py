@@ -15,7 +15,7 @@ from course_lib.transformer.recognition import config_of
 from course_lib.typography import french_spaces
 from course_lib.widgets.tokenizer import javascript_pattern
 
-PAGE_FORMATS = ("F32", "F16", "Q8_0", "Q3_K", "Q4_K", "Q6_K")  # ceux de llm_kernels.c
+PAGE_FORMATS = ("F32", "F16", "Q8_0", "Q3_K", "Q4_K", "Q6_K", "IQ4_XS")  # ceux de llm_kernels.c
 MOST_COLUMNS = 16384  # la plus longue ligne qu’il déplie
 MIN_P = 0.1  # le réglage d’ouverture : les suites invraisemblables sont écartées
 LAST_SPACES = " \u00a0\u202f\t"  # en fin de texte, la page les ignore
