@@ -21,7 +21,7 @@ from course_lib.pretrained.saving import llama_weights, save_beside
 from course_lib.tokenization import BPETokenizer, CharTokenizer
 from course_lib.tokenization.splits import LLAMA3, LLAMA_CPP_DEFAULT, QWEN2, SMOLLM
 from course_lib.transformer import GPT2Config, LlamaConfig, gpt2, llama
-from course_lib.widgets import MICRO_STORIES, LanguageModelWidget
+from course_lib.widgets import MICRO_STORIES, LanguageModelWidget, romancier_widget
 from course_lib.widgets.bundle import bundle
 from course_lib.widgets.token_text import token_texts, visible
 
@@ -201,6 +201,17 @@ def test_a_gguf_that_the_page_cannot_read_is_refused(tmp_path):
     write_gguf(path, settings, rows)
     with pytest.raises(ValueError, match=r"est en F16 ; la page lit F32 pour une norme"):
         LanguageModelWidget.from_gguf(path, prompt="Il dort")
+
+
+def test_the_romancier_comes_with_its_beginnings_and_its_warning(tmp_path):
+    path = tmp_path / "romancier" / "essai.gguf"
+    path.parent.mkdir()
+    model = llama(replace(CONFIG, d_model=32, head_dim=8, d_ff=32), seed=3)
+    save_gguf(model, TOKENIZER, path, kind="Q8_0")
+    one = romancier_widget(path, prompt="Il dort", title="Essai")
+    assert (one.title, one.prompt, one.continuations) == ("Essai", "Il dort", 3)
+    assert one.weights_url == "models/romancier" and len(one.beginnings) == 3
+    assert "préjugés" in one.warning and "préjugés" in one.fallback_html()
 
 
 def test_too_many_continuations_are_refused():

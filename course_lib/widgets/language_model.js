@@ -7,12 +7,12 @@
 import { candidatesView } from "./llm_candidates.js";
 import { openKernels } from "./llm_compact_decoder.js";
 import { samplingControls } from "./llm_controls.js";
-import { beginningsView, card, nextFrame, NO_SOURCE, stillView } from "./llm_loading.js";
+import { beginningsView, card, nextFrame, NO_SOURCE, still, stillView } from "./llm_loading.js";
 import { createRandom, draw, mostProbable, nextDistribution } from "./llm_sampling.js";
 import { Session } from "./llm_session.js";
 import { loadingOf, openCompact } from "./llm_sources.js";
 import { createTokenizer } from "./llm_tokenizer.js";
-import { attentionView, nextTokensView, percent, spokenToken } from "./llm_views.js";
+import { attentionView, nextTokensView, percent, spokenToken, stranger } from "./llm_views.js";
 import { readSafetensors } from "./llm_weights.js";
 import { button, fit, format, h, textArea, write } from "./nodes.js";
 import { isPiece, PIECES } from "./token_text.js";
@@ -22,20 +22,13 @@ const HELP =
   "choisissez-en un, ou laissez-le continuer. ␣ est une espace, ⏎ une fin de ligne.";
 
 const LONGEST = 400; // jetons écrits d’affilée par un modèle que son contexte n’arrête pas
-const REDRAWN = 4; // pendant l’écriture, barres et attention suivent un jeton sur quatre : l’œil n’en lit pas plus
+const FRAME = 6; // millisecondes d’écriture par image, un dernier jeton et le dessin en plus
+const REDRAWN = 4; // pendant l’écriture, barres et attention suivent un jeton sur quatre (un gros modèle, sur huit)
 
 /** Le moteur, pour les essais et pour qui veut l’appeler de la console. */
 export const engine = {
   Session, createRandom, createTokenizer, draw, mostProbable, nextDistribution, openCompact, openKernels, readSafetensors,
 };
-
-/** « Ce modèle n’a lu que… » : dit quand le texte tapé ne ressemble pas à ce que le modèle a lu. */
-function stranger(reading, session, finished) {
-  if (!reading) return "";
-  const surprise = session.surprise(finished);
-  if (surprise === null || surprise <= reading.most_bits) return "";
-  return `Ce modèle n’a lu que ${reading.texts}\u202f; votre texte n’y ressemble pas\u00a0: ce qu’il écrira n’aura guère de sens.`;
-}
 
 /** Le composant : le texte et ses boutons d’emblée, les prédictions une fois le modèle chargé. */
 class LivePanel {
@@ -56,7 +49,7 @@ class LivePanel {
     this.warning = model.get("warning") ? [h("p", { class: "cw-warning" }, model.get("warning"))] : [];
     this.notice = h("p", { class: "cw-notice", role: "status" });
     this.notice.hidden = true;
-    this.views = h("div", {}, stillView(still(model)));
+    this.views = h("div", {}, stillView(still(model.get("preview"))));
     this.status = h("p", { class: "cw-summary cw-facts" });
     this.pieces = h("p", { class: "cw-help" }, PIECES);
     this.pieces.hidden = true;
@@ -78,7 +71,8 @@ class LivePanel {
     const clear = button("Effacer", () => this.clear(), true);
     const actions = h("div", { class: "cw-controls cw-actions" }, this.go, this.compared, clear, this.sampling.slider);
     const { folded } = this.sampling;
-    const shown = [this.notice, actions, this.loader.node, folded, this.views, this.pieces, this.status, this.announced];
+    const loading = this.loader.first ? [this.loader.node, actions] : [actions, this.loader.node];
+    const shown = [this.notice, ...loading, folded, this.views, this.pieces, this.status, this.announced];
     return [...this.warning, field, this.chips, ...shown];
   }
 
@@ -197,6 +191,7 @@ class LivePanel {
     const random = createRandom(this.sampling.seed());
     const before = this.session.ids.length;
     let ending = "arrêté";
+    let drawn = performance.now();
     this.running = true;
     this.go.textContent = "Arrêter";
     while (this.running && this.turn === turn) {
@@ -208,7 +203,10 @@ class LivePanel {
       if (id === null || id === this.session.eos) break;
       if (!(await this.append(id, turn))) break;
       this.refresh();
-      await nextFrame(); // un jeton par image : la page se dessine, le lecteur suit
+      // Un jeton par image : la page se dessine, le lecteur suit ; un gros modèle en écrit tant qu’il y a le temps.
+      if (this.session.sliding && performance.now() - drawn < FRAME) continue;
+      await nextFrame();
+      drawn = performance.now();
     }
     this.#conclude(this.session.tokenizer.decode(this.session.ids.slice(before)), ending, turn);
   }
@@ -243,7 +241,7 @@ class LivePanel {
     const { session } = this;
     if (!session) return;
     this.law = session.distribution(this.sampling.settings());
-    if (!this.running || session.ids.length % REDRAWN === 0) this.#redraw();
+    if (!this.running || session.ids.length % (session.sliding ? 2 * REDRAWN : REDRAWN) === 0) this.#redraw();
     write(this.status, [news, ...this.facts()].filter(Boolean).join(" "));
   }
 
@@ -287,16 +285,10 @@ class LivePanel {
   }
 }
 
-/** Ce que montre la version figée. */
-function still(model) {
-  const { rows, caption, continuation } = model.get("preview");
-  return { headers: ["Jeton", "Probabilité"], rows, caption, paragraphs: [continuation] };
-}
-
 function render({ model, el }) {
   const title = model.get("title");
   if (!model.get("weights_url") && model.get("weights") === undefined) {
-    el.append(card("cw-llm", title, HELP, stillView(still(model)), h("p", { class: "cw-help" }, NO_SOURCE)));
+    el.append(card("cw-llm", title, HELP, stillView(still(model.get("preview"))), h("p", { class: "cw-help" }, NO_SOURCE)));
     return () => {};
   }
   const panel = new LivePanel(model, loadingOf(model));

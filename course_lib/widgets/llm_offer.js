@@ -16,6 +16,7 @@ export class Offer {
     this.source = source;
     this.ready = ready;
     this.promise = null;
+    this.first = true; // avant les boutons qui l’attendent
     this.stop = null; // interrompt le téléchargement en cours
     this.go = button("", () => this.ensure());
     this.cancel = button("Annuler", () => this.stop?.abort(), true);
@@ -48,6 +49,7 @@ export class Offer {
       const { bytes, kept } = await this.source.read((received) => this.#show(received), this.stop.signal);
       await this.ready(bytes);
       this.go.hidden = this.cancel.hidden = this.progress.hidden = true;
+      this.node.hidden = kept;
       this.#tell(kept ? "" : "Votre navigateur n’a pas pu garder le modèle\u202f: il faudra le recharger à la prochaine visite.");
       return true;
     } catch (error) {

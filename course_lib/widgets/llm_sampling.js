@@ -5,7 +5,9 @@ export function softmax(scores) {
   const largest = scores[mostLikely(scores)];
   const weights = new Float64Array(scores.length);
   let total = 0;
-  for (let id = 0; id < weights.length; id += 1) total += weights[id] = Math.exp(scores[id] - largest);
+  for (let id = 0; id < weights.length; id += 1) {
+    if (scores[id] !== -Infinity) total += weights[id] = Math.exp(scores[id] - largest);
+  }
   for (let id = 0; id < weights.length; id += 1) weights[id] /= total;
   return weights;
 }
@@ -61,9 +63,8 @@ function keepNucleus(scores, p) {
 
 /** Écarte les jetons moins probables que p × le plus probable (Nguyen et al. 2025). */
 function keepRelative(scores, p) {
-  const probabilities = softmax(scores);
-  const threshold = p * probabilities[mostLikely(probabilities)];
-  for (let id = 0; id < scores.length; id += 1) if (probabilities[id] < threshold) scores[id] = -Infinity;
+  const threshold = scores[mostLikely(scores)] + Math.log(p); // un rapport de probabilités : un écart de scores
+  for (let id = 0; id < scores.length; id += 1) if (scores[id] < threshold) scores[id] = -Infinity;
 }
 
 /**
