@@ -22,8 +22,8 @@ const HELP =
   "choisissez-en un, ou laissez-le continuer. ␣ est une espace, ⏎ une fin de ligne.";
 
 const LONGEST = 400; // jetons écrits d’affilée par un modèle que son contexte n’arrête pas
-const FRAME = 6; // millisecondes d’écriture par image, un dernier jeton et le dessin en plus
-const REDRAWN = 4; // pendant l’écriture, barres et attention suivent un jeton sur quatre (un gros modèle, sur huit)
+const FRAME = 10; // millisecondes d’écriture par image, un dernier jeton et le dessin en plus
+const REDRAWN = 4; // pendant l’écriture, barres et attention suivent un jeton sur quatre ; sur huit, d’un gros modèle
 
 /** Le moteur, pour les essais et pour qui veut l’appeler de la console. */
 export const engine = {
@@ -154,15 +154,15 @@ class LivePanel {
     this.running = false;
     for (const id of ids) if (!(await this.append(id, turn))) return;
     this.suites.hidden = true;
+    this.setText(this.session.text);
     this.refresh();
     this.#announce(() => this.summary());
   }
 
-  /** Ajoute un jeton ; faux si le lecteur a fait autre chose pendant que le modèle relisait. */
+  /** Lit un jeton de plus ; faux si le lecteur a fait autre chose pendant que le modèle relisait. */
   async append(id, turn) {
     if (!(await this.session.approach([...this.session.ids, id], () => this.#pause(turn)))) return false;
     this.session.append(id);
-    this.setText(this.session.text);
     return true;
   }
 
@@ -202,9 +202,13 @@ class LivePanel {
       if (id === this.session.eos) ending = "le modèle a fini son texte";
       if (id === null || id === this.session.eos) break;
       if (!(await this.append(id, turn))) break;
-      this.refresh();
       // Un jeton par image : la page se dessine, le lecteur suit ; un gros modèle en écrit tant qu’il y a le temps.
-      if (this.session.sliding && performance.now() - drawn < FRAME) continue;
+      if (this.session.sliding && performance.now() - drawn < FRAME) {
+        this.law = this.session.distribution(this.sampling.settings());
+        continue;
+      }
+      this.setText(this.session.text);
+      this.refresh();
       await nextFrame();
       drawn = performance.now();
     }
@@ -232,6 +236,7 @@ class LivePanel {
     this.running = false;
     this.go.textContent = "Continuer";
     const told = `Fin de l’écriture\u00a0: ${ending}.`;
+    if (this.turn === turn) this.setText(this.session.text);
     this.refresh(told);
     this.#announce(() => `${written} ${told}`);
   }
@@ -241,12 +246,14 @@ class LivePanel {
     const { session } = this;
     if (!session) return;
     this.law = session.distribution(this.sampling.settings());
-    if (!this.running || session.ids.length % (session.sliding ? 2 * REDRAWN : REDRAWN) === 0) this.#redraw();
+    const stale = session.ids.length - this.drawnIds >= (session.sliding ? 2 * REDRAWN : REDRAWN);
+    if (!this.running || stale) this.#redraw();
     write(this.status, [news, ...this.facts()].filter(Boolean).join(" "));
   }
 
   /** Redessine les jetons suivants et l’attention. */
   #redraw() {
+    this.drawnIds = this.session.ids.length;
     this.best = this.law ? this.next.update(this.law) : [];
     const pieces = this.attention.update() || this.best.some(({ id }) => isPiece(this.session.nextText(id)));
     this.pieces.hidden = !pieces;
