@@ -1,6 +1,7 @@
 """Le moteur des poids compacts, dans Chromium : formats, produits, modèle entier, surprise."""
 
 import base64
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,19 @@ def models(tmp_path_factory) -> dict[str, Path]:
 NAMES = ["partage", "dense", *(["romancier"] if SHIPPED.is_file() else [])]
 
 
+@functools.cache
+def widget_of(path: Path) -> LanguageModelWidget:
+    """Le composant d’un fichier ; sa version figée se calcule une fois."""
+    return LanguageModelWidget.from_gguf(path, prompt="Il était une fois")
+
+
+@functools.cache
+def model_of(path: Path):
+    """Le même fichier, ouvert par PyTorch."""
+    loaded = load_pretrained(path)
+    return loaded.model.eval(), loaded.tokenizer
+
+
 @pytest.fixture
 def open_page(open_widget, models, tmp_path):
     """Ouvre une page qui sert ces fichiers, avec le composant de l’un d’eux."""
@@ -101,7 +115,7 @@ def open_page(open_widget, models, tmp_path):
     def open_one(name: str):
         path = models[name]
         (folder / path.name).symlink_to(path)
-        return open_widget(LanguageModelWidget.from_gguf(path, prompt="Il était une fois"))
+        return open_widget(widget_of(path))
 
     return open_one
 
@@ -111,8 +125,7 @@ def loaded(request, open_page, models):
     """Le même modèle des deux côtés : (page, modèle, tokeniseur)."""
     page = open_page(request.param)
     page.evaluate(START, models[request.param].name)
-    loaded = load_pretrained(models[request.param])
-    return page, loaded.model.eval(), loaded.tokenizer
+    return page, *model_of(models[request.param])
 
 
 @pytest.fixture

@@ -26,15 +26,21 @@ def path(tmp_path_factory) -> Path:
     return folder / "essai.gguf"
 
 
+@pytest.fixture(scope="module")
+def widget(path) -> LanguageModelWidget:
+    """Son composant, où tout est proposé."""
+    settings = {"prompt": PROMPT, "weights_url": "models", "continuations": 3}
+    settings |= {"beginnings": ["Le chat"], "warning": "Il invente tout."}
+    return LanguageModelWidget.from_gguf(path, **settings)
+
+
 @pytest.fixture
-def open_page(open_widget, path, tmp_path):
+def open_page(open_widget, widget, path, tmp_path):
     """Ouvre la page du composant, dont le fichier est servi comme le site le sert."""
     (tmp_path / "_static" / "models").symlink_to(path.parent)
 
-    def open_one(theme="light", *, load=True, expected=None, **options):
-        settings = {"prompt": PROMPT, "weights_url": "models", "continuations": 3}
-        settings |= {"beginnings": ["Le chat"], "warning": "Il invente tout.", **options}
-        page = open_widget(LanguageModelWidget.from_gguf(path, **settings), theme, expected)
+    def open_one(theme="light", *, load=True, expected=None):
+        page = open_widget(widget, theme, expected)
         if load:
             page.get_by_role("button", name="Charger le modèle").click()
             page.wait_for_selector(".cw-next li")
