@@ -8,6 +8,7 @@ F32. Le tableau est aussi écrit dans benchmarks/resultats/page_model.md.
 """
 
 import functools
+import re
 import shutil
 import statistics
 import tempfile
@@ -103,6 +104,18 @@ def component(page: Page) -> tuple[float, float]:
     return elapsed / count, (processor_time(session) - before) / count
 
 
+def own_memory(page: Page) -> float:
+    """Les mégaoctets que le processus de la page ne partage avec aucun autre ; 0 hors de Linux."""
+    session = page.context.browser.new_browser_cdp_session()
+    totals = [0]
+    for one in session.send("SystemInfo.getProcessInfo")["processInfo"]:
+        status = Path(f"/proc/{one['id']}/status")
+        if one["type"] == "renderer" and status.is_file():
+            found = re.findall(r"^Rss(?:Anon|Shmem):\s+(\d+) kB", status.read_text("utf-8"), re.M)
+            totals.append(sum(map(int, found)))
+    return max(totals) * 1024 / 1e6
+
+
 def engine_alone(page: Page, name: str, count: int) -> dict[str, float]:
     """Les médianes du moteur seul : début lu (ms), jeton écrit (ms, durée et processeur)."""
     session = page.context.new_cdp_session(page)
@@ -120,7 +133,7 @@ def engine_alone(page: Page, name: str, count: int) -> dict[str, float]:
     }  # fmt: skip
 
 
-def table(cold: float, warm: float, widget: tuple, compact: dict, floats: dict) -> list[list[str]]:
+def table(loading: tuple, widget: tuple, compact: dict, floats: dict) -> list[list[str]]:
     """Les lignes du tableau : la mesure, le GGUF, les poids en F32."""
 
     def ms(value: float) -> str:
@@ -129,6 +142,7 @@ def table(cold: float, warm: float, widget: tuple, compact: dict, floats: dict) 
     def pair(label: str, field: str) -> list[str]:
         return [label, ms(compact[field]), ms(floats[field])]
 
+    cold, warm, memory = loading
     return [
         ["première visite : du bouton aux prédictions", f"{format_number(cold, 2)} s", "–"],
         ["visite suivante", f"{format_number(warm, 2)} s", "–"],
@@ -139,18 +153,20 @@ def table(cold: float, warm: float, widget: tuple, compact: dict, floats: dict) 
         ["jeton écrit par le composant, dessin compris", ms(widget[0]), "–"],
         ["le même, en temps de processeur", ms(widget[1]), "–"],
         ["mémoire du moteur", f"{format_number(compact['memory'] / 1e6, 0)} Mo", "–"],
+        ["mémoire propre à la page, après l’écriture", f"{format_number(memory, 0)} Mo", "–"],
     ]
 
 
 def measure(page: Page, path: Path) -> list[list[str]]:
     """Toutes les mesures, dans la page ouverte."""
     cold = opened(page, "Charger le modèle")
+    widget = component(page)
+    memory = own_memory(page)
     page.reload()
     warm = opened(page, "Ouvrir le modèle")
-    widget = component(page)
     compact = engine_alone(page, path.name, WRITTEN)
     floats = engine_alone(page, "f32", WRITTEN_F32)
-    return table(cold, warm, widget, compact, floats)
+    return table((cold, warm, memory), widget, compact, floats)
 
 
 def main() -> None:
