@@ -13,13 +13,15 @@ from safetensors.torch import load as parse
 
 from course_lib.corpora import generate_stories
 from course_lib.generation import SamplingConfig, next_token_distribution
-from course_lib.pretrained import load_pretrained, save_folder
+from course_lib.pretrained import load_pretrained, save_folder, save_gguf
 from course_lib.pretrained.families import write_config
+from course_lib.pretrained.gguf.reader import GGUFFile
+from course_lib.pretrained.gguf.writer import write_gguf
 from course_lib.pretrained.saving import llama_weights, save_beside
 from course_lib.tokenization import BPETokenizer, CharTokenizer
 from course_lib.tokenization.splits import LLAMA3, LLAMA_CPP_DEFAULT, QWEN2, SMOLLM
 from course_lib.transformer import GPT2Config, LlamaConfig, gpt2, llama
-from course_lib.widgets import MICRO_STORIES, LanguageModelWidget
+from course_lib.widgets import MICRO_STORIES, LanguageModelWidget, romancier_widget
 from course_lib.widgets.bundle import bundle
 from course_lib.widgets.token_text import token_texts, visible
 
@@ -172,6 +174,51 @@ def test_the_widget_refuses_what_it_cannot_run():
         LanguageModelWidget(gpt2(GPT2Config(283, 16, 12, 1, 2)), TOKENIZER)
 
 
+def test_a_gguf_is_sent_as_it_is(tmp_path):
+    path = tmp_path / "essai.gguf"
+    model = llama(replace(CONFIG, d_model=32, head_dim=8, d_ff=32), seed=3)
+    save_gguf(model, TOKENIZER, path, kind="Q8_0")
+    one = LanguageModelWidget.from_gguf(path, prompt="Il dort", continuations=3, warning="Gare !")
+    assert one.gguf == "essai.gguf" and one.weights_size == path.stat().st_size
+    assert one.checksum == zlib.crc32(path.read_bytes())
+    assert one.weights == b"" and "Gare\u202f!" in one.fallback_html()
+    one.requested = True
+    assert one.weights == path.read_bytes() and json.loads(one.definition) == {}
+    assert one.preview == LanguageModelWidget.from_gguf(path, prompt="Il dort").preview
+
+
+def test_a_gguf_that_the_page_cannot_read_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="GGUF"):
+        LanguageModelWidget.from_gguf(tmp_path / "absent.gguf")
+    path = tmp_path / "essai.gguf"
+    save_gguf(llama(CONFIG, seed=3), TOKENIZER, path, kind="F32")
+    with pytest.raises(ValueError, match=r"lignes de (30|37|60) nombres .* quatre par quatre"):
+        LanguageModelWidget.from_gguf(path, prompt="Il dort")
+    with GGUFFile(path) as file:
+        tensors = [(name, file.tensor(name), "F32") for name in file.tensors]
+        settings = dict(file.metadata)
+    rows = [(name, array[..., :28], "F16") for name, array, _ in tensors]
+    write_gguf(path, settings, rows)
+    with pytest.raises(ValueError, match=r"est en F16 ; la page lit F32 pour une norme"):
+        LanguageModelWidget.from_gguf(path, prompt="Il dort")
+
+
+def test_the_romancier_comes_with_its_beginnings_and_its_warning(tmp_path):
+    path = tmp_path / "romancier" / "essai.gguf"
+    path.parent.mkdir()
+    model = llama(replace(CONFIG, d_model=32, head_dim=8, d_ff=32), seed=3)
+    save_gguf(model, TOKENIZER, path, kind="Q8_0")
+    one = romancier_widget(path, prompt="Il dort", title="Essai")
+    assert (one.title, one.prompt, one.continuations) == ("Essai", "Il dort", 3)
+    assert one.weights_url == "models/romancier" and len(one.beginnings) == 3
+    assert "préjugés" in one.warning and "préjugés" in one.fallback_html()
+
+
+def test_too_many_continuations_are_refused():
+    with pytest.raises(ValueError, match="continuations = 6 : la page compare de 0 à 5"):
+        widget(continuations=6)
+
+
 def split_by(split) -> BPETokenizer:
     """Les mêmes fusions, d’autres mots."""
     return BPETokenizer(TOKENIZER.token_to_id, TOKENIZER.merges, TOKENIZER.special_tokens, split)
@@ -227,6 +274,8 @@ def test_the_site_receives_each_complete_model(tmp_path, monkeypatch):
         folder.mkdir(parents=True)
         save_beside(llama(CONFIG), TOKENIZER, folder)
     (tmp_path / "results" / "complet" / "training.json").write_text("{}", "utf-8")
+    (tmp_path / "results" / "seul").mkdir()
+    (tmp_path / "results" / "seul" / "seul.gguf").write_bytes(b"GGUF")
     (tmp_path / "results" / "incomplet" / "config.json").unlink()
     site = SimpleNamespace(outdir=tmp_path / "html", builder=SimpleNamespace(format="html"))
     models.copy_models(site, ValueError("construction interrompue"))
@@ -235,4 +284,5 @@ def test_the_site_receives_each_complete_model(tmp_path, monkeypatch):
     copied = sorted(p.relative_to(site.outdir).as_posix() for p in site.outdir.rglob("*.*"))
     folder = "_static/models/complet"
     names = ("config.json", "model.safetensors", "tokenizer.json")
-    assert copied == [f"{folder}/{name}" for name in names]
+    alone = "_static/models/seul/seul.gguf"
+    assert copied == [*(f"{folder}/{name}" for name in names), alone]

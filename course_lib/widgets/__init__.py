@@ -9,6 +9,7 @@ from course_lib.widgets.language_model import MICRO_STORIES, LanguageModelWidget
 from course_lib.widgets.planner import ScalingPlanner
 from course_lib.widgets.quiz import Choice, Question, Quiz
 from course_lib.widgets.readability import ReadabilityExplorer
+from course_lib.widgets.romancier import romancier_widget
 from course_lib.widgets.steps import StepDiagram
 from course_lib.widgets.tokenizer import TokenizerExplorer
 from course_lib.widgets.trials import Measure, Trial, TrialExplorer
@@ -34,4 +35,5 @@ __all__ = [
     "Trial",
     "TrialExplorer",
     "TwoModelsWidget",
+    "romancier_widget",
 ]

@@ -4,71 +4,36 @@
  * avant le premier geste du lecteur.
  */
 
-import { beginningsView, card, Loader, nextFrame, NO_SOURCE, stillView } from "./llm_loading.js";
+import { candidatesView } from "./llm_candidates.js";
+import { openKernels } from "./llm_compact_decoder.js";
+import { samplingControls } from "./llm_controls.js";
+import { beginningsView, card, nextFrame, NO_SOURCE, still, stillView } from "./llm_loading.js";
 import { createRandom, draw, mostProbable, nextDistribution } from "./llm_sampling.js";
 import { Session } from "./llm_session.js";
+import { loadingOf, openCompact } from "./llm_sources.js";
 import { createTokenizer } from "./llm_tokenizer.js";
-import { attentionView, nextTokensView, percent, spokenToken } from "./llm_views.js";
-import { checkedWeights, fetchModel, readSafetensors, requestModel } from "./llm_weights.js";
+import { attentionView, nextTokensView, percent, spokenToken, stranger } from "./llm_views.js";
+import { readSafetensors } from "./llm_weights.js";
 import { button, fit, format, h, textArea, write } from "./nodes.js";
-import { temperatureSlider } from "./temperature_slider.js";
 import { isPiece, PIECES } from "./token_text.js";
 
 const HELP =
   "Tapez un début, ou choisissez-en un. À chaque frappe, le modèle donne le jeton suivant\u00a0: " +
   "choisissez-en un, ou laissez-le continuer. ␣ est une espace, ⏎ une fin de ligne.";
 
-const REDRAWN = 4; // pendant l’écriture, barres et attention suivent un jeton sur quatre : l’œil n’en lit pas plus
+const LONGEST = 400; // jetons écrits d’affilée par un modèle que son contexte n’arrête pas
+const FRAME = 10; // millisecondes d’écriture par image, un dernier jeton et le dessin en plus
+const REDRAWN = 4; // pendant l’écriture, barres et attention suivent un jeton sur quatre ; sur huit, d’un gros modèle
 
 /** Le moteur, pour les essais et pour qui veut l’appeler de la console. */
-export const engine = { Session, createRandom, createTokenizer, draw, mostProbable, nextDistribution, readSafetensors };
-
-/** Un champ numérique ; sa valeur reste toujours dans les bornes. */
-function numberField(label, { min, max, step, value }, onChange) {
-  const input = h("input", { class: "cw-select cw-number", type: "number", min, max, step, value });
-  input.addEventListener("input", onChange);
-  const read = () => {
-    const typed = input.valueAsNumber;
-    return Number.isNaN(typed) ? value : Math.min(Math.max(typed, min), max);
-  };
-  return { node: h("label", { class: "cw-field" }, h("span", {}, label), input), read };
-}
-
-/** Les réglages du tirage : la température à portée de main, les autres repliés. */
-function samplingControls(minimum, onChange) {
-  const temperature = temperatureSlider(onChange, 0);
-  const minP = numberField("Min-p", { min: 0, max: 1, step: 0.05, value: minimum }, onChange);
-  const topK = numberField("Top-k (0\u00a0: tous)", { min: 0, max: 100, step: 1, value: 0 }, onChange);
-  const topP = numberField("Top-p", { min: 0.05, max: 1, step: 0.05, value: 1 }, onChange);
-  const penalty = numberField("Pénalité de répétition", { min: 1, max: 2, step: 0.1, value: 1 }, onChange);
-  const seed = numberField("Graine", { min: 0, max: 999999, step: 1, value: 0 }, onChange);
-  const fields = [minP, topK, topP, penalty, seed].map(({ node }) => node);
-  const folded = h("details", {}, h("summary", {}, "Autres réglages du tirage"), h("div", { class: "cw-controls" }, ...fields));
-  return {
-    slider: temperature.node,
-    folded,
-    settings: () => ({
-      temperature: temperature.read(),
-      topK: Math.round(topK.read()),
-      topP: topP.read(),
-      minP: minP.read(),
-      repetitionPenalty: penalty.read(),
-    }),
-    seed: () => Math.round(seed.read()),
-  };
-}
-
-/** « Ce modèle n’a lu que… » : dit quand le texte tapé ne ressemble pas à ce que le modèle a lu. */
-function stranger(reading, session, finished) {
-  if (!reading) return "";
-  const surprise = session.surprise(finished);
-  if (surprise === null || surprise <= reading.most_bits) return "";
-  return `Ce modèle n’a lu que ${reading.texts}\u202f; votre texte n’y ressemble pas\u00a0: ce qu’il écrira n’aura guère de sens.`;
-}
+export const engine = {
+  Session, createRandom, createTokenizer, draw, mostProbable, nextDistribution, openCompact, openKernels, readSafetensors,
+};
 
 /** Le composant : le texte et ses boutons d’emblée, les prédictions une fois le modèle chargé. */
 class LivePanel {
-  constructor(model, load) {
+  /** `loading` rend ce qui fait venir le modèle, et prévient quand il est là. */
+  constructor(model, loading) {
     this.session = null;
     this.reading = model.get("reading");
     this.running = false;
@@ -77,10 +42,14 @@ class LivePanel {
     this.area.value = model.get("prompt");
     this.sampling = samplingControls(model.get("min_p"), () => this.refresh());
     this.go = button("Continuer", () => (this.running ? (this.running = false) : this.generate()));
-    this.loader = new Loader(model.get("weights_size"), load, (session) => this.#live(session));
+    this.count = model.get("continuations");
+    this.compared = button(`Comparer ${this.count} suites`, () => this.compare(), true);
+    this.compared.hidden = !this.count;
+    this.loader = loading((session) => this.#live(session));
+    this.warning = model.get("warning") ? [h("p", { class: "cw-warning" }, model.get("warning"))] : [];
     this.notice = h("p", { class: "cw-notice", role: "status" });
     this.notice.hidden = true;
-    this.views = h("div", {}, stillView(still(model)));
+    this.views = h("div", {}, stillView(still(model.get("preview"))));
     this.status = h("p", { class: "cw-summary cw-facts" });
     this.pieces = h("p", { class: "cw-help" }, PIECES);
     this.pieces.hidden = true;
@@ -88,15 +57,23 @@ class LivePanel {
     this.area.addEventListener("input", () => this.type());
     this.area.addEventListener("keydown", (event) => this.#shortcut(event));
     this.nodes = this.#layout(model.get("beginnings"));
+    this.#setReady(!model.get("gguf"));
+  }
+
+  /** Tant qu’un modèle lourd n’est pas là, seul son bouton peut le faire venir. */
+  #setReady(ready) {
+    for (const node of [this.go, this.compared, ...this.chips.querySelectorAll("button")]) node.disabled = !ready;
   }
 
   #layout(beginnings) {
     const field = h("label", {}, h("strong", {}, "Votre texte"), this.area);
-    const chips = beginningsView(beginnings, (text) => this.begin(text));
+    this.chips = beginningsView(beginnings, (text) => this.begin(text));
     const clear = button("Effacer", () => this.clear(), true);
-    const actions = h("div", { class: "cw-controls cw-actions" }, this.go, clear, this.sampling.slider);
+    const actions = h("div", { class: "cw-controls cw-actions" }, this.go, this.compared, clear, this.sampling.slider);
     const { folded } = this.sampling;
-    return [field, chips, this.notice, actions, this.loader.node, folded, this.views, this.pieces, this.status, this.announced];
+    const loading = this.loader.first ? [this.loader.node, actions] : [actions, this.loader.node];
+    const shown = [this.notice, ...loading, folded, this.views, this.pieces, this.status, this.announced];
+    return [...this.warning, field, this.chips, ...shown];
   }
 
   /** Le modèle est là : ses prédictions remplacent la version figée. */
@@ -104,12 +81,17 @@ class LivePanel {
     this.session = session;
     this.next = nextTokensView(session, (id) => this.choose(id));
     this.attention = attentionView(session, () => this.attention.update());
+    this.candidates = candidatesView(session, this.count, (ids) => this.keep(ids));
     const panel = (title, node) => h("div", { class: "cw-panel" }, h("p", { class: "cw-panel-title" }, title), node);
+    this.suites = panel("Des suites possibles", this.candidates.node);
+    this.suites.hidden = true;
     this.views.className = "cw-panels";
     this.views.replaceChildren(
       panel("Le jeton suivant, réglages appliqués", this.next.node),
       panel("Ce que lit le dernier jeton (son attention)", this.attention.node));
-    this.#read(true);
+    this.views.before(this.suites);
+    this.#setReady(true);
+    return this.#read(true);
   }
 
   /** Ctrl+Entrée continue, ou arrête, sans quitter le texte. */
@@ -125,12 +107,28 @@ class LivePanel {
   }
 
   /** Le modèle lit le texte ; `finished` : le lecteur n’est plus en train de taper le dernier mot. */
-  #read(finished) {
+  async #read(finished) {
     this.running = false;
-    this.session.setText(this.area.value);
+    if (!(await this.#reach(this.area.value))) return;
     this.#warn(finished);
     this.refresh();
     this.#announce(() => this.summary());
+  }
+
+  /** Lit un texte sans figer la page ; faux si le lecteur a fait autre chose entre-temps. */
+  async #reach(text) {
+    const turn = this.turn;
+    if (!(await this.session.approachText(text, () => this.#pause(turn, "Lecture du texte…")))) return false;
+    this.session.setText(text);
+    this.suites.hidden = true;
+    return true;
+  }
+
+  /** La page se redessine ; faux si le lecteur a fait autre chose. */
+  async #pause(turn, told = "") {
+    if (told) write(this.status, told);
+    await nextFrame();
+    return this.turn === turn;
   }
 
   #warn(finished) {
@@ -143,20 +141,29 @@ class LivePanel {
   type() {
     this.turn += 1;
     if (this.session) this.#read(false);
-    else if (!this.loader.failed) this.loader.ensure();
+    else this.loader.touch();
   }
 
   choose(id) {
-    this.turn += 1;
+    return this.keep([id]);
+  }
+
+  /** Ajoute ces jetons au texte. */
+  async keep(ids) {
+    const turn = (this.turn += 1);
     this.running = false;
-    this.append(id);
+    for (const id of ids) if (!(await this.append(id, turn))) return;
+    this.suites.hidden = true;
+    this.setText(this.session.text);
     this.refresh();
     this.#announce(() => this.summary());
   }
 
-  append(id) {
+  /** Lit un jeton de plus ; faux si le lecteur a fait autre chose pendant que le modèle relisait. */
+  async append(id, turn) {
+    if (!(await this.session.approach([...this.session.ids, id], () => this.#pause(turn)))) return false;
     this.session.append(id);
-    this.setText(this.session.text);
+    return true;
   }
 
   /** Pose un début et le continue. */
@@ -177,24 +184,50 @@ class LivePanel {
     const turn = (this.turn += 1);
     if (!(await this.loader.ensure()) || this.turn !== turn) return;
     // Le texte que le modèle a lui-même écrit garde ses jetons ; celui du lecteur est relu.
-    if (this.area.value !== this.session.text) this.session.setText(this.area.value);
+    if (this.area.value !== this.session.text && !(await this.#reach(this.area.value))) return;
+    this.suites.hidden = true;
     this.#warn(true);
     this.refresh();
     const random = createRandom(this.sampling.seed());
     const before = this.session.ids.length;
     let ending = "arrêté";
+    let drawn = performance.now();
     this.running = true;
     this.go.textContent = "Arrêter";
     while (this.running && this.turn === turn) {
+      const enough = this.session.sliding && this.session.ids.length - before >= LONGEST;
+      if (enough) ending = `${format(LONGEST)} jetons écrits`;
       if (this.session.full) ending = `le contexte de ${format(this.session.limit)} jetons est plein`;
-      const id = this.session.full ? null : draw(this.law, random);
+      const id = enough || this.session.full ? null : draw(this.law, random);
       if (id === this.session.eos) ending = "le modèle a fini son texte";
       if (id === null || id === this.session.eos) break;
-      this.append(id);
+      if (!(await this.append(id, turn))) break;
+      // Un jeton par image : la page se dessine, le lecteur suit ; un gros modèle en écrit tant qu’il y a le temps.
+      if (this.session.sliding && performance.now() - drawn < FRAME) {
+        this.law = this.session.distribution(this.sampling.settings());
+        continue;
+      }
+      this.setText(this.session.text);
       this.refresh();
-      await nextFrame(); // un jeton par image : la page se dessine, le lecteur suit
+      await nextFrame();
+      drawn = performance.now();
     }
     this.#conclude(this.session.tokenizer.decode(this.session.ids.slice(before)), ending, turn);
+  }
+
+  /** Écrit plusieurs suites du texte, sans l’allonger : le lecteur garde celle qu’il veut. */
+  async compare() {
+    const turn = (this.turn += 1);
+    this.running = false;
+    if (!(await this.loader.ensure()) || this.turn !== turn) return;
+    if (this.area.value !== this.session.text && !(await this.#reach(this.area.value))) return;
+    const start = this.session.ids;
+    this.suites.hidden = false;
+    const ended = await this.candidates.write(start, this.sampling.settings(), this.sampling.seed(), () => this.#pause(turn));
+    if (!ended) return;
+    this.session.restart(start);
+    this.refresh();
+    this.#announce(() => `${this.count} suites écrites.`);
   }
 
   /** Dit pourquoi l’écriture a cessé ; un geste plus récent a déjà sa propre suite. */
@@ -203,6 +236,7 @@ class LivePanel {
     this.running = false;
     this.go.textContent = "Continuer";
     const told = `Fin de l’écriture\u00a0: ${ending}.`;
+    if (this.turn === turn) this.setText(this.session.text);
     this.refresh(told);
     this.#announce(() => `${written} ${told}`);
   }
@@ -212,12 +246,14 @@ class LivePanel {
     const { session } = this;
     if (!session) return;
     this.law = session.distribution(this.sampling.settings());
-    if (!this.running || session.ids.length % REDRAWN === 0) this.#redraw();
+    const stale = session.ids.length - this.drawnIds >= (session.sliding ? 2 * REDRAWN : REDRAWN);
+    if (!this.running || stale) this.#redraw();
     write(this.status, [news, ...this.facts()].filter(Boolean).join(" "));
   }
 
   /** Redessine les jetons suivants et l’attention. */
   #redraw() {
+    this.drawnIds = this.session.ids.length;
     this.best = this.law ? this.next.update(this.law) : [];
     const pieces = this.attention.update() || this.best.some(({ id }) => isPiece(this.session.nextText(id)));
     this.pieces.hidden = !pieces;
@@ -226,9 +262,16 @@ class LivePanel {
   facts() {
     const { ids, limit, millisecondsPerToken: time } = this.session;
     const facts = [`${format(ids.length)}\u00a0jetons sur ${format(limit)} de contexte.`];
-    if (ids.length > limit) facts.push(`Le modèle ne lit que le début et les derniers jetons\u202f: ${format(limit)} en tout.`);
+    if (ids.length > limit) facts.push(this.#beyond());
     if (time !== null) facts.push(`Sur votre machine\u00a0: ${format(time, 1)}\u00a0ms par jeton.`);
     return facts;
+  }
+
+  /** Ce que le modèle lit encore d’un texte plus long que son contexte. */
+  #beyond() {
+    const { sliding, limit, read } = this.session;
+    if (!sliding) return `Le modèle ne lit que le début et les derniers jetons\u202f: ${format(limit)} en tout.`;
+    return `Le texte dépasse le contexte\u202f: le modèle n’en lit que les ${format(read.length)} derniers jetons, et a oublié le début.`;
   }
 
   summary() {
@@ -249,28 +292,13 @@ class LivePanel {
   }
 }
 
-/** Ce que montre la version figée. */
-function still(model) {
-  const { rows, caption, continuation } = model.get("preview");
-  return { headers: ["Jeton", "Probabilité"], rows, caption, paragraphs: [continuation] };
-}
-
-/** Va chercher le modèle où il se trouve et vérifie que ce sont les poids annoncés. */
-async function loadSession(model, onProgress) {
-  const inNotebook = model.get("weights") !== undefined;
-  const folder = () => new URL(`../${model.get("weights_url")}/`, import.meta.url);
-  const files = inNotebook ? await requestModel(model) : await fetchModel(folder(), onProgress);
-  checkedWeights(files.view, model.get("checksum"));
-  return new Session(files, model.get("patterns"));
-}
-
 function render({ model, el }) {
   const title = model.get("title");
   if (!model.get("weights_url") && model.get("weights") === undefined) {
-    el.append(card("cw-llm", title, HELP, stillView(still(model)), h("p", { class: "cw-help" }, NO_SOURCE)));
+    el.append(card("cw-llm", title, HELP, stillView(still(model.get("preview"))), h("p", { class: "cw-help" }, NO_SOURCE)));
     return () => {};
   }
-  const panel = new LivePanel(model, (onProgress) => loadSession(model, onProgress));
+  const panel = new LivePanel(model, loadingOf(model));
   el.append(card("cw-llm", title, HELP, ...panel.nodes));
   fit(panel.area);
   return () => panel.destroy();

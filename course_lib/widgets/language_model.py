@@ -1,19 +1,23 @@
 """Un modèle de langue dans la page : il tourne dans le navigateur, sans serveur de calcul.
 
-Sur le site, la page va chercher les poids (F16) dans `_static/` au premier geste du lecteur. Dans
-un cahier, le noyau les envoie à la demande : ils n’entrent donc ni dans la forme HTML ni dans le
-cahier enregistré.
+Sur le site, la page va chercher les poids dans `_static/` : ceux d’un petit modèle (F16) au premier
+geste du lecteur, ceux d’un GGUF quand il presse le bouton qui en dit le poids. Dans un cahier, le
+noyau les envoie à la demande : ils n’entrent donc ni dans la forme HTML ni dans le cahier
+enregistré.
 """
 
 import html
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import torch
 import traitlets
 
 from course_lib.generation import SamplingConfig, generate, next_token_distribution
+from course_lib.pretrained import load_pretrained
 from course_lib.pretrained.families import write_config
 from course_lib.pretrained.saving import llama_weights
 from course_lib.tokenization import BPETokenizer
@@ -26,6 +30,7 @@ from course_lib.widgets.page_models import (
     MIN_P,
     PATTERNS,
     WeightsOnRequest,
+    check_page_formats,
     page_config,
     prompt_ids,
     static_notice,
@@ -35,6 +40,7 @@ from course_lib.widgets.token_text import token_texts, visible
 
 STATIC_NOTICE = static_notice("le modèle s'exécute dans la page : il lui faut")
 _SHOWN = 5  # jetons montrés
+_MOST_CONTINUATIONS = 5
 _CONTINUATION = 40  # jetons écrits d’avance pour la version figée
 
 
@@ -74,7 +80,8 @@ class LanguageModelWidget(WeightsOnRequest, CourseWidget):
     `"models/petit_llm"` ; avec None, le site montre la version figée et seul le cahier est vivant.
     `reading` : ce que le modèle a lu, par exemple `MICRO_STORIES` ; sans lui, la page n’en dit
     rien. `beginnings` : les débuts à cliquer, ceux de `reading` à défaut. `min_p` : le réglage du
-    tirage à l’ouverture.
+    tirage à l’ouverture. `continuations` : combien de suites du même début la page sait comparer ;
+    0 : elle ne le propose pas. `warning` : un avertissement, en tête du composant.
     ValueError si le modèle n’est pas de type Llama, si le tokeniseur coupe les mots autrement que
     GPT-2 ou SmolLM2, si les vocabulaires diffèrent ou si le texte de départ dépasse le contexte ;
     TypeError pour un autre tokeniseur.
@@ -82,7 +89,7 @@ class LanguageModelWidget(WeightsOnRequest, CourseWidget):
 
     module = "language_model.js"
     state_fields = ("prompt", "weights_url", "weights_size", "checksum", "patterns", "preview")
-    state_fields += ("min_p", "beginnings", "reading")
+    state_fields += ("min_p", "beginnings", "reading", "gguf", "continuations", "warning")
     _esm = bundle(FOLDER / "language_model.js")
     prompt = traitlets.Unicode().tag(sync=True)
     weights_url = traitlets.Unicode(allow_none=True).tag(sync=True)
@@ -93,6 +100,9 @@ class LanguageModelWidget(WeightsOnRequest, CourseWidget):
     min_p = traitlets.Float().tag(sync=True)
     beginnings = traitlets.List().tag(sync=True)
     reading = traitlets.Dict(allow_none=True).tag(sync=True)
+    gguf = traitlets.Unicode(allow_none=True).tag(sync=True)
+    continuations = traitlets.Int().tag(sync=True)
+    warning = traitlets.Unicode().tag(sync=True)
 
     def __init__(
         self,
@@ -104,10 +114,18 @@ class LanguageModelWidget(WeightsOnRequest, CourseWidget):
         reading: Reading | None = None,
         beginnings: Sequence[str] | None = None,
         min_p: float = MIN_P,
+        continuations: int = 0,
+        warning: str = "",
         title: str = "Un modèle de langue dans la page",
+        gguf: str | Path | None = None,
         **kwargs: Any,
     ):
         config = page_config(model, tokenizer)
+        if not 0 <= continuations <= _MOST_CONTINUATIONS:
+            raise ValueError(
+                f"continuations = {continuations} : la page compare de 0 à "
+                f"{_MOST_CONTINUATIONS} suites."
+            )
         if isinstance(beginnings, str):
             raise TypeError(
                 f"beginnings = « {beginnings} » : il faut une liste de débuts. Mettez-le entre "
@@ -115,27 +133,50 @@ class LanguageModelWidget(WeightsOnRequest, CourseWidget):
             )
         if beginnings is None:
             beginnings = reading.beginnings if reading else ()
-        self._content = llama_weights(model)
-        self._parts = {"config": write_config(config), "tokenizer": tokenizer.to_json()}
+        if gguf is None:
+            self._content = llama_weights(model)
+            self._parts = {"config": write_config(config), "tokenizer": tokenizer.to_json()}
+            checksum = weights_checksum(self._content)
+        else:  # le fichier porte ses réglages et son tokeniseur
+            self._content, self._parts = Path(gguf).read_bytes(), {}
+            checksum = zlib.crc32(self._content)
         super().__init__(
             prompt=prompt,
             weights_url=weights_url,
             weights_size=len(self._content),
-            checksum=weights_checksum(self._content),
+            checksum=checksum,
             patterns=PATTERNS,
             preview=_preview(model, tokenizer, prompt, SamplingConfig(min_p=min_p)),
             min_p=min_p,
             beginnings=list(beginnings),
             reading=asdict(reading) if reading else None,
+            gguf=None if gguf is None else Path(gguf).name,
+            continuations=continuations,
+            warning=french_spaces(warning),
             title=title,
             **kwargs,
         )
+
+    @classmethod
+    def from_gguf(cls, path: str | Path, **options: Any) -> Self:
+        """Le composant d’un GGUF : la page lit ce fichier même, tel qu’il est.
+
+        Ses poids restent arrondis en blocs de quelques bits, et des noyaux WebAssembly calculent
+        dessus. `options` : celles du composant ; `weights_url` est le dossier du fichier sous
+        `_static/`. FileNotFoundError si le fichier manque ; ValueError s’il n’est pas de type Llama
+        ou si un format de ses tenseurs n’est pas de ceux que la page lit.
+        """
+        check_page_formats(path)
+        loaded = load_pretrained(path)
+        return cls(loaded.model, loaded.tokenizer, gguf=path, **options)
 
     def fallback_html(self) -> str:
         """Rend les jetons suivants les plus probables, une suite écrite d’avance et un avis."""
         table = html_table(["Jeton", "Probabilité"], self.preview["rows"], self.preview["caption"])
         paragraphs = (
-            f"<p>{html.escape(text)}</p>" for text in (self.preview["continuation"], STATIC_NOTICE)
+            f"<p>{html.escape(text)}</p>"
+            for text in (self.warning, self.preview["continuation"], STATIC_NOTICE)
+            if text
         )
         return table + "".join(paragraphs)
 

@@ -6,6 +6,11 @@ const STILL = "Version figée\u00a0: ces nombres ont été calculés d’avance.
 const FAILURE = "Un modèle n’a pas pu être chargé. Voici la version figée\u202f; réessayez, ou rechargez la page.";
 export const NO_SOURCE = "Sur cette page, le modèle est figé\u202f; il s’anime dans le cahier, une fois exécuté.";
 
+/** Ce que montre la version figée d’un modèle de langue. */
+export function still({ rows, caption, continuation }) {
+  return { headers: ["Jeton", "Probabilité"], rows, caption, paragraphs: [continuation] };
+}
+
 /** La version figée, tant que le modèle n’est pas là. */
 export function stillView({ headers, rows, caption, paragraphs }) {
   const row = ([name, ...values]) =>
@@ -40,10 +45,15 @@ export class Loader {
     return this.promise;
   }
 
+  /** Le lecteur se sert du composant : le modèle vient, sauf s’il a déjà manqué à l’appel. */
+  touch() {
+    if (!this.failed) this.ensure();
+  }
+
   async #start() {
     this.#tell("Chargement…", true);
     try {
-      this.ready(await this.load((bytes) => (this.progress.value = bytes)));
+      await this.ready(await this.load((bytes) => (this.progress.value = bytes)));
       this.#tell("");
       return true;
     } catch (error) {

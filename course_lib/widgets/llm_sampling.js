@@ -2,25 +2,34 @@
 
 /** Probabilités (softmax) d’un tableau de scores ; −∞ donne 0. */
 export function softmax(scores) {
-  const largest = scores.reduce((a, b) => Math.max(a, b), -Infinity);
-  const weights = Float64Array.from(scores, (score) => Math.exp(score - largest));
-  const total = weights.reduce((a, b) => a + b, 0);
-  return weights.map((weight) => weight / total);
+  const largest = scores[mostLikely(scores)];
+  const weights = new Float64Array(scores.length);
+  let total = 0;
+  for (let id = 0; id < weights.length; id += 1) {
+    if (scores[id] !== -Infinity) total += weights[id] = Math.exp(scores[id] - largest);
+  }
+  for (let id = 0; id < weights.length; id += 1) weights[id] /= total;
+  return weights;
 }
 
-/** Les positions, du plus grand au plus petit score. */
-const ranking = (scores) => Array.from(scores.keys()).sort((a, b) => scores[b] - scores[a] || a - b);
+/** La position du plus grand score ; la première, à égalité. */
+function mostLikely(scores) {
+  let best = 0;
+  for (let id = 1; id < scores.length; id += 1) if (scores[id] > scores[best]) best = id;
+  return best;
+}
 
 /** Les `count` jetons les plus probables. @returns {{id: number, probability: number}[]} */
 export function mostProbable(probabilities, count) {
   const best = []; // rangé ; à probabilité égale, le plus petit identifiant devant
-  probabilities.forEach((probability, id) => {
-    if (best.length === count && probability <= best.at(-1).probability) return;
+  for (let id = 0; id < probabilities.length; id += 1) {
+    const probability = probabilities[id];
+    if (best.length === count && probability <= best[count - 1].probability) continue;
     let place = best.length;
     while (place && best[place - 1].probability < probability) place -= 1;
     best.splice(place, 0, { id, probability });
     if (best.length > count) best.pop();
-  });
+  }
   return best;
 }
 
@@ -32,25 +41,30 @@ function penalize(scores, previousIds, penalty) {
 /** Écarte tout ce qui vient après les k meilleurs scores ; les ex æquo du k-ième restent. */
 function keepBest(scores, k) {
   if (k >= scores.length) return;
-  const threshold = scores.toSorted((a, b) => b - a)[k - 1];
-  scores.forEach((score, id) => score < threshold && (scores[id] = -Infinity));
+  const threshold = Float64Array.from(scores).sort().at(-k);
+  for (let id = 0; id < scores.length; id += 1) if (scores[id] < threshold) scores[id] = -Infinity;
 }
 
 /** Garde le plus petit noyau de jetons dont la probabilité atteint p (Holtzman et al. 2020). */
 function keepNucleus(scores, p) {
   const probabilities = softmax(scores);
+  // Sous ce seuil, tous les jetons ensemble pèsent moins de 1 − p : aucun n’est du noyau.
+  const least = (1 - p) / scores.length;
+  const ids = Array.from(scores.keys()).filter((id) => probabilities[id] >= least);
+  const kept = new Set();
   let before = 0;
-  for (const id of ranking(scores)) {
-    if (before >= p) scores[id] = -Infinity;
+  for (const id of ids.sort((a, b) => scores[b] - scores[a] || a - b)) {
+    if (before >= p) break;
+    kept.add(id);
     before += probabilities[id];
   }
+  for (let id = 0; id < scores.length; id += 1) if (!kept.has(id)) scores[id] = -Infinity;
 }
 
 /** Écarte les jetons moins probables que p × le plus probable (Nguyen et al. 2025). */
 function keepRelative(scores, p) {
-  const probabilities = softmax(scores);
-  const threshold = p * probabilities.reduce((a, b) => Math.max(a, b), 0);
-  probabilities.forEach((probability, id) => probability < threshold && (scores[id] = -Infinity));
+  const threshold = scores[mostLikely(scores)] + Math.log(p); // un rapport de probabilités : un écart de scores
+  for (let id = 0; id < scores.length; id += 1) if (scores[id] < threshold) scores[id] = -Infinity;
 }
 
 /**
@@ -64,10 +78,10 @@ export function nextDistribution(logits, settings = {}, previousIds = []) {
   const scores = Float64Array.from(logits);
   if (repetitionPenalty !== 1) penalize(scores, previousIds, repetitionPenalty);
   if (temperature === 0) {
-    const best = ranking(scores)[0];
+    const best = mostLikely(scores);
     return scores.map((_, id) => (id === best ? 1 : 0));
   }
-  scores.forEach((score, id) => (scores[id] = score / temperature));
+  for (let id = 0; id < scores.length; id += 1) scores[id] /= temperature;
   if (topK) keepBest(scores, topK);
   if (topP !== null && topP < 1) keepNucleus(scores, topP);
   if (minP) keepRelative(scores, minP);

@@ -144,3 +144,11 @@ export function attentionView(session, onChange) {
   };
   return { node: h("div", {}, controls, shaded, list), update };
 }
+
+/** « Ce modèle n’a lu que… » : dit quand le texte tapé ne ressemble pas à ce que le modèle a lu. */
+export function stranger(reading, session, finished) {
+  if (!reading) return "";
+  const surprise = session.surprise(finished);
+  if (surprise === null || surprise <= reading.most_bits) return "";
+  return `Ce modèle n’a lu que ${reading.texts}\u202f; votre texte n’y ressemble pas\u00a0: ce qu’il écrira n’aura guère de sens.`;
+}

@@ -54,21 +54,26 @@ export function readSafetensors(view) {
 }
 
 /** Rend ces poids si ce sont bien ceux que la page annonce ; refuse sinon. */
-export function checkedWeights(view, checksum) {
-  if (weightsChecksum(view) !== checksum) throw new Error("Les poids reçus ne sont pas ceux que la page annonce.");
+export function checkedWeights(view, announced) {
+  if (weightsChecksum(view) !== announced) throw new Error("Les poids reçus ne sont pas ceux que la page annonce.");
   return view;
 }
 
-/** Somme CRC-32 des nombres du fichier : elle dit si ces poids sont ceux que la page annonce. */
+/** Somme CRC-32 des nombres d’un fichier safetensors. */
 function weightsChecksum(view) {
+  const start = dataStart(view);
+  return checksum(new Uint8Array(view.buffer, view.byteOffset + start, view.byteLength - start));
+}
+
+/** Somme CRC-32 : elle dit si ces octets sont ceux que la page annonce. */
+export function checksum(bytes) {
   const table = Int32Array.from({ length: 256 }, (_, byte) => {
     let value = byte;
     for (let bit = 0; bit < 8; bit += 1) value = value & 1 ? (value >>> 1) ^ 0xedb88320 : value >>> 1;
     return value;
   });
-  const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
   let crc = -1;
-  for (let i = dataStart(view); i < bytes.length; i += 1) crc = table[(crc ^ bytes[i]) & 255] ^ (crc >>> 8);
+  for (let i = 0; i < bytes.length; i += 1) crc = table[(crc ^ bytes[i]) & 255] ^ (crc >>> 8);
   return ~crc >>> 0;
 }
 

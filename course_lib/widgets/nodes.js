@@ -14,9 +14,13 @@ export const h = (tag, attributes = {}, ...children) => filled(document.createEl
 export const svg = (tag, attributes = {}, ...children) =>
   filled(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 
+const formats = []; // un par nombre de décimales : les préparer coûte plus que s’en servir
+
 /** Écrit un nombre à la française. */
-export const format = (value, digits = 0) =>
-  value.toLocaleString("fr-FR", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+export function format(value, digits = 0) {
+  formats[digits] ??= new Intl.NumberFormat("fr-FR", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  return formats[digits].format(value);
+}
 
 /** Un bouton et ce qu’il fait ; `secondary` : dessiné au trait, il pèse moins. */
 export function button(label, onClick, secondary = false) {

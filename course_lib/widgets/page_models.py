@@ -2,17 +2,21 @@
 
 import json
 import zlib
+from pathlib import Path
 from typing import Any
 
 import traitlets
 
+from course_lib.pretrained.gguf.reader import GGUFFile
 from course_lib.tokenization import BPETokenizer
 from course_lib.tokenization.patterns import GPT2_PATTERN, SINGLE_DIGIT
 from course_lib.transformer import Decoder, LlamaConfig
 from course_lib.transformer.recognition import config_of
 from course_lib.typography import french_spaces
-from course_lib.widgets.tokenizer import MAX_VOCAB_SIZE, javascript_pattern
+from course_lib.widgets.tokenizer import javascript_pattern
 
+PAGE_FORMATS = ("F32", "F16", "Q8_0", "Q3_K", "Q4_K", "Q6_K", "IQ4_XS")  # ceux de llm_kernels.c
+MOST_COLUMNS = 16384  # la plus longue ligne qu’il déplie
 MIN_P = 0.1  # le réglage d’ouverture : les suites invraisemblables sont écartées
 LAST_SPACES = " \u00a0\u202f\t"  # en fin de texte, la page les ignore
 PATTERNS = {
@@ -67,12 +71,28 @@ def page_config(model: Decoder, tokenizer: Any) -> LlamaConfig:
             f"Le modèle connaît {config.vocab_size} jetons et le tokeniseur "
             f"{tokenizer.vocab_size} : donnez le tokeniseur avec lequel le modèle a appris."
         )
-    if config.vocab_size > MAX_VOCAB_SIZE:
-        raise ValueError(
-            f"Le vocabulaire a {config.vocab_size} jetons ; la page en accepte {MAX_VOCAB_SIZE}. "
-            "Choisissez un modèle plus petit."
-        )
     return config
+
+
+def check_page_formats(path: str | Path) -> None:
+    """Vérifie que la page sait lire un GGUF : ses formats de nombres et la largeur de ses lignes.
+
+    ValueError, qui nomme le tenseur ; FileNotFoundError si le fichier manque.
+    """
+    with GGUFFile(path) as file:
+        for info in file.tensors.values():
+            norm = len(info.shape) == 1
+            if info.kind not in ("F32",) if norm else info.kind not in PAGE_FORMATS:
+                raise ValueError(
+                    f"« {info.name} » est en {info.kind} ; la page lit "
+                    f"{'F32 pour une norme' if norm else ', '.join(PAGE_FORMATS)}. Écrivez le "
+                    "fichier dans un de ces formats."
+                )
+            if info.shape[-1] % 4 or info.shape[-1] > MOST_COLUMNS:
+                raise ValueError(
+                    f"« {info.name} » a des lignes de {info.shape[-1]} nombres ; la page les lit "
+                    f"quatre par quatre, {MOST_COLUMNS} au plus. Choisissez un autre modèle."
+                )
 
 
 def _llama_config(model: Decoder) -> LlamaConfig:

@@ -8,9 +8,16 @@ FILES = ("model.safetensors", "config.json", "tokenizer.json")
 
 
 def copy_models(app, exception):
-    """Copie sous `_static/models/` chaque modèle complet de `course_lib/models/`."""
+    """Copie sous `_static/models/` chaque modèle complet de `course_lib/models/`.
+
+    Un GGUF est complet à lui seul : il porte ses réglages et son tokeniseur.
+    """
     if exception or app.builder.format != "html":
         return
+    for weights in sorted(MODELS.glob("*/*.gguf")):
+        folder = Path(app.outdir, "_static", "models", weights.parent.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(weights, folder / weights.name)
     for weights in sorted(MODELS.glob(f"*/{FILES[0]}")):
         if not all((weights.parent / name).is_file() for name in FILES):
             continue
