@@ -13,6 +13,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import shape_checks
+from site_visit import GROUPED, Visit
 
 # Une machine chargée ralentit un essai sans le rendre faux.
 hypothesis.settings.register_profile("cours", deadline=None)
@@ -100,6 +101,13 @@ def browser():
         chromium = playwright.chromium.launch(executable_path=find_chromium(), args=options)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="session", params=GROUPED)
+def visit(request, browser, site_url):
+    """Une page du site, ouverte une fois pour tout ce que l’on en vérifie."""
+    with Visit(browser, site_url + request.param) as visit:
+        yield visit
 
 
 WIDGET_SCREEN = {"width": 1280, "height": 720}
