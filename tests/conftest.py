@@ -13,6 +13,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import shape_checks
+from site_visit import GROUPED, Visit
 
 # Une machine chargée ralentit un essai sans le rendre faux.
 hypothesis.settings.register_profile("cours", deadline=None)
@@ -102,6 +103,28 @@ def browser():
         chromium.close()
 
 
+@pytest.fixture(scope="session", params=GROUPED)
+def visit(request, browser, site_url):
+    """Une page du site, ouverte une fois pour tout ce que l’on en vérifie."""
+    with Visit(browser, site_url + request.param) as visit:
+        yield visit
+
+
+WIDGET_SCREEN = {"width": 1280, "height": 720}
+
+
+@pytest.fixture(scope="session")
+def widget_page(browser):
+    """La page où vivent, l’un après l’autre, les composants de tous les essais.
+
+    Ouvrir une page neuve coûte quatre fois ce que coûte d’y lire un composant. Chaque essai a son
+    serveur, donc sa mémoire locale et son cache : rien ne passe de l’un à l’autre.
+    """
+    page = browser.new_page(viewport=WIDGET_SCREEN)
+    yield page
+    page.close()
+
+
 class QuietHandler(SimpleHTTPRequestHandler):
     """Sert les fichiers sans écrire de journal."""
 
@@ -110,10 +133,11 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
 
 @pytest.fixture
-def open_widget(browser, tmp_path):
+def open_widget(browser, widget_page, tmp_path):
     """Ouvre une page d’un composant, servie comme le site ; une plainte de la console est fatale.
 
-    Les fichiers que la page demande se rangent dans `tmp_path / "_static"`.
+    Les fichiers que la page demande se rangent dans `tmp_path / "_static"`. La première page d’un
+    essai est celle de tous, vidée ensuite ; les autres, ou sans JavaScript, sont neuves.
     """
     static = tmp_path / "_static"
     ignored = shutil.ignore_patterns("*.py", "__*")
@@ -121,9 +145,15 @@ def open_widget(browser, tmp_path):
     shutil.copy(ROOT / "book" / "static" / "widget-host.js", static)
     handler = functools.partial(QuietHandler, directory=str(tmp_path))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     pages, problems = [], []
+
+    def new_page(options):
+        if pages or options.keys() - {"viewport"}:
+            return browser.new_page(**options)
+        widget_page.set_viewport_size(options.get("viewport", WIDGET_SCREEN))
+        return widget_page
 
     def open_one(widget, theme="light", expected=None, **options):
         """Attend que le composant vive. `expected` : ce que la console a le droit de dire."""
@@ -132,6 +162,10 @@ def open_widget(browser, tmp_path):
             if not (expected and re.search(expected, text)):
                 problems.append(text)
 
+        listeners = {
+            "pageerror": lambda error: complain(str(error)),
+            "console": lambda m: complain(m.text) if m.type in ("error", "warning") else None,
+        }
         paper, ink = ("#ffffff", "#111111") if theme == "light" else ("#0e1116", "#eeeeee")
         head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         head += '<link rel="icon" href="data:,"><title>Essai</title>'
@@ -140,10 +174,10 @@ def open_widget(browser, tmp_path):
         text = f'<!doctype html><html lang="fr" data-theme="{theme}"><head>{head}</head>'
         text += f'<body style="background:{paper};color:{ink}">{body}</body></html>'
         (tmp_path / "page.html").write_text(text, "utf-8")
-        page = browser.new_page(**options)
-        pages.append(page)
-        page.on("pageerror", lambda error: complain(str(error)))
-        page.on("console", lambda m: complain(m.text) if m.type in ("error", "warning") else None)
+        page = new_page(options)
+        pages.append((page, listeners))
+        for event, listener in listeners.items():
+            page.on(event, listener)
         page.goto(f"http://127.0.0.1:{server.server_port}/page.html")
         if options.get("java_script_enabled", True):
             page.wait_for_function(
@@ -152,8 +186,14 @@ def open_widget(browser, tmp_path):
         return page
 
     yield open_one
-    for page in pages:
-        page.close()
+    for page, listeners in pages:
+        if page is not widget_page:
+            page.close()
+            continue
+        page.mouse.move(0, 0)
+        page.goto("about:blank")
+        for event, listener in listeners.items():
+            page.remove_listener(event, listener)
     server.shutdown()
     thread.join()
     server.server_close()

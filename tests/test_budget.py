@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from conftest import load_script
+from site_visit import CHAPTERS, SOURCES
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = sorted((ROOT / "chapters").glob("[0-9][0-9]_*.md"))
 ROLES = {"teaching", "result", "plumbing", "check", "exercise"}
 REPLACED = {
     "hide-input",
@@ -64,14 +64,12 @@ def test_chapter_keeps_to_its_budget(source):
 
 
 @pytest.mark.browser
-@chapters
-def test_page_is_at_most_twenty_screens_tall(source, browser, site_url):
+@pytest.mark.parametrize("visit", CHAPTERS, indirect=True)
+def test_page_is_at_most_twenty_screens_tall(visit):
     width, height = budget.SCREEN
-    page = browser.new_page(viewport={"width": width, "height": height})
-    page.goto(f"{site_url}chapters/{source.stem}.html", wait_until="networkidle")
-    screens = math.ceil(page.evaluate("document.documentElement.scrollHeight") / height)
-    page.close()
-    debts = {k: v for k, v in DEBTS.get(source.stem, {}).items() if k == "screens"}
+    visit.show(width=width, height=height)
+    screens = math.ceil(visit.page.evaluate("document.documentElement.scrollHeight") / height)
+    debts = {k: v for k, v in DEBTS.get(visit.name, {}).items() if k == "screens"}
     assert complaints({"screens": screens}, {"screens": budget.MAX_SCREENS}, debts) == []
 
 

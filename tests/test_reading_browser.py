@@ -1,15 +1,13 @@
 """Lecture et Atelier, sur le site construit : au clavier, mémorisés, sans JavaScript, imprimés."""
 
-from pathlib import Path
-
 import pytest
 from playwright.sync_api import expect
+from site_visit import CHAPTERS, PHONE, READY
 
 pytestmark = pytest.mark.browser
 
 PAGE = "chapters/00_jetons_et_modeles.html"
 SHORT = "chapters/09_du_texte_a_la_distillation.html"
-CHAPTERS = sorted((Path(__file__).resolve().parent.parent / "chapters").glob("[0-9][0-9]_*.md"))
 OPEN = "[...document.querySelectorAll('details.role')].map((fold) => fold.open)"
 # À chaque image dessinée : les replis encore fermés.
 WATCH_FRAMES = """
@@ -40,9 +38,10 @@ def studio(context):
     return context
 
 
-def visit(context, url):
+def arrive(context, url):
     page = context.new_page()
-    page.goto(url, wait_until="networkidle")
+    page.goto(url)
+    page.wait_for_function(READY)
     return page
 
 
@@ -53,7 +52,7 @@ def click(page, name):
 
 
 def test_a_first_visit_is_lecture(context, site_url):
-    page = visit(context, site_url + SHORT)
+    page = arrive(context, site_url + SHORT)
     assert page.get_attribute("html", "data-view") == "lecture"
     expect(page.get_by_role("radio", name="Lecture")).to_be_checked()
     folds = page.evaluate(OPEN)
@@ -61,17 +60,19 @@ def test_a_first_visit_is_lecture(context, site_url):
 
 
 def test_the_switch_is_for_the_keyboard_and_is_remembered(context, site_url):
-    page = visit(context, site_url + SHORT)
+    page = arrive(context, site_url + SHORT)
     page.get_by_role("radio", name="Lecture").focus()
     page.keyboard.press("ArrowRight")
     assert page.get_attribute("html", "data-view") == "atelier"
     expect(page.get_by_role("radio", name="Atelier")).to_be_focused()
     assert all(page.evaluate(OPEN))
-    page.reload(wait_until="networkidle")
+    page.reload()
+    page.wait_for_function(READY)
     assert page.get_attribute("html", "data-view") == "atelier"
     expect(page.get_by_role("radio", name="Atelier")).to_be_checked()
     assert all(page.evaluate(OPEN))
-    page.goto(site_url + PAGE, wait_until="networkidle")
+    page.goto(site_url + PAGE)
+    page.wait_for_function(READY)
     folds = page.evaluate(OPEN)
     assert len(folds) > 30 and all(folds)
     page.get_by_role("radio", name="Atelier").focus()
@@ -80,7 +81,7 @@ def test_the_switch_is_for_the_keyboard_and_is_remembered(context, site_url):
 
 
 def test_a_fold_opens_with_a_key_and_says_its_name(context, site_url):
-    page = visit(context, site_url + SHORT)
+    page = arrive(context, site_url + SHORT)
     names = page.eval_on_selector_all(
         "details.role > summary", "(all) => all.map((summary) => summary.innerText.trim())"
     )
@@ -93,7 +94,7 @@ def test_a_fold_opens_with_a_key_and_says_its_name(context, site_url):
 
 
 def test_the_passage_being_read_stays_in_place(context, site_url):
-    page = visit(context, site_url + PAGE)
+    page = arrive(context, site_url + PAGE)
     heading = page.locator("#noter-une-prediction > h2")
     page.evaluate("(h) => h.scrollIntoView({behavior: 'instant'})", heading.element_handle())
     before = heading.bounding_box()["y"]
@@ -110,14 +111,15 @@ def test_atelier_is_there_before_the_page_is_drawn(context, site_url, site_folde
     head = (site_folder / PAGE).read_text("utf-8").split("<body")[0]
     assert "cours-vue" in head
     context.add_init_script(WATCH_FRAMES)
-    page = visit(context, site_url + PAGE)
+    page = arrive(context, site_url + PAGE)
     assert page.evaluate("window.frames") > 5
     assert page.evaluate("window.closed") == 0
 
 
 def test_without_javascript_the_page_is_lecture(browser, site_url):
     context = browser.new_context(java_script_enabled=False)
-    page = visit(context, site_url + SHORT)
+    page = context.new_page()
+    page.goto(site_url + SHORT)
     expect(page.locator(".view-switch")).to_be_hidden()
     expect(page.locator(".tag_teaching .cell_input").first).to_be_visible()
     expect(page.locator(".tag_check").first).to_be_hidden()
@@ -127,7 +129,7 @@ def test_without_javascript_the_page_is_lecture(browser, site_url):
 
 
 def test_paper_is_lecture_whatever_the_screen(studio, site_url):
-    page = visit(studio, site_url + SHORT)
+    page = arrive(studio, site_url + SHORT)
     page.emulate_media(media="print")
     for hidden in (".view-switch", ".tag_plumbing", ".tag_result .cell_input", ".tag_check"):
         expect(page.locator(hidden).first).to_be_hidden()
@@ -137,20 +139,17 @@ def test_paper_is_lecture_whatever_the_screen(studio, site_url):
 
 
 def test_only_chapters_have_the_switch(context, site_url):
-    page = visit(context, site_url + "book/index.html")
+    page = arrive(context, site_url + "book/index.html")
     assert page.locator(".view-switch").count() == 0
     assert page.get_attribute("html", "data-view") is None
 
 
-@pytest.mark.parametrize("source", CHAPTERS, ids=lambda path: path.stem)
-def test_no_line_of_code_leaves_a_phone(browser, site_url, source):
-    context = browser.new_context(viewport={"width": 390, "height": 844})
-    context.add_init_script("localStorage.setItem('cours-vue', 'atelier')")
-    page = visit(context, f"{site_url}chapters/{source.stem}.html")
-    wide = page.eval_on_selector_all(
+@pytest.mark.parametrize("visit", CHAPTERS, indirect=True)
+def test_no_line_of_code_leaves_a_phone(visit):
+    visit.show(view="atelier", width=PHONE)
+    wide = visit.page.eval_on_selector_all(
         ".bd-article div.highlight pre",
         "(all) => all.filter((p) => p.scrollWidth > p.clientWidth + 1).map((p) => p.innerText)",
     )
     assert wide == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    context.close()
+    assert visit.page.evaluate("document.documentElement.scrollWidth") <= PHONE

@@ -6,22 +6,12 @@ import re
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlparse
 
-import axe_playwright_python
 import pytest
+from site_accessibility import APPEARANCES, AXE, axe_violations
+from site_visit import PAGES, PHONE, Visit
 
 pytestmark = pytest.mark.browser
 
-ROOT = Path(__file__).resolve().parent.parent
-AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")
-PAGES = [
-    *(f"chapters/{path.stem}.html" for path in sorted((ROOT / "chapters").glob("*.md"))),
-    *(
-        f"book/{name}.html"
-        for name in ("index", "glossaire", "guide_enseignant", "api", "bibliographie")
-    ),
-    "search.html",
-    "genindex.html",
-]
 MAX_COMPRESSED_BYTES = 1_000_000
 ENGLISH = re.compile(
     r"\b(the|this page|toggle|search|download|launch|previous|next|contents|show|hide|click|copy|"
@@ -52,138 +42,6 @@ def english_texts(page) -> list[str]:
     texts = page.evaluate(VISIBLE_TEXT)
     assert len(texts) > 10
     return [text for text in texts if ENGLISH.search(re.sub("«[^»]*»", "", text))]
-
-
-# La page est prête : ses icônes sont dessinées, ses polices lues, ses composants vivants ou figés.
-READY = """() => document.readyState === 'complete' && document.fonts.status === 'loaded'
-  && document.documentElement.classList.contains('fontawesome-i2svg-complete')
-  && [...document.querySelectorAll('course-widget')].every((widget) => widget.dataset.state)"""
-# Le thème rend au clavier ce qui défile, un instant après un changement de largeur.
-REACHABLE = """() => [...document.querySelectorAll('pre, div.math')].every(
-  (box) => box.scrollWidth <= box.clientWidth || box.tabIndex === 0)"""
-DESKTOP, PHONE = 1300, 390
-
-
-class Visit:
-    """Une page ouverte, avec ce qu’elle a demandé et ce qu’elle a dit à la console."""
-
-    def __init__(self, browser, url: str, *, ready: str = READY):
-        self.context = browser.new_context(
-            viewport={"width": DESKTOP, "height": 900}, reduced_motion="reduce"
-        )
-        self.page = self.context.new_page()
-        self.requests, self.errors = [], []
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", self._listen)
-        self.response = self.page.goto(url)
-        self.page.wait_for_function(ready)
-        images = self.page.evaluate("[...document.images].map((image) => image.src)")
-        self.loaded = [*self.requests, *images]  # les figures viennent à l’approche du lecteur
-
-    def _listen(self, message) -> None:
-        if message.type in ("error", "warning"):
-            self.errors.append(message.text)
-
-    def show(self, *, view: str = "lecture", theme: str = "light", width: int = DESKTOP) -> None:
-        """La même page, autrement : lecture ou atelier, claire ou sombre, large ou étroite."""
-        self.page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-        self.page.set_viewport_size({"width": width, "height": 900})
-        self.page.evaluate("(view) => { document.documentElement.dataset.view = view; }", view)
-        self.page.wait_for_selector(f"html[data-theme={theme}]")
-        self.page.wait_for_function(REACHABLE)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *arguments):
-        self.context.close()
-
-
-# Une page n’est ouverte que par un des processus de test, une seule fois.
-GROUPED = [pytest.param(page, marks=pytest.mark.xdist_group(page)) for page in PAGES]
-# Toutes les façons de la lire ; l’ordre change le moins possible de l’une à l’autre.
-APPEARANCES = [
-    (view, theme, width)
-    for width in (DESKTOP, PHONE)
-    for theme in ("light", "dark")
-    for view in ("lecture", "atelier")
-]
-# Ce qui ne dépend pas des couleurs se lit une fois par vue et par largeur ; les liens, que leur
-# couleur distingue, le sont ainsi dans les deux thèmes.
-STRUCTURES = {
-    ("lecture", "light", DESKTOP),
-    ("atelier", "dark", DESKTOP),
-    ("lecture", "dark", PHONE),
-    ("atelier", "light", PHONE),
-}
-# Un code coloré est fait de milliers de morceaux : on en garde un par sorte, les autres rendent
-# leur texte. Sans autre attribut que sa classe, un morceau ne dit rien à un lecteur d’écran.
-KEEP_ONE_SPAN_OF_EACH_KIND = """() => {
-  const kinds = new Set();
-  for (const span of document.querySelectorAll('pre span')) {
-    if (span.children.length || [...span.attributes].some((one) => one.name !== 'class')) continue;
-    let kind = '';
-    for (let node = span; node; node = node.parentElement) kind += `${node.className}/`;
-    if (kinds.has(kind)) span.replaceWith(...span.childNodes);
-    else kinds.add(kind);
-  }
-  document.body.normalize();
-}"""
-# Un texte par façon de paraître : mêmes couleurs, mêmes fonds, même taille. Le contraste ne dépend
-# de rien d’autre. Une façon déjà mesurée sur cette page ne l’est pas deux fois.
-MARK_NEW_LOOKS = """() => {
-  const seen = (window.seenLooks ??= new Set());
-  for (const node of document.querySelectorAll('[data-look]')) node.removeAttribute('data-look');
-  const before = seen.size;
-  const carriesText = (node) => node.matches('input,textarea,select')
-    || [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
-  for (const node of document.body.querySelectorAll('*')) {
-    if (!carriesText(node) || !node.getClientRects().length) continue;
-    const style = getComputedStyle(node);
-    const look = [style.color, style.fontSize, style.fontWeight, style.textShadow];
-    for (let under = node; under; under = under.parentElement) {
-      const box = getComputedStyle(under);
-      look.push(box.backgroundColor, box.backgroundImage, box.opacity, box.position);
-      if (box.backgroundColor.startsWith('rgb(') && box.position === 'static') break;
-    }
-    const key = look.join('|');
-    if (seen.has(key)) continue;
-    seen.add(key);
-    node.setAttribute('data-look', '');
-  }
-  return seen.size - before;
-}"""
-# `preload: false` : axe n’a pas à relire les feuilles de style.
-CONTRAST = "{include: [['[data-look]']]}, {preload: false, runOnly: ['color-contrast']"
-ALL_BUT_CONTRAST = "document, {preload: false, rules: {'color-contrast': {enabled: false}}"
-
-
-def axe_violations(visit: Visit, appearances=APPEARANCES) -> list[str]:
-    """Ce qu’axe reproche à la page, sous chacune de ses apparences."""
-    found, page = [], visit.page
-    page.evaluate(KEEP_ONE_SPAN_OF_EACH_KIND)
-    page.evaluate(AXE)
-    for appearance in appearances:
-        view, theme, width = appearance
-        visit.show(view=view, theme=theme, width=width)
-        runs = [CONTRAST] if page.evaluate(MARK_NEW_LOOKS) else []
-        runs += [ALL_BUT_CONTRAST] if appearance in STRUCTURES else []
-        for run in runs:
-            result = page.evaluate(f"axe.run({run}, resultTypes: ['violations']}})")
-            found += [
-                f"{appearance} {violation['id']} : {node['target']} {node['html'][:120]}"
-                for violation in result["violations"]
-                for node in violation["nodes"]
-            ]
-    return found
-
-
-@pytest.fixture(scope="module", params=GROUPED)
-def visit(request, browser, site_url):
-    """La page, ouverte une fois pour tout ce que l’on en vérifie."""
-    with Visit(browser, site_url + request.param) as visit:
-        yield visit
 
 
 def test_page_is_quiet_and_local(visit, site_url):
@@ -229,47 +87,55 @@ def test_page_is_accessible_in_every_appearance(visit):
     assert visit.errors == []
 
 
-SHORT_PAGE = "book/bibliographie.html"
-PALE = "#pale {{ color: {} }}"
+def pale(name, style):
+    """Un mot trop pâle, sous certaines apparences seulement."""
+    return f" <b id='{name}'>pâle</b><style>{style.replace('#_', f'#{name}')}</style>"
+
+
+CODE_FAULT = "<pre><span class=n>a</span> <span class=n aria-label=x role=y>b</span></pre>"
+FIRST = "('lecture', 'light', 1300)"
+# Un défaut, ce qui le désigne, et le début de ce qu’axe en dit d’abord : apparence et règle.
+EVERYWHERE = (pale("pale", "#_ { color: #bbb }"), 'id="pale"', f"{FIRST} color-contrast")
+PLANTED = [
+    (pale("gris", "#_ { color: rgb(119, 119, 120) }"), 'id="gris"', f"{FIRST} color-contrast"),
+    (
+        pale("sombre", "[data-theme=dark] #_ { color: #444 }"),
+        'id="sombre"',
+        "('atelier', 'dark', 1300) color-contrast",
+    ),
+    (
+        pale("vue", "[data-view=atelier] #_ { color: #bcbcbc }"),
+        'id="vue"',
+        "('atelier', 'light', 1300) color-contrast",
+    ),
+    (
+        pale("etroit", "@media (width < 500px) { #_ { color: #b9b9b9 } }"),
+        'id="etroit"',
+        "('atelier', 'light', 390) color-contrast",
+    ),
+    (CODE_FAULT, 'aria-label="x"', f"{FIRST} aria-"),
+    ("<img src=../_static/logo.svg>", "logo.svg", f"{FIRST} image-alt"),
+]
 
 
 @pytest.mark.parametrize(
-    ("page", "style", "appearance"),
-    [
-        ("chapters/03_generation.html", PALE.format("#bbb"), ("lecture", "light", DESKTOP)),
-        (SHORT_PAGE, PALE.format("rgb(119, 119, 120)"), ("lecture", "light", DESKTOP)),
-        (SHORT_PAGE, "[data-theme=dark] #pale { color: #444 }", ("lecture", "dark", DESKTOP)),
-        (SHORT_PAGE, "[data-view=atelier] #pale { color: #bbb }", ("atelier", "light", DESKTOP)),
-        (SHORT_PAGE, "@media (width < 500px) { #pale { color: #bbb } }", ("lecture", "light", 390)),
-    ],
+    ("page", "faults"),
+    [("chapters/03_generation.html", [EVERYWHERE]), ("book/bibliographie.html", PLANTED)],
 )
-def test_a_pale_text_is_seen(browser, site_url, page, style, appearance):
-    """Un seul mot trop pâle, sous une seule apparence, et la lecture des contrastes le trouve."""
+def test_each_planted_fault_is_seen_and_nothing_else(browser, site_url, page, faults):
+    """Un mot trop pâle sous une seule apparence, une faute de structure : axe trouve chacune."""
     with Visit(browser, site_url + page) as visit:
-        visit.page.evaluate(
-            "(style) => [...document.querySelectorAll('article p')].at(-1)"
-            ".insertAdjacentHTML('beforeend', ` <b id='pale'>pâle</b><style>${style}</style>`)",
-            style,
-        )
-        found = axe_violations(visit, APPEARANCES[: APPEARANCES.index(appearance) + 1])
-        assert found and all("pâle" in text for text in found)
-        assert found[0].startswith(str(appearance))
-
-
-@pytest.mark.parametrize(
-    ("fault", "rule"),
-    [
-        ("<pre><span class=n>a</span> <span class=n aria-label=x role=y>b</span></pre>", "aria-"),
-        ("<img src=../_static/logo.svg>", "image-alt"),
-    ],
-)
-def test_a_fault_of_structure_is_seen(browser, site_url, fault, rule):
-    with Visit(browser, site_url + SHORT_PAGE) as visit:
-        visit.page.evaluate(
-            "(html) => document.querySelector('article').insertAdjacentHTML('beforeend', html)",
-            fault,
-        )
-        assert any(rule in text for text in axe_violations(visit, APPEARANCES[:1]))
+        for html, *_ in faults:
+            visit.page.evaluate(
+                "(html) => [...document.querySelectorAll('article p')].at(-1)"
+                ".insertAdjacentHTML(html.startsWith(' <b') ? 'beforeend' : 'afterend', html)",
+                html,
+            )
+        found = axe_violations(visit, APPEARANCES if len(faults) > 1 else APPEARANCES[:1])
+    first = {mark: next((text for text in found if mark in text), "") for _, mark, _ in faults}
+    for _, mark, said in faults:
+        assert first[mark].startswith(said), (mark, first[mark])
+    assert [text for text in found if not any(mark in text for mark in first)] == []
 
 
 def test_a_lost_page_says_so_and_shows_the_way(browser, site_url, site_folder):
