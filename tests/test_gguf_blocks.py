@@ -12,6 +12,7 @@ REFERENCED = [kind for kind in BLOCKS if kind != "F64"]
 HALVES = {  # où sont les F16 d’un bloc : des octets au hasard y feraient des infinis
     "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "Q2_K": [80, 82],
     "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208],
+    "IQ4_XS": [0],
 }  # fmt: skip
 
 

@@ -34,6 +34,7 @@ FLOORS = {
     "interpretation": 4,
     "pruning": 4,
     "footprint": 4,
+    "rounding": 4,
     "models": 5,
     "figures": 5,
     "widgets": 5,

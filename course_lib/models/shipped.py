@@ -1,10 +1,12 @@
-"""Le « petit LLM » : le modèle de base des chapitres 03 à 08, et les fichiers qui le livrent.
+"""Les modèles livrés : le « petit LLM » des chapitres 03 à 08, ses assistants, et le romancier.
 
-    python -m course_experiments.base_model      l’entraîne à nouveau et réécrit ses fichiers
+    python -m course_experiments.base_model             entraîne à nouveau le petit LLM
+    python -m course_experiments.romancier.rounding     arrondit à nouveau le romancier
 
-Chaque modèle livré est un dossier Hugging Face, aux poids en demi-précision : `load_pretrained`,
-`transformers` et la page du cours lisent les mêmes fichiers. `petit_llm/` a de plus le journal de
-son entraînement (`training.json`), avec la distance exacte du modèle à la loi des histoires.
+Le petit LLM est un dossier Hugging Face, aux poids en demi-précision, et le romancier un fichier
+GGUF, aux poids arrondis : `load_pretrained`, qui les connaît par leur nom, `transformers` et la
+page du cours lisent les mêmes fichiers. À côté, `training.json` garde le journal de
+l’entraînement ; celui du petit LLM dit la distance exacte du modèle à la loi des histoires.
 """
 
 import json
@@ -23,6 +25,8 @@ WEIGHTS, CONFIG, TOKENIZER, TRAINING = (
     "training.json",
 )
 COMMAND = "python -m course_experiments.base_model"
+ROMANCIER = MODELS / "romancier"
+ROMANCIER_WEIGHTS = ROMANCIER / "romancier.gguf"
 SHAPE = LlamaConfig(
     vocab_size=1536, context_length=256, d_model=128, n_layers=2, n_heads=4, d_ff=256
 )
@@ -34,6 +38,21 @@ def load_petit_llm(folder: Path = FOLDER) -> tuple[Decoder, Tokenizer]:
     FileNotFoundError si un fichier manque : le message donne la commande qui le refait.
     """
     return load_shipped_model(folder, "du petit LLM", COMMAND)
+
+
+def load_romancier(path: Path = ROMANCIER_WEIGHTS) -> tuple[Decoder, Tokenizer]:
+    """Rend le romancier livré, en simple précision et prêt à générer, et son découpage.
+
+    32,5 millions de paramètres, entraînés par le cours sur 470 romans français : voir sa fiche,
+    `models/romancier/README.md`. FileNotFoundError si le fichier manque.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f"Le romancier manque : « {path} ». Il vient avec le dépôt du cours ; reprenez ce "
+            "fichier là où vous avez trouvé le cours."
+        )
+    loaded = load_pretrained(path)
+    return loaded.model, loaded.tokenizer
 
 
 def load_shipped_model(folder: Path, whose: str, command: str) -> tuple[Decoder, Tokenizer]:

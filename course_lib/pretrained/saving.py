@@ -1,16 +1,18 @@
 """Enregistrer un de nos modèles pour les outils des autres : transformers, llama.cpp.
 
     save_folder   un dossier Hugging Face : config.json, model.safetensors, tokenizer.json…
-    save_gguf     un fichier GGUF, en F32, F16 ou Q8_0
+    save_gguf     un fichier GGUF, en F32, F16 ou Q8_0, ou aux poids déjà arrondis
 
 Le dossier ou le fichier n’apparaît qu’une fois complet, sous un nom qui n’a jamais été provisoire.
 """
 
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors.torch import save, save_file
 from torch import Tensor
 
@@ -30,13 +32,15 @@ from course_lib.pretrained.folders.tokenizers import SharedTokenizer, gguf_token
 from course_lib.pretrained.folders.writing import folder_contents, folder_tensors, write_settings
 from course_lib.pretrained.gguf.blocks import BLOCKS
 from course_lib.pretrained.gguf.models import ROPE_FACTORS, gguf_settings, rope_factors
+from course_lib.pretrained.gguf.packing import Packed
 from course_lib.pretrained.gguf.writer import write_gguf
 from course_lib.pretrained.places import gguf_place, pack
 from course_lib.tokenization import Tokenizer
 from course_lib.transformer import Decoder, LlamaConfig
 from course_lib.transformer.plain import plain_model
 
-FILE_TYPES = {"F32": 0, "F16": 1, "Q8_0": 7}
+FILE_TYPES = {"F32": 0, "F16": 1, "Q8_0": 7, "Q3_K": 11, "Q4_K": 14, "IQ4_XS": 30}
+KINDS = ("F32", "F16", "Q8_0")
 _METADATA = {"format": "pt"}  # sans quoi transformers refuse le fichier
 UNUSED = 5  # type de jeton GGUF : une ligne de la matrice que le tokeniseur n’emploie pas
 
@@ -116,12 +120,15 @@ def save_gguf(
     *,
     name: str | None = None,
     chat_template: ChatTemplate | str | None = None,
+    rounded: Mapping[str, Packed] | None = None,
 ) -> None:
     """Écrit un GGUF que lisent llama.cpp et transformers ; remplace le fichier s’il existe.
 
     `kind` : « F32 », « F16 » ou « Q8_0 ». Comme le fait llama.cpp, les normes et les biais restent
     en F32, et une matrice dont la largeur n’est pas un multiple de 32, que Q8_0 ne sait pas
-    découper, passe en F16. Un adaptateur LoRA qui sert est fondu dans les poids écrits ; le modèle,
+    découper, passe en F16. `rounded` : {nom du poids: matrice rangée}, ce que rend `round_model` ;
+    ces matrices-là sont écrites telles quelles, `kind` vaut pour les autres.
+    Un adaptateur LoRA qui sert est fondu dans les poids écrits ; le modèle,
     lui, ne change pas. `name` : le nom du modèle, par défaut celui du fichier. D’un modèle
     chargé restent le nombre de positions, le gabarit et trois jetons de fin (eos, eot, eom) : un
     GGUF n’en dit pas plus, et l’on avertit de ceux qui manquent. Les réglages de génération n’y
@@ -132,8 +139,8 @@ def save_gguf(
     """
     path = Path(path).expanduser()
     check_replaceable(path)
-    if kind not in FILE_TYPES:
-        raise ValueError(f"kind = {kind!r} : choisissez parmi {', '.join(FILE_TYPES)}.")
+    if kind not in KINDS:
+        raise ValueError(f"kind = {kind!r} : choisissez parmi {', '.join(KINDS)}.")
     model = plain_model(model)
     config = check_pair(model, tokenizer)
     if not isinstance(config, LlamaConfig):
@@ -143,11 +150,20 @@ def save_gguf(
         )
     architecture = "qwen2" if config.attention_bias else "llama"
     metadata = _gguf_metadata(model, tokenizer, config, architecture, chat_template)
-    metadata |= {"general.name": name or path.stem, "general.file_type": FILE_TYPES[kind]}
-    weights = named_weights(model)
+    weights, rounded = named_weights(model), rounded or {}
+    _check_rounded(weights, rounded)
+    metadata |= {
+        "general.name": name or path.stem,
+        "general.file_type": FILE_TYPES[_most_common_kind(kind, rounded)],
+    }
     heads = (config.n_heads, config.n_kv_heads)
     places = {ours: gguf_place(ours, architecture, *heads) for ours in weights}
-    arrays = {name: tensor.numpy() for name, tensor in pack(places, weights).items()}
+    raws = {ours: torch.from_numpy(packed.raw) for ours, packed in rounded.items()}
+    contents = pack(places, weights | raws)  # les lignes d’une matrice rangée se déplacent aussi
+    arrays = {name: tensor.numpy() for name, tensor in contents.items()}
+    for ours, packed in rounded.items():
+        place = places[ours].name
+        arrays[place] = Packed(packed.kind, arrays[place])
     if config.rope_scaling is not None:
         factors = rope_factors(config.rope_scaling, config.head_dim, config.rope_theta)
         arrays[ROPE_FACTORS] = factors.numpy()
@@ -185,8 +201,30 @@ def _gguf_metadata(
     return metadata
 
 
-def _kind_of(array: np.ndarray, kind: str) -> str:
+def _check_rounded(weights: Mapping[str, Tensor], rounded: Mapping[str, Packed]) -> None:
+    """ValueError si une matrice rangée n’est pas, au bit près, celle du modèle."""
+    for name, packed in rounded.items():
+        if name not in weights:
+            raise ValueError(f"Le modèle n’a pas de poids « {name} » : rounded n’est pas de lui.")
+        if not np.array_equal(packed.values(), weights[name].numpy()):
+            raise ValueError(
+                f"« {name} » n’est plus la matrice arrondie : le modèle a changé depuis. "
+                "Arrondissez-le à nouveau (round_model)."
+            )
+
+
+def _most_common_kind(kind: str, rounded: Mapping[str, Packed]) -> str:
+    """Le format de la plupart des poids : celui que le fichier annonce."""
+    sizes = Counter()
+    for packed in rounded.values():
+        sizes[packed.kind] += packed.size
+    return sizes.most_common(1)[0][0] if sizes else kind
+
+
+def _kind_of(array: np.ndarray | Packed, kind: str) -> str:
     """Le format d’un tenseur : F32 pour un vecteur, F16 si ses lignes ne font pas des blocs."""
+    if isinstance(array, Packed):
+        return array.kind
     if array.ndim == 1:
         return "F32"
     return "F16" if array.shape[-1] % BLOCKS[kind].n_values else kind

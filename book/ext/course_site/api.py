@@ -25,6 +25,7 @@ ROOMS = (
     "evaluation",
     "scaling",
     "footprint",
+    "rounding",
     "parallel",
     "acceleration",
     "ngram",

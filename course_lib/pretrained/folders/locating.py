@@ -11,6 +11,7 @@ from pathlib import Path
 
 from course_lib.pretrained.fields import read_settings
 
+SHIPPED = Path(__file__).parents[2] / "models"  # un dossier par modèle livré avec le cours
 POINTER = b"version https://git-lfs.github.com/spec/"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _HUB = re.compile(r"(?:https?://)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+)")
@@ -39,8 +40,9 @@ _CONVERT = (  # à côté des pickles, sans toucher au tokeniseur
 def find_model(path: str | Path) -> Path:
     """Le fichier GGUF ou le dossier que désigne `path` ; « ~ » et le cache du dépôt sont suivis.
 
-    TypeError si ce n’est pas un chemin, FileNotFoundError s’il ne mène à rien, ValueError s’il mène
-    à autre chose qu’un modèle : le message dit quoi donner.
+    Le nom d’un modèle livré avec le cours (« romancier », « petit-llm ») le désigne aussi, si rien
+    d’autre ne le porte. TypeError si ce n’est pas un chemin, FileNotFoundError s’il ne mène à rien,
+    ValueError s’il mène à autre chose qu’un modèle : le message dit quoi donner.
     """
     if not isinstance(path, str | Path):
         raise TypeError(f"Donnez le chemin d’un modèle (un texte) ; reçu {type(path).__name__}.")
@@ -62,9 +64,27 @@ def find_model(path: str | Path) -> Path:
             "config.json et tokenizer.json."
         )
     if not found.exists():
-        raise _absent(found, text)
+        shipped = shipped_model(text)
+        if shipped is None:
+            raise _absent(found, text)
+        return shipped
     _check_file(found)
     return found
+
+
+def shipped_model(name: str) -> Path | None:
+    """Le fichier ou le dossier du modèle livré de ce nom ; « - » y vaut « _ ». None s’il manque."""
+    folder = SHIPPED / name.replace("-", "_")
+    if folder.parent != SHIPPED:
+        return None
+    places = (folder / "config.json", folder / f"{folder.name}.gguf")
+    found = next((place for place in places if place.is_file()), None)
+    return folder if found == places[0] else found
+
+
+def shipped_names() -> list[str]:
+    """Les noms des modèles livrés avec le cours."""
+    return sorted(path.name for path in SHIPPED.iterdir() if shipped_model(path.name))
 
 
 def check_not_pickle(path: Path) -> None:
@@ -140,7 +160,11 @@ def _absent(found: Path, text: str) -> FileNotFoundError:
             f"{name} --local-dir {folder} », dans un terminal, puis load_pretrained({folder!r})."
         )
     what = "fichier GGUF" if found.suffix == ".gguf" else "fichier ni dossier"
-    return FileNotFoundError(f"Aucun {what} à l’adresse « {found.absolute()} ».")
+    shipped = ", ".join(f"« {name} »" for name in shipped_names())
+    return FileNotFoundError(
+        f"Aucun {what} à l’adresse « {found.absolute()} ». Les modèles livrés avec le cours "
+        f"s’ouvrent par leur nom : {shipped}."
+    )
 
 
 def _check_file(path: Path) -> None:

@@ -22,6 +22,8 @@ import numpy as np
 
 SUPER_BLOCK = 256
 LARGEST_F16 = 65504.0
+# Les seize valeurs d’un q d’IQ4_XS, plus serrées près de zéro, où sont presque tous les poids.
+IQ4_LEVELS = (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ BLOCKS: dict[str, BlockFormat] = {
         ("Q4_K", 12, 256, 144),
         ("Q5_K", 13, 256, 176),
         ("Q6_K", 14, 256, 210),
+        ("IQ4_XS", 23, 256, 136),
         ("F64", 28, 1, 8),
         ("BF16", 30, 1, 2),
     )
@@ -56,7 +59,7 @@ BLOCKS: dict[str, BlockFormat] = {
 KIND_OF_CODE = {block.code: block.kind for block in BLOCKS.values()}
 UNREADABLE = {  # les autres formats de ggml, pour les nommer en les refusant
     9: "Q8_1", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S", 20: "IQ4_NL",
-    21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32", 27: "I64",
+    21: "IQ3_S", 22: "IQ2_S", 24: "I8", 25: "I16", 26: "I32", 27: "I64",
     29: "IQ1_M", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4",
 }  # fmt: skip
 
@@ -228,6 +231,15 @@ def _read_q6_k(blocks: np.ndarray) -> np.ndarray:
     return _scale_groups(_f16(d), scales.view(np.int8).astype(np.float32), levels)
 
 
+def _read_iq4_xs(blocks: np.ndarray) -> np.ndarray:
+    d, high, low, packed = _split(blocks, 2, 2, 4, 128)
+    low = _unpack(low, 1, 4)
+    high = np.ascontiguousarray(high).view("<u2") >> np.arange(0, 16, 2, dtype=np.uint16)
+    scales = (low | (high.astype(np.uint8) & np.uint8(3)) << np.uint8(4)).astype(np.int8)
+    levels = np.array(IQ4_LEVELS, np.int8)[_unpack(packed, 16, 4)]
+    return _scale_groups(_f16(d), (scales - np.int8(32)).astype(np.float32), levels)
+
+
 def _write_q8_0(blocks: np.ndarray) -> np.ndarray:
     d = np.abs(blocks).max(axis=1, keepdims=True) / np.float32(127)
     with np.errstate(divide="ignore", over="ignore"):
@@ -257,6 +269,7 @@ _READERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "Q4_K": _read_q4_k,
     "Q5_K": _read_q5_k,
     "Q6_K": _read_q6_k,
+    "IQ4_XS": _read_iq4_xs,
 }
 _WRITERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "F32": lambda blocks: blocks.astype("<f4").view(np.uint8),

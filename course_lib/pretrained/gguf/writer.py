@@ -14,6 +14,7 @@ import numpy as np
 
 from course_lib.files import atomic
 from course_lib.pretrained.gguf.blocks import BLOCKS, find_block, quantize
+from course_lib.pretrained.gguf.packing import Packed
 from course_lib.pretrained.gguf.reader import (
     ARRAY,
     BOOL,
@@ -41,11 +42,12 @@ _LONGEST_NAME = 63  # octets : ggml refuse un tenseur au nom plus long
 def write_gguf(
     path: str | Path,
     metadata: Mapping[str, object],
-    tensors: Iterable[tuple[str, np.ndarray, str]],
+    tensors: Iterable[tuple[str, np.ndarray | Packed, str]],
 ) -> None:
     """Écrit réglages et tenseurs (nom, tableau, format) ; le fichier n’apparaît que complet.
 
-    Les tenseurs sont convertis un à un, au moment de les écrire. ValueError si deux portent le même
+    Les tenseurs sont convertis un à un, au moment de les écrire ; un `Packed`, déjà rangé, va
+    dans le fichier tel quel. ValueError si deux portent le même
     nom, si un format ou un réglage ne s’écrit pas ; FileNotFoundError si le dossier manque.
     """
     path, tensors = Path(path), list(tensors)
@@ -70,14 +72,18 @@ def write_gguf(
             _pad(stream)
 
 
-def _content(name: str, array: np.ndarray, kind: str) -> memoryview:
+def _content(name: str, array: np.ndarray | Packed, kind: str) -> memoryview:
+    if isinstance(array, Packed):
+        if array.kind != kind:
+            raise ValueError(f"« {name} » est déjà rangé en {array.kind}, et non en {kind}.")
+        return np.ascontiguousarray(array.raw).data
     try:
         return quantize(kind, array).data
     except ValueError as reason:
         raise ValueError(f"« {name} » : {reason}") from None
 
 
-def _header(metadata: Mapping, tensors: Sequence[tuple[str, np.ndarray, str]]) -> bytes:
+def _header(metadata: Mapping, tensors: Sequence[tuple[str, np.ndarray | Packed, str]]) -> bytes:
     parts = [MAGIC, struct.pack("<IQQ", 3, len(tensors), len(metadata))]
     for key, value in metadata.items():
         code, content = _encode(key, value)
