@@ -161,6 +161,24 @@ def test_other_weights_are_refused(open_page, path):
     )
 
 
+def test_a_file_longer_than_announced_is_refused_then_fetched_again(open_page, path):
+    page, content = open_page(load=False, expected=FAILURE), path.read_bytes()
+    bodies = iter([content + b"trop", content])
+    page.route("**/essai.gguf", lambda route: route.fulfill(body=next(bodies)))
+    for _ in range(2):
+        page.get_by_role("button", name="Charger le modèle").click()
+        page.wait_for_selector(".cw-offer .cw-error, .cw-next li")
+    page.wait_for_selector(".cw-next li")
+
+
+def test_a_browser_too_old_is_told_so(open_page):
+    page = open_page(load=False, expected=FAILURE)
+    page.evaluate("WebAssembly.validate = () => false")
+    page.get_by_role("button", name="Charger le modèle").click()
+    page.wait_for_selector(".cw-error")
+    assert "mettez-le à jour" in page.locator(".cw-error").inner_text()
+
+
 def test_it_writes_past_its_context_and_says_so(open_page):
     page = open_page()
     area = page.get_by_label("Votre texte")

@@ -12,7 +12,7 @@ import { createRandom, draw, mostProbable, nextDistribution } from "./llm_sampli
 import { Session } from "./llm_session.js";
 import { loadingOf, openCompact } from "./llm_sources.js";
 import { createTokenizer } from "./llm_tokenizer.js";
-import { attentionView, nextTokensView, percent, spokenToken, stranger } from "./llm_views.js";
+import { attentionView, beyond, nextTokensView, percent, spokenToken, stranger } from "./llm_views.js";
 import { readSafetensors } from "./llm_weights.js";
 import { button, fit, format, h, textArea, write } from "./nodes.js";
 import { isPiece, PIECES } from "./token_text.js";
@@ -79,7 +79,7 @@ class LivePanel {
   /** Le modèle est là : ses prédictions remplacent la version figée. */
   #live(session) {
     this.session = session;
-    this.next = nextTokensView(session, (id) => this.choose(id));
+    this.next = nextTokensView(session, (id) => this.keep([id]));
     this.attention = attentionView(session, () => this.attention.update());
     this.candidates = candidatesView(session, this.count, (ids) => this.keep(ids));
     const panel = (title, node) => h("div", { class: "cw-panel" }, h("p", { class: "cw-panel-title" }, title), node);
@@ -142,10 +142,6 @@ class LivePanel {
     this.turn += 1;
     if (this.session) this.#read(false);
     else this.loader.touch();
-  }
-
-  choose(id) {
-    return this.keep([id]);
   }
 
   /** Ajoute ces jetons au texte. */
@@ -262,16 +258,9 @@ class LivePanel {
   facts() {
     const { ids, limit, millisecondsPerToken: time } = this.session;
     const facts = [`${format(ids.length)}\u00a0jetons sur ${format(limit)} de contexte.`];
-    if (ids.length > limit) facts.push(this.#beyond());
+    if (ids.length > limit) facts.push(beyond(this.session));
     if (time !== null) facts.push(`Sur votre machine\u00a0: ${format(time, 1)}\u00a0ms par jeton.`);
     return facts;
-  }
-
-  /** Ce que le modèle lit encore d’un texte plus long que son contexte. */
-  #beyond() {
-    const { sliding, limit, read } = this.session;
-    if (!sliding) return `Le modèle ne lit que le début et les derniers jetons\u202f: ${format(limit)} en tout.`;
-    return `Le texte dépasse le contexte\u202f: le modèle n’en lit que les ${format(read.length)} derniers jetons, et a oublié le début.`;
   }
 
   summary() {
@@ -286,6 +275,7 @@ class LivePanel {
   }
 
   destroy() {
+    this.loader.stop?.abort();
     this.turn += 1;
     this.running = false;
     clearTimeout(this.pending);

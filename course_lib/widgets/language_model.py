@@ -81,7 +81,8 @@ class LanguageModelWidget(WeightsOnRequest, CourseWidget):
     `reading` : ce que le modèle a lu, par exemple `MICRO_STORIES` ; sans lui, la page n’en dit
     rien. `beginnings` : les débuts à cliquer, ceux de `reading` à défaut. `min_p` : le réglage du
     tirage à l’ouverture. `continuations` : combien de suites du même début la page sait comparer ;
-    0 : elle ne le propose pas. `warning` : un avertissement, en tête du composant.
+    0 : elle ne le propose pas. `warning` : un avertissement, en tête du composant. `gguf` : le
+    fichier à faire lire à la page, plutôt que des poids F16 ; `from_gguf` l’ouvre aussi.
     ValueError si le modèle n’est pas de type Llama, si le tokeniseur coupe les mots autrement que
     GPT-2 ou SmolLM2, si les vocabulaires diffèrent ou si le texte de départ dépasse le contexte ;
     TypeError pour un autre tokeniseur.

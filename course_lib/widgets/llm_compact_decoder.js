@@ -8,6 +8,7 @@ import { BLOCKS, configOf } from "./llm_gguf.js";
 import { KERNELS } from "./llm_kernels.js";
 
 const BATCH = 16;
+const OLD = "Ce navigateur ne sait pas faire les calculs de ce modèle (WebAssembly SIMD)\u202f: mettez-le à jour.";
 const PAGE = 65536; // une page de mémoire WebAssembly
 
 /** Une part de la mémoire du module ; tout est demandé avant qu’on n’y regarde. */
@@ -34,6 +35,7 @@ class Memory {
 /** Les noyaux, et leur mémoire, pour un modèle. */
 export async function openKernels() {
   const bytes = Uint8Array.from(atob(KERNELS), (character) => character.charCodeAt(0));
+  if (!WebAssembly.validate(bytes)) throw Object.assign(new Error("WebAssembly SIMD manque."), { told: OLD });
   const { instance } = await WebAssembly.instantiate(bytes);
   return instance.exports;
 }

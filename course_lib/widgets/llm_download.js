@@ -96,7 +96,11 @@ export class Download {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) break;
-      if (this.received + value.length > this.size) break; // trop long : la somme le refusera
+      if (this.received + value.length > this.size) {
+        await reader.cancel();
+        this.#restart();
+        throw new Error(`${this.url.pathname} : plus long que les ${this.size} octets annoncés`);
+      }
       this.bytes.set(value, this.received);
       onProgress((this.received += value.length));
     }

@@ -62,9 +62,10 @@ export class Offer {
     const stopped = this.stop.signal.aborted;
     this.promise = null;
     if (!stopped) console.warn("Modèle de langue :", error);
-    const received = this.progress.value;
-    this.#idle(received ? `Reprendre (${megabytes(received)} sur ${megabytes(this.size)})` : `Charger le modèle (${megabytes(this.size)})`,
-      stopped ? "Chargement interrompu." : FAILURE);
+    const { value: received, max: size } = this.progress;
+    const partial = received > 0 && received < size;
+    const label = partial ? `Reprendre (${megabytes(received)} sur ${megabytes(size)})` : `Charger le modèle (${megabytes(size)})`;
+    this.#idle(label, stopped ? "Chargement interrompu." : (error.told ?? FAILURE));
     if (!stopped) this.status.className = "cw-error";
     this.go.focus();
   }

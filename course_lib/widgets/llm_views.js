@@ -152,3 +152,9 @@ export function stranger(reading, session, finished) {
   if (surprise === null || surprise <= reading.most_bits) return "";
   return `Ce modèle n’a lu que ${reading.texts}\u202f; votre texte n’y ressemble pas\u00a0: ce qu’il écrira n’aura guère de sens.`;
 }
+
+/** Ce que le modèle lit encore d’un texte plus long que son contexte. */
+export function beyond({ sliding, limit, read }) {
+  if (!sliding) return `Le modèle ne lit que le début et les derniers jetons\u202f: ${format(limit)} en tout.`;
+  return `Le texte dépasse le contexte\u202f: le modèle n’en lit que les ${format(read.length)} derniers jetons, et a oublié le début.`;
+}
