@@ -218,7 +218,7 @@ def test(options):
     fetch_models()
     tests_and_site()
     python(*TESTS, *NOTEBOOKS, extra={**ONE_THREAD, "OMP_THREAD_LIMIT": "1", "PYTHONHASHSEED": "0"})
-    python(*TESTS, "tests", "-m", "browser", "--dist", "loadgroup", extra=ONE_THREAD)
+    python(*TESTS, *browser_files(), "-m", "browser", "--dist", "loadgroup", extra=ONE_THREAD)
 
 
 def bench(options):
@@ -258,6 +258,15 @@ def tests(which):
     """pytest, sur deux processus ; `which` choisit par étiquettes."""
     by_file = ["--dist", "loadfile", "--no-loadscope-reorder"]  # l’ordre est celui de conftest.py
     python(*TESTS, "tests", "-m", which, *by_file, extra=ONE_THREAD)
+
+
+def browser_files():
+    """Les fichiers qui ouvrent un navigateur : importer tous les autres prend vingt secondes."""
+    return [
+        path.relative_to(ROOT).as_posix()
+        for path in sorted((ROOT / "tests").glob("test_*.py"))
+        if "mark.browser" in path.read_text("utf-8")
+    ]
 
 
 def start_site(journal):

@@ -182,6 +182,19 @@ def test_everything_is_checked_in_order(launch):
     order += ["--nbval", "-m browser"]
     assert [part in step for part, step in zip(order, steps, strict=True)] == [True] * 7
     assert launches.seen[5][1]["PYTHONHASHSEED"] == "0"
+    assert marked_browser() <= set(steps[-1].split())
+
+
+def marked_browser() -> set[str]:
+    """Les fichiers d’essais où paraît l’étiquette `browser`, lus comme Python les lit."""
+    found = set()
+    for path in (ROOT / "tests").rglob("*.py"):
+        tree = ast.walk(ast.parse(path.read_text("utf-8")))
+        names = {node.attr for node in tree if isinstance(node, ast.Attribute)}
+        if {"mark", "browser"} <= names and path.name.startswith("test_"):
+            found.add(path.relative_to(ROOT).as_posix())
+    assert len(found) > 10
+    return found
 
 
 @pytest.mark.parametrize(
