@@ -9,6 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from course_lib.pretrained.gguf.blocks import quantize
+from course_lib.pretrained.gguf.packing import Packed
 from course_lib.pretrained.gguf.reader import GGUFFile
 from course_lib.pretrained.gguf.writer import write_gguf
 
@@ -173,6 +175,19 @@ def test_the_reference_reads_the_same_bits(path, kind):
             assert (tensor.name, tensor.data_offset % 32) == (name, 0)
             assert tensor.data.tobytes() == file.raw(name).tobytes() == expected.tobytes()
             assert file.tensor(name).shape == array.shape
+
+
+def test_a_packed_tensor_goes_in_as_it_is(path):
+    """Ses octets, sa forme ; sous un autre format que le sien, il est refusé."""
+    packed = Packed("Q8_0", quantize("Q8_0", ONE).reshape(2, -1))
+    with pytest.raises(ValueError, match="« a » est déjà rangé en Q8_0, et non en Q4_0"):
+        write_gguf(path, {}, [("a", packed, "Q4_0")])
+    assert os.listdir(path.parent) == []
+    write_gguf(path, {}, [("a", packed, "Q8_0"), ("b", ONE, "F32")])
+    with GGUFFile(path) as file:
+        assert file.raw("a").tobytes() == packed.raw.tobytes()
+        assert file.tensor("a").tolist() == packed.values().tolist()
+        assert file.tensor("b").tolist() == ONE.tolist()
 
 
 def test_only_one_tensor_is_converted_at_a_time(path):

@@ -97,9 +97,10 @@ def test_an_important_weight_is_laid_more_finely(kind):
     assert error(lay(GRIDS[kind], w, weights)) < 0.8 * error(lay(GRIDS[kind], w, torch.ones(256)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", GRIDS)
 def test_calibrated_rounding_keeps_the_products_better(kind):
-    """Sur des entrées neuves ; les passages de retouche ne peuvent que gagner, sur les leurs."""
+    """Sur des entrées neuves ; les retouches gagnent sur les leurs, sans perdre sur celles-là."""
     w, x = drawn(64, 512, seed=5) * 0.1, correlated_inputs(512)
     moment = x.T @ x / len(x)
 
@@ -110,12 +111,13 @@ def test_calibrated_rounding_keeps_the_products_better(kind):
     plain = error(round_to_nearest(w, moment, kind))
     once = round_matrix(w, learned, GRIDS[kind], n_passes=0)
     thrice = round_matrix(w, learned, GRIDS[kind], n_passes=3)
-    assert error(once.values()) < 0.95 * plain
-    assert error(thrice.values()) < error(once.values())
+    assert error(once.values()) < 0.9 * plain
+    assert error(thrice.values()) < 1.02 * error(once.values())
     own = [error(matrix.values(), x[1000:]) for matrix in (once, thrice)]
-    assert own[1] < own[0]
+    assert own[1] < 0.97 * own[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"tie_weights": False}, {"attention_bias": True}])
 def test_a_rounded_model_stays_near_and_its_file_is_itself(tmp_path, options):
     model = small_model(**options)
@@ -127,7 +129,7 @@ def test_a_rounded_model_stays_near_and_its_file_is_itself(tmp_path, options):
                 parameter.copy_(round_to_nearest(parameter, torch.eye(parameter.shape[1]), "Q3_K"))
     rounded = round_model(model, TEXTS, "Q3_K", progress=False)
     assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
-    assert distance(model, rounded.model) < 0.9 * distance(model, plain)
+    assert distance(model, rounded.model) < 0.6 * distance(model, plain)
     tied = rounded.model.head.weight is rounded.model.embedding.tokens.weight
     assert tied is options.get("tie_weights", True)
     tokenizer = BPETokenizer.train(["une histoire, une autre"], vocab_size=270)
@@ -137,6 +139,7 @@ def test_a_rounded_model_stays_near_and_its_file_is_itself(tmp_path, options):
         assert torch.equal(again.get_parameter(name), weight), name
 
 
+@pytest.mark.slow
 def test_transformers_reads_a_mix_of_formats(tmp_path):
     """Requêtes et clés comprises, dont le fichier mêle les lignes."""
     model = small_model(2)
@@ -154,6 +157,7 @@ def test_transformers_reads_a_mix_of_formats(tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_costs_announce_what_rounding_one_matrix_alone_does():
     """L’estimation au second ordre, contre la divergence mesurée : à un facteur deux près."""
     model = small_model()
@@ -217,6 +221,7 @@ def test_what_cannot_be_rounded_is_refused(change, message):
         round_model(**arguments, progress=False)
 
 
+@pytest.mark.slow
 def test_a_model_changed_since_is_not_written(tmp_path):
     rounded = round_model(small_model(), TEXTS, "Q8_0", progress=False)
     tokenizer = BPETokenizer.train(["une histoire"], vocab_size=270)

@@ -34,15 +34,11 @@ N_PASSES = 2
 
 @dataclass
 class RoundedMatrix:
-    """Une matrice arrondie : ses q (R, D), et la grille de chacun de ses blocs.
-
-    `wanted` (R, D) : ce que valait chaque poids, l’erreur des autres compensée, avant l’arrondi.
-    """
+    """Une matrice arrondie : ses q (R, D), et la grille de chacun de ses blocs."""
 
     grid: Grid
     levels: Tensor
     steps: list[Steps]
-    wanted: Tensor
 
     def values(self) -> Tensor:
         """Les poids, (R, D), exactement ceux que rendra le fichier."""
@@ -84,7 +80,7 @@ def round_matrix(
 
 def _left_to_right(target: Tensor, root: Tensor, grid: Grid) -> RoundedMatrix:
     """L’algorithme de GPTQ : d’une colonne à la suivante."""
-    w, levels, wanted = target.clone(), torch.empty_like(target), torch.empty_like(target)
+    w, levels = target.clone(), torch.empty_like(target)
     weights = root.diagonal() ** -2  # ce que coûte l’erreur d’une colonne, le reste compensé
     all_steps = []
     for start in range(0, w.shape[1], grid.block):
@@ -96,14 +92,13 @@ def _left_to_right(target: Tensor, root: Tensor, grid: Grid) -> RoundedMatrix:
             step, shift = steps.of(group)
             errors = torch.empty(len(w), grid.group)
             for i in range(first, end):
-                wanted[:, i] = w[:, i]
                 levels[:, i] = nearest(grid, w[:, i, None], step, shift)[:, 0]
                 error = (w[:, i] - (step * levels[:, i] - shift)) / root[i, i]
                 w[:, i:end] -= error[:, None] * root[i, i:end]
                 errors[:, i - first] = error
             w[:, end:] -= errors @ root[first:end, end:]  # les groupes suivants, d’un seul produit
         all_steps.append(steps)
-    return RoundedMatrix(grid, levels, all_steps, wanted)
+    return RoundedMatrix(grid, levels, all_steps)
 
 
 def _touch_up(matrix: RoundedMatrix, target: Tensor, hessian: Tensor) -> None:
@@ -119,4 +114,4 @@ def _touch_up(matrix: RoundedMatrix, target: Tensor, hessian: Tensor) -> None:
                 wanted = target[:, j] + errors[:, j] - slope / hessian[j, j]
                 levels = nearest(grid, wanted[:, None], step, shift)[:, 0]
                 errors[:, j] = step * levels - shift - target[:, j]
-                matrix.levels[:, j], matrix.wanted[:, j] = levels, wanted
+                matrix.levels[:, j] = levels
