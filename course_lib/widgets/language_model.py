@@ -41,7 +41,7 @@ from course_lib.widgets.token_text import token_texts, visible
 STATIC_NOTICE = static_notice("le modèle s'exécute dans la page : il lui faut")
 _SHOWN = 5  # jetons montrés
 _MOST_CONTINUATIONS = 5
-_CONTINUATION = 40  # jetons écrits d’avance pour la version figée
+_CONTINUATION = 24  # jetons écrits d’avance pour la version figée
 
 
 @dataclass(frozen=True)
