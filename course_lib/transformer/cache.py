@@ -61,7 +61,13 @@ class KVCache:
 
     def select(self, rows: Int[Tensor, " N"]) -> None:
         """Garde les lignes `rows` du lot, dans cet ordre (recherche en faisceau)."""
-        self.keys, self.values = self.keys[rows], self.values[rows]
+        self.keys, self.values = (self._rows(kept, rows) for kept in (self.keys, self.values))
+
+    def _rows(self, kept: Tensor, rows: Tensor) -> Tensor:
+        """Ces lignes, dans un tenseur neuf ; seules les positions écrites sont copiées."""
+        chosen = kept.new_empty(len(rows), *kept.shape[1:])
+        chosen[:, :, : self.length] = kept[:, :, : self.length].index_select(0, rows)
+        return chosen
 
     def drop_first(self, n: int) -> None:
         """Oublie les n premières positions et libère leur place (remplissage devenu inutile)."""
@@ -69,6 +75,8 @@ class KVCache:
             raise ValueError(
                 f"On ne peut pas oublier {n} positions : la mémoire cache en tient {self.length}."
             )
+        if n == 0:
+            return
         for kept in (self.keys, self.values):
             kept[:, :, : self.length - n] = kept[:, :, n : self.length].clone()
         self.length -= n
