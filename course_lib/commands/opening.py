@@ -6,12 +6,13 @@ from pathlib import Path
 import torch
 
 from course_lib.models import MODELS
+from course_lib.pretrained.folders.locating import shipped_model
 from course_lib.pretrained.loading import Pretrained, load_pretrained
 from course_lib.pretrained.store import smollm2_path
 from course_lib.training.devices import DEVICES, find_device
 from course_lib.transformer import Decoder
 
-SHIPPED = ("petit_llm", "assistant", "petit_assistant")
+SHIPPED = ("petit_llm", "assistant", "petit_assistant", "romancier")
 PUBLISHED = {"smollm2": smollm2_path}
 NAMES = (*SHIPPED, *PUBLISHED)
 MODEL_HELP = f"un dossier, un fichier GGUF, ou l’un de ces noms : {', '.join(NAMES)}"
@@ -76,7 +77,7 @@ def next_command(command: str, *arguments: str) -> str:
 
 def _place(name: str) -> Path:
     if name in SHIPPED:
-        return MODELS / name
+        return shipped_model(name) or MODELS / name
     if name in PUBLISHED:
         return PUBLISHED[name]()
     path = Path(name).expanduser()
