@@ -38,18 +38,25 @@ def train_tokenizer() -> BPETokenizer:
 
 
 def pretrain(
-    task: StoryTask, n_steps: int, seed: int, checkpoint_dir: Path | None = None
+    task: StoryTask,
+    n_steps: int,
+    seed: int,
+    checkpoint_dir: Path | None = None,
+    **changes,
 ) -> tuple[Decoder, dict]:
-    """Entraîne le modèle de zéro ; rend (modèle, journal)."""
+    """Entraîne le modèle de zéro ; rend (modèle, journal).
+
+    `changes` : les réglages de `TrainingConfig` qui diffèrent de ceux du petit LLM livré.
+    """
     model = llama(SHAPE, seed)
-    config = TrainingConfig(
-        n_steps,
-        LEARNING_RATE,
-        eval_every=max(1, n_steps // 16),
-        checkpoint_every=500,
-        seed=seed,
-        n_threads=1,
-    )
+    settings = {
+        "learning_rate": LEARNING_RATE,
+        "eval_every": max(1, n_steps // 16),
+        "checkpoint_every": 500,
+        "seed": seed,
+        "n_threads": 1,
+    }
+    config = TrainingConfig(n_steps, **settings | changes)
 
     def evaluate(model: Decoder) -> dict[str, float]:
         score = score_network(model, task)
@@ -82,12 +89,13 @@ def pretrain(
     }
 
 
-def measure(model: Decoder, tokenizer: BPETokenizer) -> dict:
+def measure(model: Decoder, tokenizer: BPETokenizer, n_test: int | None = None) -> dict:
     """Distance du modèle à la loi des histoires et part des sondes réussies, sur le test."""
-    task = build_task(1, N_TEST, 0, "test", tokenizer)
+    n_test = n_test or N_TEST
+    task = build_task(1, n_test, 0, "test", tokenizer)
     score, oracle = score_network(model, task), oracle_score(task)
     return {
-        "stories": N_TEST,
+        "stories": n_test,
         "entropy": round(oracle.nats, 4),
         "kl": round(score.kl, 4),
         "kl_share": round(score.kl / oracle.nats, 5),
