@@ -38,25 +38,18 @@ def train_tokenizer() -> BPETokenizer:
 
 
 def pretrain(
-    task: StoryTask,
-    n_steps: int,
-    seed: int,
-    checkpoint_dir: Path | None = None,
-    **changes,
+    task: StoryTask, n_steps: int, seed: int, checkpoint_dir: Path | None = None
 ) -> tuple[Decoder, dict]:
-    """Entraîne le modèle de zéro ; rend (modèle, journal).
-
-    `changes` : les réglages de `TrainingConfig` qui diffèrent de ceux du petit LLM livré.
-    """
+    """Entraîne le modèle de zéro ; rend (modèle, journal)."""
     model = llama(SHAPE, seed)
-    settings = {
-        "learning_rate": LEARNING_RATE,
-        "eval_every": max(1, n_steps // 16),
-        "checkpoint_every": 500,
-        "seed": seed,
-        "n_threads": 1,
-    }
-    config = TrainingConfig(n_steps, **settings | changes)
+    config = TrainingConfig(
+        n_steps,
+        LEARNING_RATE,
+        eval_every=max(1, n_steps // 16),
+        checkpoint_every=500,
+        seed=seed,
+        n_threads=1,
+    )
 
     def evaluate(model: Decoder) -> dict[str, float]:
         score = score_network(model, task)
@@ -89,13 +82,12 @@ def pretrain(
     }
 
 
-def measure(model: Decoder, tokenizer: BPETokenizer, n_test: int | None = None) -> dict:
+def measure(model: Decoder, tokenizer: BPETokenizer) -> dict:
     """Distance du modèle à la loi des histoires et part des sondes réussies, sur le test."""
-    n_test = n_test or N_TEST
-    task = build_task(1, n_test, 0, "test", tokenizer)
+    task = build_task(1, N_TEST, 0, "test", tokenizer)
     score, oracle = score_network(model, task), oracle_score(task)
     return {
-        "stories": n_test,
+        "stories": N_TEST,
         "entropy": round(oracle.nats, 4),
         "kl": round(score.kl, 4),
         "kl_share": round(score.kl / oracle.nats, 5),
