@@ -102,7 +102,7 @@ def test_a_team_that_splits_weights_refuses_what_was_not_tried(strategy, changes
 
 
 def test_muon_in_a_team_learns_as_alone():
-    changes = {"optimizer": "muon", "n_steps": 4}
+    changes = {"optimizer": "muon", "muon_rate_ratio": 2.0, "n_steps": 4}
     expected, _ = train_model(None, PRIME, stream(), **changes)
     results = together(partial(train_with, **changes), "ddp", PRIME)
     for weights, _ in results:  # Muon arrondit sur seize bits : un écart d’arrondi y grossit

@@ -71,12 +71,15 @@ def test_a_killed_team_resumes_bit_for_bit(strategy, tmp_path):
     assert last_files(tmp_path / "tué") == last_files(tmp_path / "d’une traite")
 
 
+MUON = {"optimizer": "muon", "muon_rate_ratio": 2.0}
+
+
 def train_with_muon(folder):
-    return train_model("ddp", PRIME, stream(), folder, optimizer="muon")
+    return train_model("ddp", PRIME, stream(), folder, **MUON)
 
 
 def train_with_muon_and_die(folder):
-    return train_and_die("ddp", PRIME, folder, 8, signal.SIGKILL, optimizer="muon")
+    return train_and_die("ddp", PRIME, folder, 8, signal.SIGKILL, **MUON)
 
 
 @pytest.mark.slow

@@ -244,6 +244,14 @@ def test_a_device_that_is_not_there_is_refused_and_auto_takes_what_is(monkeypatc
         ({"device": "tpu"}, "device = tpu est impossible.*auto, cpu, cuda, mps"),
         ({"dtype": "float16"}, "dtype = float16 est impossible.*float32, bfloat16"),
         ({"optimizer": "sgd"}, "optimizer = sgd est impossible.*adamw, muon"),
+        (
+            {"optimizer": "muon", "muon_rate_ratio": 0.0},
+            "muon_rate_ratio = 0.0 est impossible.*un nombre positif.*à 1",
+        ),
+        (
+            {"muon_rate_ratio": 2.0},
+            "muon_rate_ratio = 2.0 serait oublié avec optimizer = adamw.*Ôtez",
+        ),
         ({"accumulate": 0}, "accumulate = 0 est impossible"),
         ({"compile": 1}, "compile = 1 est impossible"),
     ],
@@ -444,18 +452,32 @@ def test_muon_needs_a_block():
         build_optimizer(torch.nn.Linear(3, 3), TrainingConfig(1, optimizer="muon"))
 
 
-def test_a_step_of_muon_is_the_same_length_in_all_directions():
+def first_step(ratio):
+    """Ce que le premier pas de Muon change, par paramètre ; ses matrices à `ratio` fois 1e-3."""
     model = llama(SHAPE)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     settings = {"optimizer": "muon", "weight_decay": 0.0, "warmup_steps": 0}
-    trained(model, STREAM, 1, learning_rate=1e-3, **settings)
-    name = "blocks.0.feed_forward.gate.weight"
-    change = model.get_parameter(name).detach() - before[name]  # (32, 16)
-    values = torch.linalg.svdvals(change) / (1e-3 * 0.2 * 32**0.5)
+    trained(model, STREAM, 1, learning_rate=1e-3, muon_rate_ratio=ratio, **settings)
+    return {name: p.detach() - before[name] for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("ratio", [1.0, 3.0])
+def test_a_step_of_muon_is_the_same_length_in_all_directions(ratio):
+    change = first_step(ratio)["blocks.0.feed_forward.gate.weight"]  # (32, 16)
+    values = torch.linalg.svdvals(change) / (ratio * 1e-3 * 0.2 * 32**0.5)
     assert values.min() > 0.5 and values.max() < 1.4  # cinq tours de Newton-Schulz : à peu près 1
 
 
-@pytest.mark.parametrize("changes", [{}, {"accumulate": 2}, {"dtype": "bfloat16"}])
+def test_the_ratio_changes_the_rate_of_the_matrices_and_of_nothing_else():
+    at_par, wider = first_step(1.0), first_step(4.0)
+    for name, change in at_par.items():
+        factor = 4.0 if name.startswith("blocks.") and change.dim() == 2 else 1.0
+        torch.testing.assert_close(wider[name], factor * change, rtol=1e-3, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"muon_rate_ratio": 3.0}, {"accumulate": 2}, {"dtype": "bfloat16"}]
+)
 def test_muon_resumes_bit_for_bit(tmp_path, changes):
     def fresh():
         shape = LlamaConfig(23, 16, 16, 2, 2, d_ff=32, dropout=0.1)
@@ -484,7 +506,9 @@ def test_muon_resumes_bit_for_bit(tmp_path, changes):
     assert again == history
     assert all(map(torch.equal, whole.parameters(), resumed.parameters()))
     with pytest.raises(ValueError, match=r"optimizer.» diffère.: muon dans le point de reprise"):
-        trained(fresh(), STREAM, 9, tmp_path / "coupé", **{**settings, "optimizer": "adamw"})
+        trained(fresh(), STREAM, 9, tmp_path / "coupé", learning_rate=1e-2)
+    with pytest.raises(ValueError, match=r"muon_rate_ratio.» diffère"):
+        trained(fresh(), STREAM, 9, tmp_path / "coupé", **{**settings, "muon_rate_ratio": 2.0})
 
 
 def test_an_older_checkpoint_was_made_with_adamw(tmp_path):
@@ -492,8 +516,10 @@ def test_an_older_checkpoint_was_made_with_adamw(tmp_path):
     state = tmp_path / "step-0000002" / "state.json"
     text = state.read_text(encoding="utf-8")
     text = text.replace('"optimizer": "adamw", ', "").replace(', "dtype": "float32"', "")
+    text = text.replace('"muon_rate_ratio": 1.0, ', "").replace(', "muon_rate_ratio": 1.0', "")
     state.write_text(text, encoding="utf-8")
-    assert "adamw" not in text and 'float32"' not in text.split('"tensors"')[0]
+    settings = text.split('"tensors"')[0]
+    assert not any(name in settings for name in ("adamw", "muon", 'float32"'))
     trained(llama(SHAPE), STREAM, 2, tmp_path)
     with pytest.raises(ValueError, match="optimizer"):
         trained(llama(SHAPE), STREAM, 2, tmp_path, optimizer="muon")

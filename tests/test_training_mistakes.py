@@ -66,6 +66,11 @@ def fails(arguments, capsys):
         (["--parallel", "ddp"], "torchrun --standalone --nproc-per-node 2"),
         (["--temperature", "-1"], "« -1 » n’est pas un nombre positif"),
         (["--learning-rate", "0"], "« 0 » n’est pas un nombre positif"),
+        (["--muon-rate-ratio", "-2"], "« -2 » n’est pas un nombre positif"),
+        (
+            ["--muon-rate-ratio", "2"],
+            "--muon-rate-ratio = 2.0 serait oublié avec --optimizer = adamw",
+        ),
         (["--device", "tpu"], "choix impossible : 'tpu' (au choix : 'auto', 'cpu', 'cuda', 'mps')"),
         (["--device", "cuda"], "--device cuda : PyTorch ne trouve pas cet appareil ici."),
         (["--accumulate", "5"], "--accumulate 5 : un lot de 4 fenêtres ne fait pas 5 morceaux"),
@@ -239,6 +244,9 @@ def test_how_one_computes_may_change_but_not_the_optimizer(corpus, tmp_path, cap
     changed = ["--optimizer", "muon", "--dtype", "bfloat16", "--tokens", "2048"]
     error = fails(command(corpus, tmp_path / "s", *changed), capsys)
     assert "fait avec --dtype float32 ; vous demandez --dtype bfloat16" in error
+    faster = [*chosen, "--muon-rate-ratio", "3", "--tokens", "2048"]
+    error = fails(command(corpus, tmp_path / "s", *faster), capsys)
+    assert "fait avec --muon-rate-ratio 1 ; vous demandez --muon-rate-ratio 3" in error
 
 
 @pytest.mark.slow
@@ -246,7 +254,7 @@ def test_a_folder_older_than_an_option_did_as_its_default(corpus, tmp_path, caps
     assert cli.main(command(corpus, tmp_path / "s", "--tokens", "2048")) == 0
     stored = tmp_path / "s" / "run.json"
     content = json.loads(stored.read_text(encoding="utf-8"))
-    for name in ("--optimizer", "--dtype"):
+    for name in ("--optimizer", "--muon-rate-ratio", "--dtype"):
         del content["settings"][name]
     stored.write_text(json.dumps(content), encoding="utf-8")
     assert cli.main(command(corpus, tmp_path / "s", "--tokens", "2048")) == 0

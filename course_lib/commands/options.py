@@ -35,6 +35,7 @@ _SIZES = (
 )
 _RATES = (
     ("learning-rate", positive_float, 4e-3, "taux d’apprentissage maximal"),
+    ("muon-rate-ratio", positive_float, 1.0, "taux de Muon, rapporté à celui d’AdamW"),
     ("weight-decay", natural_float, 0.1, "décroissance des poids"),
     ("max-grad-norm", positive_float, 1.0, "norme au-delà de laquelle le gradient est raccourci"),
     ("dropout", natural_float, 0.0, "part des activations éteintes pendant l’apprentissage"),
@@ -58,6 +59,7 @@ _DECISIVE = (
     "vocab-size",
     "from",
     "optimizer",
+    "muon-rate-ratio",
     "dtype",
 )
 _NOT_WRITTEN = object()
@@ -176,6 +178,7 @@ def check_options(options: Namespace) -> None:
             "leur place. Donnez par exemple --vocab-size 2048."
         )
     chosen_device(options.device)
+    TrainingConfig(1, optimizer=options.optimizer, muon_rate_ratio=options.muon_rate_ratio)
     if options.accumulate > options.batch_size:
         raise ValueError(
             f"--accumulate {options.accumulate} : un lot de {options.batch_size} fenêtres ne fait "
@@ -230,6 +233,7 @@ def training_config(options: Namespace, tokens_per_step: int) -> TrainingConfig:
         seed=options.seed,
         n_threads=options.threads,
         optimizer=options.optimizer,
+        muon_rate_ratio=options.muon_rate_ratio,
         device=options.device,
         dtype=options.dtype,
         accumulate=options.accumulate,

@@ -14,7 +14,7 @@ from course_lib.typography import format_number
 _FILE = "run.json"
 _CONTENT = {"settings": dict, "text": str, "divergences": list, "diverged": bool}
 # Les options ajoutées depuis, et ce que faisait un dossier qui n’en parle pas.
-_ADDED = {"--optimizer": "adamw", "--dtype": "float32"}
+_ADDED = {"--optimizer": "adamw", "--muon-rate-ratio": 1.0, "--dtype": "float32"}
 _WRITTEN = (
     "model.safetensors",
     "tokenizer.json",

@@ -26,7 +26,7 @@ from course_lib.files import atomic, with_path
 
 _WEIGHTS, _MOMENTS = "model.safetensors", "optimizer.safetensors"
 # Un point de reprise plus ancien que ces réglages a été fait avec ceux-ci.
-_ADDED_SETTINGS = {"optimizer": "adamw", "dtype": "float32"}
+_ADDED_SETTINGS = {"optimizer": "adamw", "muon_rate_ratio": 1.0, "dtype": "float32"}
 _COMPLETE = re.compile(r"step-(\d{7,})")
 
 

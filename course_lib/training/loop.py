@@ -139,7 +139,7 @@ class _Run:
         """Un pas : la perte n’est lue qu’au relevé, pour ne pas attendre le calcul à chaque pas."""
         rate = learning_rate_at(self.config, self.step)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("rate_ratio", 1.0)  # Muon peut avoir le sien
         self.optimizer.zero_grad(set_to_none=True)
         batch = self.workers.batch(self.data, self.step)
         parts = [partial(self._share, part) for part in split(batch, self.config.accumulate)]

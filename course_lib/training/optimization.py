@@ -25,8 +25,10 @@ class TrainingConfig:
     `checkpoint_every`, en pas, 0 signifie « seulement à la fin ». `n_threads` fixe le nombre de
     fils de calcul de PyTorch le temps de l’entraînement ; None laisse celui du programme.
 
-    `optimizer` : « adamw », ou « muon » (voir `build_optimizer`). `device` : « cpu », « cuda »,
-    « mps », ou « auto », le premier accélérateur présent ; None laisse le modèle où il est.
+    `optimizer` : « adamw », ou « muon » (voir `build_optimizer`). `muon_rate_ratio` : le taux des
+    matrices que fait avancer Muon, rapporté à `learning_rate`, celui du reste. `device` : « cpu »,
+    « cuda », « mps », ou « auto », le premier accélérateur présent ; None laisse le modèle où il
+    est.
     `dtype` : « bfloat16 » fait les produits de matrices sur 16 bits, les poids restent entiers.
     `accumulate` : en combien de morceaux on traite chaque lot, l’un après l’autre, quand la mémoire
     ne le tient pas entier ; le gradient est le même, à l’arrondi près. `compile` : les blocs du
@@ -46,6 +48,7 @@ class TrainingConfig:
     seed: int = 0
     n_threads: int | None = None
     optimizer: str = "adamw"
+    muon_rate_ratio: float = 1.0
     device: str | None = None
     dtype: str = "float32"
     accumulate: int = 1
@@ -80,6 +83,7 @@ class TrainingConfig:
         for name, known in choices.items():
             listed = ", ".join(map(str, known))
             _require(getattr(self, name) in known, name, getattr(self, name), f"un de : {listed}")
+        _check_muon_rate(self)
 
 
 def _numbers(betas) -> tuple:
@@ -90,6 +94,17 @@ def _numbers(betas) -> tuple:
 def _require(condition: bool, name: str, value, expected: str) -> None:
     if not condition:
         raise ValueError(f"{name} = {value} est impossible : il faut {expected}.")
+
+
+def _check_muon_rate(config: TrainingConfig) -> None:
+    ratio = config.muon_rate_ratio
+    remedy = "un nombre positif ; à 1, Muon suit le taux du reste"
+    _require(ratio > 0, "muon_rate_ratio", ratio, remedy)
+    if ratio != 1 and config.optimizer != "muon":
+        raise ValueError(
+            f"muon_rate_ratio = {ratio} serait oublié avec optimizer = {config.optimizer} : ce "
+            "rapport règle le taux de Muon. Ôtez-le, ou prenez optimizer = muon."
+        )
 
 
 def learning_rate_at(config: TrainingConfig, step: int) -> float:
@@ -134,9 +149,9 @@ def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Ada
     la décroissance ne touche que les poids d’au moins deux dimensions. Les paramètres gelés
     (`requires_grad=False`) sont laissés de côté. Muon (K. Jordan 2024) fait avancer les matrices
     des blocs d’une quantité égale dans toutes leurs directions ; à l’échelle de Liu et al. 2025
-    (arXiv:2502.16982, §2.2), il suit le même taux qu’AdamW, qui garde le reste : embeddings, tête,
-    normes et biais. ValueError s’il n’y a rien à entraîner, s’il en reste en float16, ou si Muon
-    n’a aucune matrice.
+    (arXiv:2502.16982, §2.2), il peut suivre le même taux qu’AdamW, qui garde le reste : embeddings,
+    tête, normes et biais ; son groupe garde, sous `rate_ratio`, de quoi en suivre un autre.
+    ValueError s’il n’y a rien à entraîner, s’il en reste en float16, ou si Muon n’a aucune matrice.
     """
     trainable = [p for p in model.parameters() if p.requires_grad]
     _check_trainable(trainable)
@@ -144,8 +159,8 @@ def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Ada
         return _adamw(trainable, config)
     matrices = _block_matrices(model)
     muon = torch.optim.Muon(
-        matrices,
-        lr=config.learning_rate,
+        [{"params": matrices, "rate_ratio": config.muon_rate_ratio}],
+        lr=config.learning_rate * config.muon_rate_ratio,
         weight_decay=config.weight_decay,
         adjust_lr_fn="match_rms_adamw",
     )
