@@ -137,7 +137,8 @@ def open_widget(browser, widget_page, tmp_path):
     """Ouvre une page d’un composant, servie comme le site ; une plainte de la console est fatale.
 
     Les fichiers que la page demande se rangent dans `tmp_path / "_static"`. La première page d’un
-    essai est celle de tous, vidée ensuite ; les autres, ou sans JavaScript, sont neuves.
+    essai est celle de tous, vidée ensuite ; les autres, ou sans JavaScript, sont neuves. Seul un
+    `add_init_script` y resterait : un essai qui en a besoin ouvre la sienne.
     """
     static = tmp_path / "_static"
     ignored = shutil.ignore_patterns("*.py", "__*")
@@ -190,6 +191,7 @@ def open_widget(browser, widget_page, tmp_path):
         if page is not widget_page:
             page.close()
             continue
+        page.unroute_all(behavior="ignoreErrors")  # les réponses feintes s’en vont
         page.mouse.move(0, 0)
         page.goto("about:blank")
         for event, listener in listeners.items():

@@ -38,19 +38,15 @@ def widget(path) -> LanguageModelWidget:
 def open_page(open_widget, widget, path, tmp_path):
     """Ouvre la page du composant, dont le fichier est servi comme le site le sert."""
     (tmp_path / "_static" / "models").symlink_to(path.parent)
-    pages = []
 
     def open_one(theme="light", *, load=True, expected=None):
         page = open_widget(widget, theme, expected)
-        pages.append(page)
         if load:
             page.get_by_role("button", name="Charger le modèle").click()
             page.wait_for_selector(".cw-next li")
         return page
 
-    yield open_one
-    for page in pages:  # la page sert à d’autres essais : ses réponses feintes s’en vont
-        page.unroute_all(behavior="ignoreErrors")
+    return open_one
 
 
 def serve(page, path, bodies) -> list[dict]:
