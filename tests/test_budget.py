@@ -32,7 +32,7 @@ DEBTS = {
     "02_taille": {"words": 3274, "longest": 16, "words_per_picture": 409, "screens": 22},
     "04_avantages": {"words": 3318, "words_per_picture": 255, "screens": 23},
     "05_limites": {"words": 4494, "longest": 17, "words_per_picture": 408, "screens": 26},
-    "06_preentraines": {"words": 3130, "longest": 23, "words_per_picture": 447, "screens": 22},
+    "06_preentraines": {"words": 3130, "longest": 23, "words_per_picture": 447, "screens": 23},
     "07_affinage": {"longest": 24, "words_per_picture": 352, "screens": 21},
     "08_distillation": {"words": 3171, "longest": 33, "words_per_picture": 396, "screens": 23},
     "09_du_texte_a_la_distillation": {"words_per_picture": 455},

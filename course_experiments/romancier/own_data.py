@@ -35,7 +35,7 @@ START = 256  # ce qui précède le premier octet
 class Protocol:
     """Longueur des extraits (signes), contexte (jetons), lecture et ordre des 6-grammes."""
 
-    excerpt: int = 20_000
+    excerpt: int = 6_000
     context: int = 1024
     ngram_bytes: int = 1_600_000
     order: int = 6
@@ -125,7 +125,7 @@ EXPERIMENT = Experiment(
     name="romancier.own_data",
     description="Compare, sur les mêmes textes, des modèles aux lectures différentes.",
     settings=Protocol(),
-    names=(ROMANCIER, SMOLLM2, NOVEL_NGRAM, MOLIERE_NGRAM),
+    names=(ROMANCIER, NOVEL_NGRAM, MOLIERE_NGRAM, SMOLLM2),
     seeds=(0,),
     measure=measure,
     n_threads=2,
