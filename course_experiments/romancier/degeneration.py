@@ -2,9 +2,10 @@
 
     python -m course_experiments.romancier.degeneration --novels DOSSIER
 
-Cent débuts, pris dans les romans que le romancier n’a pas lus ; il en écrit la suite avec chaque
-réglage, et l’on mesure aussi la suite du romancier véritable. Une graine est un tirage : le modèle,
-lui, n’a été entraîné qu’une fois. Les mesures vont dans `results/romancier.degeneration.json`.
+Cent débuts, pris dans les romans que le romancier n’a pas lus : il en écrit la suite par le choix
+glouton, et l’on mesure aussi la vraie suite. `--strategies` ajoute d’autres façons de tirer,
+où une graine est un tirage : le modèle n’a été entraîné qu’une fois.
+Les mesures vont dans `results/romancier.degeneration.json`.
 """
 
 from argparse import Namespace
@@ -17,6 +18,7 @@ from torch import nn
 
 from course_experiments.experiment import Experiment
 from course_experiments.romancier.novels import CLEAN, add_novels_option, read_novels
+from course_lib.arguments import FrenchArgumentParser
 from course_lib.generation import SamplingConfig, beam_search, generate
 from course_lib.generation.readers import reading
 from course_lib.pretrained.loading import load_pretrained
@@ -24,8 +26,9 @@ from course_lib.tokenization import Tokenizer
 
 NOVELS = "les romans"
 BEAM = "faisceau de 4"
+GREEDY = "gloutonne"
 STRATEGIES = {
-    "gloutonne": SamplingConfig(temperature=0),
+    GREEDY: SamplingConfig(temperature=0),
     "T = 0,5": SamplingConfig(0.5),
     "T = 0,8": SamplingConfig(0.8),
     "T = 1": SamplingConfig(),
@@ -40,7 +43,6 @@ STRATEGIES = {
     "gloutonne, pénalité 1,2": SamplingConfig(temperature=0, repetition_penalty=1.2),
     "T = 1, pénalité 1,2": SamplingConfig(repetition_penalty=1.2),
 }
-CERTAIN = ("gloutonne", BEAM, NOVELS, "gloutonne, pénalité 1,2")  # sans hasard : une graine suffit
 
 
 @dataclass(frozen=True)
@@ -173,12 +175,26 @@ def measure(name: str, seed: int, protocol: Protocol, novels: Path | None = None
 
 
 def with_novels(experiment: Experiment, options: Namespace) -> Experiment:
-    """L’expérience, une fois connu le dossier des romans."""
+    """L’expérience, une fois connus le dossier des romans et les façons de tirer à essayer."""
 
     def measure_one(name: str, seed: int, protocol: Protocol) -> dict:
         return measure(name, seed, protocol, options.novels)
 
-    return replace(experiment, measure=measure_one)
+    return replace(experiment, measure=measure_one, names=options.strategies)
+
+
+def add_options(parser: FrenchArgumentParser) -> None:
+    """Où sont les romans, et ce que l’on essaie de plus que le choix glouton."""
+    add_novels_option(parser)
+    others = [BEAM, *(name for name in STRATEGIES if name != GREEDY)]
+    parser.add_argument(
+        "--strategies",
+        nargs="+",
+        choices=others,
+        default=[],
+        metavar="NOM",
+        help=f"façons de tirer à mesurer aussi (une à trois minutes chacune) : {', '.join(others)}",
+    )
 
 
 EXPERIMENT = Experiment(
@@ -186,11 +202,11 @@ EXPERIMENT = Experiment(
     description="Mesure ce que chaque façon de choisir fait aux textes du romancier.",
     settings=Protocol(),
     names=(),
-    once=("gloutonne",),
+    once=(GREEDY, NOVELS),
     seeds=(0,),
     measure=measure,
     n_threads=2,
-    add_options=add_novels_option,
+    add_options=add_options,
     adapt=with_novels,
 )
 

@@ -1,7 +1,7 @@
 """De courts textes de plusieurs sortes, pour mesurer ce qu’un modèle sait de chacune.
 
-Les articles sont ceux du Code civil (textes officiels, en vigueur) ; les autres textes ont été
-écrits pour le cours. Aucun n’est un roman, et aucun n’existait avant 1920 sous cette forme.
+Les articles sont ceux du Code civil (textes officiels, en vigueur ; plusieurs datent de 1804, et un
+roman a pu les citer) ; les autres textes ont été écrits pour le cours.
 """
 
 ENCYCLOPEDIC = (

@@ -46,11 +46,11 @@ FRAMES = (
     "Ce matin-là, on vit entrer",
     "Au bout de la rue demeurait",
     "Dans cette maison vivait",
-    "Nous avions alors pour voisin",
+    "En face de chez nous habitait",
     "À la porte se tenait",
     "On me parla souvent d'",
     "Vers midi arriva",
-    "Il y avait parmi eux",
+    "Il y avait là",
     "La lettre avait été écrite par",
     "Tout le village connaissait",
 )
