@@ -25,9 +25,11 @@ CHAPTERS = GROUPED[: len(SOURCES)]
 READY = """() => document.readyState === 'complete' && document.fonts.status === 'loaded'
   && document.documentElement.classList.contains('fontawesome-i2svg-complete')
   && [...document.querySelectorAll('course-widget')].every((widget) => widget.dataset.state)"""
-# Le thème rend au clavier ce qui défile, un instant après un changement de largeur.
-REACHABLE = """() => [...document.querySelectorAll('pre, div.math')].every(
-  (box) => box.scrollWidth <= box.clientWidth || box.tabIndex === 0)"""
+# Le thème rend au clavier ce qui défile, un instant après un changement de largeur. Ce qu’un repli
+# fermé cache ne défile pas.
+REACHABLE = """() => [...document.querySelectorAll('pre, div.math')].every((box) =>
+  box.scrollWidth <= box.clientWidth || box.tabIndex === 0
+  || box.closest('details:not([open])'))"""
 # Comme la bascule : l’aspect, et les replis.
 SHOW = """(view) => {
   document.documentElement.dataset.view = view;
