@@ -9,17 +9,16 @@ suivent. Les mesures vont dans `results/romancier.by_heart.json`.
 """
 
 import re
-from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from course_experiments.experiment import Experiment
-from course_experiments.romancier.novels import CLEAN, add_novels_option, read_novels
+from course_experiments.romancier.novels import CLEAN, add_novels_option, read_novels, with_novels
 from course_lib.generation.readers import reading
 from course_lib.pretrained.loading import Pretrained, load_pretrained
 
@@ -140,15 +139,6 @@ def measure(name: str, seed: int, protocol: Protocol, novels: Path | None = None
     if name == OPENINGS:
         return measure_openings(loaded, novels, protocol)
     return measure_passages(loaded, passages(novels, name, protocol), protocol)
-
-
-def with_novels(experiment: Experiment, options: Namespace) -> Experiment:
-    """L’expérience, une fois connu le dossier des romans."""
-
-    def measure_one(name: str, seed: int, protocol: Protocol) -> dict:
-        return measure(name, seed, protocol, options.novels)
-
-    return replace(experiment, measure=measure_one)
 
 
 EXPERIMENT = Experiment(

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from course_experiments.experiment import Experiment
-from course_experiments.romancier.novels import CLEAN, add_novels_option, read_novels
+from course_experiments.romancier.novels import CLEAN, add_novels_option, read_novels, with_novels
 from course_lib.arguments import FrenchArgumentParser
 from course_lib.generation import SamplingConfig, beam_search, generate
 from course_lib.generation.readers import reading
@@ -174,13 +174,9 @@ def measure(name: str, seed: int, protocol: Protocol, novels: Path | None = None
     return measures(loaded.model, loaded.tokenizer, prompts, written, protocol)
 
 
-def with_novels(experiment: Experiment, options: Namespace) -> Experiment:
+def adapted(experiment: Experiment, options: Namespace) -> Experiment:
     """L’expérience, une fois connus le dossier des romans et les façons de tirer à essayer."""
-
-    def measure_one(name: str, seed: int, protocol: Protocol) -> dict:
-        return measure(name, seed, protocol, options.novels)
-
-    return replace(experiment, measure=measure_one, names=options.strategies)
+    return replace(with_novels(experiment, options), names=options.strategies)
 
 
 def add_options(parser: FrenchArgumentParser) -> None:
@@ -207,7 +203,7 @@ EXPERIMENT = Experiment(
     measure=measure,
     n_threads=2,
     add_options=add_options,
-    adapt=with_novels,
+    adapt=adapted,
 )
 
 if __name__ == "__main__":

@@ -6,10 +6,13 @@ Le dossier contient `novels.csv` (fichier, auteur, titre, date, rôle) et les te
 
 import csv
 import tarfile
+from argparse import Namespace
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 
+from course_experiments.experiment import Experiment
 from course_lib.arguments import FrenchArgumentParser
 
 LIST, ARCHIVE, TEXTS = "novels.csv", "novels.tar.bz2", "novels"
@@ -51,6 +54,11 @@ def add_novels_option(parser: FrenchArgumentParser) -> None:
     parser.add_argument(
         "--novels", type=Path, required=True, help=f"dossier des romans ({LIST} et {TEXTS})"
     )
+
+
+def with_novels(experiment: Experiment, options: Namespace) -> Experiment:
+    """L’expérience, une fois connu le dossier des romans, que sa mesure reçoit (`novels`)."""
+    return replace(experiment, measure=partial(experiment.measure, novels=options.novels))
 
 
 def _rows(folder: Path) -> dict[str, dict[str, str]]:

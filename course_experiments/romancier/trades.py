@@ -10,17 +10,16 @@ Les mesures vont dans `results/romancier.trades.json`.
 """
 
 import re
-from argparse import Namespace
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from course_experiments.experiment import Experiment
-from course_experiments.romancier.novels import add_novels_option, read_novels
+from course_experiments.romancier.novels import add_novels_option, read_novels, with_novels
 from course_lib.generation.readers import reading
 from course_lib.pretrained.loading import load_pretrained
 from course_lib.tokenization import Tokenizer
@@ -147,15 +146,6 @@ def agreement(model: nn.Module, tokenizer: Tokenizer, forms: Sequence[str]) -> d
 def measure(name: str, seed: int, protocol: Protocol, novels: Path | None = None) -> dict:
     """Les comptes des romans, ou les attentes du modèle."""
     return measure_novels(novels) if name == NOVELS else measure_model(protocol)
-
-
-def with_novels(experiment: Experiment, options: Namespace) -> Experiment:
-    """L’expérience, une fois connu le dossier des romans."""
-
-    def measure_one(name: str, seed: int, protocol: Protocol) -> dict:
-        return measure(name, seed, protocol, options.novels)
-
-    return replace(experiment, measure=measure_one)
 
 
 EXPERIMENT = Experiment(
