@@ -45,6 +45,15 @@ COLORS = {
     "yellow": "#b98a00",
 }
 CYCLE = tuple(COLORS.values())
+# Une couleur par modèle, la même dans tout le livre.
+MODEL_COLORS = {
+    "n-gramme": COLORS["orange"],
+    "LSTM": COLORS["green"],
+    "GRU": COLORS["yellow"],
+    "Transformer": COLORS["blue"],
+    "romancier": COLORS["purple"],
+    "SmolLM2": COLORS["sky"],
+}
 INK, MUTED, CARD, GRID, PALE = "#1a2029", "#4a5462", "#fbfcfe", "#d5dbe4", "#e8eef6"
 # Vingt-quatre teintes suffisent à l’œil, et chacune a sa couleur dans le thème sombre.
 N_SHADES = 24
