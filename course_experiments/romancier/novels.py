@@ -16,6 +16,7 @@ from course_experiments.experiment import Experiment
 from course_lib.arguments import FrenchArgumentParser
 
 LIST, ARCHIVE, TEXTS = "novels.csv", "novels.tar.bz2", "novels"
+CLEAN_LIST = "sans_doublons.csv"  # les rôles d’un corpus dédoublonné
 CLEAN, SEEN = "held out", "held out (found in training under another name)"
 
 
@@ -31,12 +32,13 @@ class Novel:
     text: str
 
 
-def read_novels(folder: Path, *roles: str) -> Iterator[Novel]:
+def read_novels(folder: Path, *roles: str, listing: str = LIST) -> Iterator[Novel]:
     """Les romans de ces rôles (tous, si l’on n’en donne aucun), dans l’ordre des fichiers.
 
     FileNotFoundError si la liste ou un texte manque : le message dit ce qu’il faut y mettre.
     """
-    listed = {name: row for name, row in _rows(folder).items() if not roles or row["role"] in roles}
+    rows = _rows(Path(folder) / listing)
+    listed = {name: row for name, row in rows.items() if not roles or row["role"] in roles}
     found = set()
     for name, text in _texts(folder, set(listed)):
         row = listed[name]
@@ -44,8 +46,8 @@ def read_novels(folder: Path, *roles: str) -> Iterator[Novel]:
         yield Novel(name, row["author"], row["title"], row["first_edition"], row["role"], text)
     if missing := sorted(set(listed) - found):
         raise FileNotFoundError(
-            f"{len(missing)} roman(s) de « {LIST} » n’ont pas leur texte dans « {folder} », dont "
-            f"« {missing[0]}.txt » : rangez-les dans « {TEXTS} » ou dans « {ARCHIVE} »."
+            f"{len(missing)} roman(s) de « {listing} » n’ont pas leur texte dans « {folder} », "
+            f"dont « {missing[0]}.txt » : rangez-les dans « {TEXTS} » ou dans « {ARCHIVE} »."
         )
 
 
@@ -61,11 +63,11 @@ def with_novels(experiment: Experiment, options: Namespace) -> Experiment:
     return replace(experiment, measure=partial(experiment.measure, novels=options.novels))
 
 
-def _rows(folder: Path) -> dict[str, dict[str, str]]:
-    path = Path(folder) / LIST
+def _rows(path: Path) -> dict[str, dict[str, str]]:
     if not path.is_file():
         raise FileNotFoundError(
-            f"« {path} » n’existe pas : donnez le dossier qui contient « {LIST} » et « {TEXTS} »."
+            f"« {path} » n’existe pas : donnez le dossier qui contient « {path.name} » et "
+            f"« {TEXTS} »."
         )
     with path.open(encoding="utf-8", newline="") as file:
         return {PurePosixPath(row["file"]).stem: row for row in csv.DictReader(file)}
