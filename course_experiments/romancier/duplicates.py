@@ -2,14 +2,14 @@
 
 Trois regards, du plus strict au plus large : les mêmes mots (`cleaning.exact`), presque les mêmes
 suites de mots (`cleaning.minhash`), et les mêmes longs paragraphes, qui trouvent un roman republié
-dans un recueil. Un auteur se reconnaît à son nom de famille : en réunir deux de trop ne coûte
-rien, en séparer un du sien fausse toute la mesure.
+dans un recueil. Un auteur se reconnaît aux mots de son nom : réunir deux auteurs ne coûte rien, en
+couper un en deux fausse toute la mesure.
 """
 
 import random
 import re
 import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from tqdm.auto import tqdm
@@ -24,14 +24,23 @@ MAX_COVERAGE = 0.01  # part des suites de treize mots qu’un roman réservé pe
 _PARTICLES = {"de", "du", "des", "le", "la", "comte", "comtesse", "baron", "vicomte", "mme", "m"}
 
 
-def family(author: str) -> str:
-    """Le nom de famille, sans accents ni majuscules : « Huysmans, J.-K. (1848-1907) » → huysmans.
-
-    C’est le premier mot qui n’est pas une particule, dans l’ordre des catalogues.
-    """
+def name_words(author: str) -> tuple[str, ...]:
+    """Les mots d’un nom, sans accents, majuscules, dates ni particules."""
     flat = unicodedata.normalize("NFKD", author).encode("ascii", "ignore").decode().lower()
     words = re.findall(r"[a-z]+", flat)
-    return next((word for word in words if word not in _PARTICLES), "".join(words))
+    return tuple(word for word in words if word not in _PARTICLES) or tuple(words)
+
+
+def same_author(first: str, second: str) -> bool:
+    """Deux graphies d’un même auteur : même premier mot, ou les mots de l’une tous dans l’autre.
+
+    « Huysmans, Joris-Karl (1848-1907) » et « Karl Huysmans, Joris » sont le même. Deux auteurs d’un
+    même nom de famille sont pris pour un seul.
+    """
+    a, b = name_words(first), name_words(second)
+    if not a or not b:
+        return a == b
+    return a[0] == b[0] or set(a) <= set(b) or set(b) <= set(a)
 
 
 def duplicate_of(texts: Sequence[str]) -> list[int | None]:
@@ -69,17 +78,15 @@ def held_out(
 ) -> tuple[list[str], dict[str, float]]:
     """Des romans à mettre de côté : (noms, {nom écarté: part retrouvée ailleurs}).
 
-    Un seul roman par famille d’auteurs, de longueur moyenne (en caractères), et dont aucun autre
-    roman ne partage plus d’un centième des suites de treize mots : sans quoi il est écarté, et l’on
-    en tire un autre. ValueError s’il n’y en a pas assez.
+    Un roman par auteur qui n’en a pas d’autre, de longueur moyenne (en caractères), et dont aucun
+    autre roman ne partage plus d’un centième des suites de treize mots : sans quoi il est écarté,
+    et l’on en tire un autre. ValueError s’il n’y en a pas assez.
     """
-    by_family = defaultdict(list)
-    for name, author in authors.items():
-        by_family[family(author)].append(name)
     alone = sorted(
-        names[0]
-        for names in by_family.values()
-        if len(names) == 1 and lengths[0] < len(texts[names[0]]) < lengths[1]
+        name
+        for name, author in authors.items()
+        if lengths[0] < len(texts[name]) < lengths[1]
+        and sum(same_author(author, other) for other in authors.values()) == 1
     )
     random.Random(seed).shuffle(alone)
     kept, refused = [], {}
