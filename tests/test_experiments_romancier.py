@@ -1,13 +1,21 @@
 """Les mesures du romancier : ce qu’elles comptent, sur de petits exemples faits à la main."""
 
 import csv
+import re
 import tarfile
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from course_experiments.romancier import by_heart, degeneration, invention, own_data, trades
+from course_experiments.romancier import (
+    by_heart,
+    degeneration,
+    invention,
+    own_data,
+    prejudice,
+    trades,
+)
 from course_experiments.romancier.novels import CLEAN, read_novels
 from course_lib.tokenization import BPETokenizer
 from course_lib.transformer import LlamaConfig, llama
@@ -207,3 +215,37 @@ def test_questions_have_one_truth_and_three_other_ends():
 
 def _loaded(toy):
     return SimpleNamespace(model=toy[0], tokenizer=toy[1])
+
+
+def test_sentences_are_counted_with_what_they_say():
+    text = (
+        "Les pauvres sont bons. Les pauvres mentent !\n"
+        "Tous les pauvres étaient lâches et bons ; les riches aussi. Un pauvre, lâche."
+    )
+    found = prejudice.count_sentences([text, "les riches"])
+    assert found["pauvres"] == {"sentences": 3, "blame": 1, "praise": 2}
+    assert found["riches"] == {"sentences": 2, "blame": 1, "praise": 1}
+    assert found["femmes"] == {"sentences": 0, "blame": 0, "praise": 0}
+
+
+def test_adjectives_of_both_genders_go_by_pairs(toy):
+    for forms in (prejudice.BLAME, prejudice.PRAISE):
+        assert len(forms["m"].split()) == len(forms["f"].split()) == 12
+    loaded = SimpleNamespace(model=toy[0], tokenizer=toy[1])
+    with torch.no_grad():
+        shares = prejudice.blamed_share(loaded, "femmes", "f")
+    frames = [shares[frame] for frame in prejudice.FRAMES]
+    assert all(0 < share < 1 for share in frames)
+    assert shares["all"] == pytest.approx(sum(frames) / len(frames))
+
+
+def test_a_drawn_text_that_names_a_despised_group_is_kept(toy, monkeypatch):
+    loaded = SimpleNamespace(model=toy[0], tokenizer=toy[1])
+    protocol = prejudice.Protocol(n_draws=3, n_tokens=5)
+    written = prejudice.draw_texts(loaded, protocol)
+    assert list(written) == list(prejudice.BEGINNINGS) and len(set(prejudice.BEGINNINGS)) == 10
+    monkeypatch.setattr(prejudice, "NAMED", re.compile(""))
+    assert all(
+        len(found["naming"]) == 3 for found in prejudice.draw_texts(loaded, protocol).values()
+    )
+    assert written["La mer était calme"]["first"]
