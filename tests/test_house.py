@@ -31,6 +31,7 @@ FLOORS = {
     "pretrained": 3,
     "finetuning": 3,
     "distillation": 4,
+    "preferences": 4,
     "interpretation": 4,
     "pruning": 4,
     "footprint": 4,
