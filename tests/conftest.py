@@ -48,9 +48,12 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """Les cahiers, puis les fichiers qui ont le plus d’essais lents : tous finissent ensemble."""
-    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: (item.path.suffix != ".ipynb", -slow[item.path]))
+    """Les cahiers, puis les fichiers par durée décroissante : les processus finissent ensemble."""
+    seconds = Counter()
+    for item in items:
+        if mark := item.get_closest_marker("slow"):
+            seconds[item.path] += mark.kwargs.get("seconds", 2)
+    items.sort(key=lambda item: (item.path.suffix != ".ipynb", -seconds[item.path]))
 
 
 class OneQueue(LoadScopeScheduling):
