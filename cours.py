@@ -4,6 +4,7 @@ Il ne faut que Python 3.11 ou plus récent. La première commande crée `.venv` 
 reste, aux versions de `constraints.txt` ; les suivantes n’y reviennent que si elles ont changé.
 """
 
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -17,6 +18,7 @@ VENV = ROOT / ".venv"
 BUILD = ROOT / "_build"
 # Ce dont l’installation dépend : si l’un d’eux change, elle est refaite.
 INSTALLED_FROM = ("constraints.txt", "pyproject.toml", "course_experiments/pyproject.toml")
+EXPERIMENTS = "./course_experiments"
 READER_NOTEBOOKS = "cahiers"  # hors de _build : le lecteur y écrit, rien ne l’efface
 # En français, sans jupyterlab-myst : les cahiers n’en ont pas besoin, et il casse leurs replis.
 LAB_SETTINGS = {
@@ -29,9 +31,9 @@ TIMEOUT_SECONDS = 10  # ce qu’on laisse à une tâche interrompue pour se rang
 # Un fil de calcul par processus de test : ils ne se disputent pas les cœurs.
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 TESTS = ["-m", "pytest", "-n", "2", "-q"]
-NOTEBOOKS = ["chapters", "--nbval", "--dist", "loadfile", "-p", "no:cacheprovider"]
+# nbval sous son autre nom : `addopts` l’écarte des séances ordinaires.
+NOTEBOOKS = ["chapters", "-p", "nbval.plugin", "--nbval"]
 NOTEBOOKS += ["--nbval-sanitize-with", "tests/nbval_sanitize.cfg"]
-NOTEBOOKS += ["-o", "addopts=", "-o", "filterwarnings="]
 SITE = ["-c", "from jupyter_book.cli.main import main; main()", "build", "."]
 SITE += ["--toc", "book/_toc.yml", "-W", "-n", "--keep-going", "--all", "-q"]
 
@@ -152,8 +154,9 @@ def install():
         run([sys.executable, "-m", "venv", VENV])
     say("Installation de ce qui manque (plusieurs minutes la première fois)…")
     command = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
-    command += ["--constraint", "constraints.txt", *group_requirements()]
-    python(*command, "--editable", ".[all]", "--editable", "./course_experiments")
+    command += ["--constraint", "constraints.txt"]
+    python(*command, "--upgrade", "pip")  # celui de Python 3.11 met deux fois plus de temps
+    python(*command, *group_requirements(), "--editable", ".[all]", "--editable", EXPERIMENTS)
     stamp.write_text(fingerprint(), "utf-8")
 
 
@@ -208,17 +211,17 @@ def essai(options):
     """style et tests rapides : ce qu’on lance à chaque changement"""
     install()
     check_style()
-    tests("not browser and not slow")
+    tests("tests", "-m", "not browser and not slow")
 
 
 def test(options):
     """tout vérifier : style, tests, site, chapitres exécutés et comparés, navigateur"""
     install()
     check_style()
-    fetch_models()
-    tests_and_site()
-    python(*TESTS, *NOTEBOOKS, extra={**ONE_THREAD, "OMP_THREAD_LIMIT": "1", "PYTHONHASHSEED": "0"})
-    python(*TESTS, *browser_files(), "-m", "browser", "--dist", "loadgroup", extra=ONE_THREAD)
+    with site_beside():
+        fetch_models()
+        tests("tests", *NOTEBOOKS, "-m", "not browser")
+    tests(*browser_files(), "-m", "browser")
 
 
 def bench(options):
@@ -254,10 +257,9 @@ def check_style():
     python("-m", "ruff", "format", "--check", ".")
 
 
-def tests(which):
-    """pytest, sur deux processus ; `which` choisit par étiquettes."""
-    by_file = ["--dist", "loadfile", "--no-loadscope-reorder"]  # l’ordre est celui de conftest.py
-    python(*TESTS, "tests", "-m", which, *by_file, extra=ONE_THREAD)
+def tests(*arguments):
+    """pytest, sur deux processus et une seule file ; tests/conftest.py la met en ordre."""
+    python(*TESTS, *arguments, extra=ONE_THREAD)
 
 
 def browser_files():
@@ -295,12 +297,13 @@ def build_site():
     report_site(code)
 
 
-def tests_and_site():
-    """Les tests sans navigateur pendant que le site se construit ; on attend toujours les deux."""
+@contextlib.contextmanager
+def site_beside():
+    """Le site se construit pendant ce qui suit, et l’on attend toujours les deux."""
     with open_journal() as journal:
         building = start_site(journal)
         try:
-            tests("not browser")
+            yield
         except KeyboardInterrupt:
             stop(building)
             raise

@@ -13,7 +13,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 import shape_checks
-from site_visit import GROUPED, Visit
+from site_visit import PAGES, Visit
+from xdist.scheduler import LoadScopeScheduling
 
 # Une machine chargée ralentit un essai sans le rendre faux.
 hypothesis.settings.register_profile("cours", deadline=None)
@@ -25,10 +26,55 @@ def pytest_runtest_setup():
     shape_checks.restart()
 
 
+# Un seul fil, même là où le cahier en demande deux ; l’ordre des ensembles est celui du livre.
+KERNEL = {"OMP_NUM_THREADS": "1", "OMP_THREAD_LIMIT": "1", "PYTHONHASHSEED": "0"}
+
+
+class Kernels:
+    """Les cahiers rejoués par nbval : le noyau de chacun naît dans les mêmes réglages."""
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self, item):
+        """La préparation de la première cellule lance le noyau, qui hérite des variables."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in KERNEL.items() if item.path.suffix == ".ipynb" else ():
+                patch.setenv(name, value)
+            return (yield)
+
+
+def pytest_configure(config):
+    """Ce fichier ne voit que les essais de son dossier ; une pièce ajoutée les voit tous."""
+    config.pluginmanager.register(Kernels())
+
+
 def pytest_collection_modifyitems(items):
-    """Les fichiers qui ont le plus d’essais lents d’abord : les processus finissent ensemble."""
-    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path])
+    """Les cahiers, puis les fichiers par durée décroissante : les processus finissent ensemble."""
+    seconds = Counter()
+    for item in items:
+        if mark := item.get_closest_marker("slow"):
+            seconds[item.path] += mark.kwargs.get("seconds", 2)
+    items.sort(key=lambda item: (item.path.suffix != ".ipynb", -seconds[item.path]))
+
+
+class OneQueue(LoadScopeScheduling):
+    """Une file pour tous les processus, dans l’ordre ci-dessus.
+
+    Un cahier ou un fichier d’essais va tout entier au même ; une page du site aussi, qui n’est
+    ainsi ouverte qu’une fois. Les essais des composants se prennent un à un. C’est le nom qui le
+    dit : pytest 9.2 ne voit plus les groupes que xdist 3.8 y ajoute (`--dist loadgroup`).
+    """
+
+    def _split_scope(self, nodeid):
+        path, _, name = nodeid.partition("::")
+        page = PAGE.search(name)
+        return page[1] if page else nodeid if path.endswith("_browser.py") else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """L’ordre de la file est le nôtre : xdist n’y touche pas."""
+    config.option.loadscopereorder = False
+    return OneQueue(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -43,6 +89,7 @@ def pytest_runtest_makereport(item, call):
 
 
 ROOT = Path(__file__).resolve().parent.parent
+PAGE = re.compile(r"\[.*?([\w/]+\.html)\]$")
 # Aucun nom ne se résout, hormis la machine elle-même : une ressource externe échoue à coup sûr.
 NO_DNS = "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"
 
@@ -103,7 +150,7 @@ def browser():
         chromium.close()
 
 
-@pytest.fixture(scope="session", params=GROUPED)
+@pytest.fixture(scope="session", params=PAGES)
 def visit(request, browser, site_url):
     """Une page du site, ouverte une fois pour tout ce que l’on en vérifie."""
     with Visit(browser, site_url + request.param) as visit:

@@ -3,8 +3,6 @@
 from pathlib import Path
 from urllib.parse import urlparse
 
-import pytest
-
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "chapters").glob("[0-9][0-9]_*.md"))
 PAGES = [
@@ -17,9 +15,7 @@ PAGES = [
     "genindex.html",
 ]
 
-# Une page n’est ouverte que par un des processus de test, une seule fois.
-GROUPED = [pytest.param(page, marks=pytest.mark.xdist_group(page)) for page in PAGES]
-CHAPTERS = GROUPED[: len(SOURCES)]
+CHAPTERS = PAGES[: len(SOURCES)]
 
 # La page est prête : ses icônes sont dessinées, ses polices lues, ses composants vivants ou figés.
 READY = """() => document.readyState === 'complete' && document.fonts.status === 'loaded'

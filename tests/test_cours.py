@@ -9,7 +9,7 @@ import sys
 from pathlib import Path, PureWindowsPath
 
 import pytest
-from conftest import load_script
+from conftest import OneQueue, load_script
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = (ROOT / "cours.py").read_text("utf-8")
@@ -168,8 +168,7 @@ def test_the_quick_checks_leave_the_browser_and_the_slow_tests(launch):
     assert launches.texts() == [
         "-m ruff check .",
         "-m ruff format --check .",
-        "-m pytest -n 2 -q tests -m not browser and not slow --dist loadfile"
-        " --no-loadscope-reorder",
+        "-m pytest -n 2 -q tests -m not browser and not slow",
     ]
     assert launches.seen[-1][1] == {"OMP_NUM_THREADS": "1"}
 
@@ -178,11 +177,25 @@ def test_everything_is_checked_in_order(launch):
     code, launches = launch("test")
     assert code == 0
     steps = launches.texts()
-    order = ["ruff check", "ruff format", "course_lib.pretrained", "build .", "not browser"]
-    order += ["--nbval", "-m browser"]
-    assert [part in step for part, step in zip(order, steps, strict=True)] == [True] * 7
-    assert launches.seen[5][1]["PYTHONHASHSEED"] == "0"
+    order = ["ruff check", "ruff format", "build .", "course_lib.pretrained", "not browser"]
+    order += ["-m browser"]
+    assert [part in step for part, step in zip(order, steps, strict=True)] == [True] * 6
+    assert "tests chapters -p nbval.plugin --nbval" in steps[4]
     assert marked_browser() <= set(steps[-1].split())
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        ("chapters/01_a.ipynb::Cell 3", "chapters/01_a.ipynb"),
+        ("tests/test_b.py::test_c[x-2]", "tests/test_b.py"),
+        ("tests/test_site.py::test_d[chapters/01_a.html]", "chapters/01_a.html"),
+        ("tests/test_budget.py::test_e[chapters/01_a.html]", "chapters/01_a.html"),
+        ("tests/test_f_browser.py::test_g[12]", "tests/test_f_browser.py::test_g[12]"),
+    ],
+)
+def test_what_goes_whole_to_one_process(name, unit):
+    assert OneQueue._split_scope(None, name) == unit
 
 
 def marked_browser() -> set[str]:
@@ -202,8 +215,8 @@ def marked_browser() -> set[str]:
     [
         ("ruff check", 1, "ruff check"),
         ("not browser", 1, "not browser"),
+        ("course_lib.pretrained", 4, "course_lib.pretrained"),
         ("build .", 3, "not browser"),  # les tests, déjà commencés, vont au bout
-        ("--nbval", 5, "--nbval"),
         ("-m browser", 1, "-m browser"),
     ],
 )
@@ -291,17 +304,20 @@ def test_the_installation_is_done_once_then_again_if_a_version_changes(cours, mo
     python.parent.mkdir(parents=True)
     cours.install()
     assert launches.seen[0][0][1:] == ["-m", "venv", str(cours.VENV)]
-    pip = launches.seen[1][0]
+    upgrade, pip = (launches.seen[rank][0] for rank in (1, 2))
+    assert upgrade[-2:] == ["--upgrade", "pip"]
+    assert {upgrade[upgrade.index("--constraint") + 1], pip[pip.index("--constraint") + 1]} == {
+        "constraints.txt"
+    }
     assert pip[:4] == [str(python), "-m", "pip", "install"]
-    assert pip[pip.index("--constraint") + 1] == "constraints.txt"
     assert pip[-4:] == ["--editable", ".[all]", "--editable", "./course_experiments"]
     assert {"pytest", "jupyterlab", "jupyter-book<2", "transformers"} <= set(pip)
     python.touch()
     cours.install()
-    assert len(launches.seen) == 2
+    assert len(launches.seen) == 3
     monkeypatch.setattr(cours, "fingerprint", lambda: "autre")
     cours.install()
-    assert len(launches.seen) == 3  # pip seul : l’environnement est gardé
+    assert len(launches.seen) == 5  # pip seul : l’environnement est gardé
 
 
 def test_a_failed_installation_is_tried_again(cours, monkeypatch):

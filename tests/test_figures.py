@@ -121,7 +121,7 @@ def test_every_figure_has_an_alternative_text_and_a_stable_repr(gallery):
 @pytest.mark.slow
 def test_no_text_leaves_the_card_and_all_are_big_enough_for_a_phone(gallery):
     for name, figure in gallery.items():
-        figure.canvas.draw()
+        figure.draw_without_rendering()
         card = figure.bbox
         for text in figure.findobj(Text):
             if (
@@ -139,7 +139,7 @@ def test_no_text_leaves_the_card_and_all_are_big_enough_for_a_phone(gallery):
 
 def overlaps(figure: Figure) -> list[tuple[str, str]]:
     """Les textes droits qui se couvrent, graduations et légendes comprises."""
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     texts = [text for legend in figure.legends for text in legend.texts]
     for axes in figure.axes:
         texts += [*axes.texts, axes.title, *(axes.legend_.texts if axes.legend_ else ())]

@@ -146,7 +146,7 @@ def test_the_core_does_without_the_extras():
         ("course_lib.figures", "matplotlib", "figures"),
         ("course_lib.widgets.base", "anywidget", "widgets"),
         ("course_lib.scaling.laws", "scipy", "scaling"),
-        ("course_lib.evaluation.calibration", "scipy", "evaluation"),
+        ("course_lib.evaluation.bias", "scipy", "evaluation"),
     ],
 )
 @pytest.mark.slow

@@ -142,7 +142,7 @@ def test_a_new_team_does_not_write_to_the_dead():
         assert [board.get("adresse") for board in life] == [str(number).encode()] * len(life)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=20)
 def test_torchrun_restarts_a_killed_process(tmp_path):
     result = torchrun("--max-restarts", 1, WORKERS, tmp_path, "ddp")
     assert result.returncode == 0, result.stderr
@@ -152,7 +152,7 @@ def test_torchrun_restarts_a_killed_process(tmp_path):
     assert lives == [8, 12 - 5]  # des 7 pas finis, 5 étaient enregistrés : 2 sont refaits
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=20)
 def test_the_command_runs_under_torchrun(tmp_path, capsys):
     corpus = tmp_path / "texte.txt"
     corpus.write_text("le chat dort sous la pluie douce.\n" * 90, encoding="utf-8")

@@ -61,7 +61,7 @@ def test_it_weighs_what_its_card_says():
     assert runs[rounding.SHIPPED]["0"]["bytes"] == ROMANCIER_WEIGHTS.stat().st_size
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=8)
 def test_transformers_reads_the_same_tokens_and_scores(romancier):
     model, tokenizer = romancier
     name = ROMANCIER_WEIGHTS.name
@@ -111,7 +111,7 @@ def invented(role, name):
     return novel, hashlib.sha256(text.encode()).hexdigest()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=6)
 def test_a_mix_is_measured_from_the_two_sources(tmp_path, monkeypatch):
     """Un petit modèle, deux romans inventés : octets, surprise, divergence, fichier gardé."""
     pairs = [invented("training", "lu"), invented(CLEAN, "neuf")]

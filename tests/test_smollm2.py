@@ -21,7 +21,7 @@ from course_lib.generation import SamplingConfig, generate
 from course_lib.pretrained import load_pretrained, store
 from course_lib.pretrained.gguf.reader import GGUFFile
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=7)
 
 
 @pytest.fixture(scope="module")

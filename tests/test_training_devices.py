@@ -409,7 +409,7 @@ print(max(float((a - b).abs().max()) for a, b in zip(*(m.parameters() for m in m
 """
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=45)
 @pytest.mark.depends_on_machine  # torch.compile demande un compilateur C++
 def test_a_compiled_run_computes_the_same_thing_and_leaves_the_model_plain():
     if shutil.which("g++") is None and shutil.which("clang++") is None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from course_lib.extras import needed_by
 
 with needed_by("evaluation"):
-    from scipy.stats import t as student
+    from scipy.special import stdtrit
 
 
 def signed_bias(probabilities: Mapping[str, float]) -> dict[str, float]:
@@ -73,5 +73,5 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, 
         raise ValueError(f"level = {level} : il faut un niveau entre 0 et 1, comme 0.95.")
     mean = sum(values) / n
     variance = sum((value - mean) ** 2 for value in values) / (n - 1)
-    half = float(student.ppf((1 + level) / 2, n - 1)) * math.sqrt(variance / n)
+    half = float(stdtrit(n - 1, (1 + level) / 2)) * math.sqrt(variance / n)
     return mean, mean - half, mean + half

@@ -10,11 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from course_lib.extras import needed_by
-
-with needed_by("evaluation"):
-    from scipy.stats import rankdata
-
 
 @dataclass(frozen=True)
 class Bin:
@@ -76,11 +71,10 @@ def auroc(positives: Sequence[float], negatives: Sequence[float]) -> float:
             f"Formes reçues : {first.shape} et {second.shape}. Il faut deux listes de nombres, "
             "dont aucune n’est vide."
         )
-    both = np.concatenate([first, second])
-    if np.isnan(both).any():
+    if np.isnan(first).any() or np.isnan(second).any():
         raise ValueError("Une des confiances n’est pas un nombre (NaN) : retirez-la.")
-    rank_sum = rankdata(both)[: len(first)].sum()  # rangs moyens en cas d’égalité
-    wins = rank_sum - len(first) * (len(first) + 1) / 2
+    below, up_to = (np.searchsorted(np.sort(second), first, side) for side in ("left", "right"))
+    wins = (below + up_to).sum() / 2  # une égalité : une demi-victoire
     return float(wins / (len(first) * len(second)))
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from course_lib.extras import needed_by
 
 with needed_by("scaling"):
-    from scipy import stats
     from scipy.optimize import least_squares
+    from scipy.special import stdtrit  # scipy.stats, qui l’appelle, met une seconde à se charger
 
 FLAT = "Les mesures ne distinguent pas une pente de zéro : l’exposant n’est pas identifiable. "
 LOOSE_FLOOR = "Le plancher n’est pas identifiable : d’autres, très différents, conviennent aussi. "
@@ -78,7 +78,7 @@ def fit_power_law(
     # Un pseudo-inverse : une direction que rien ne contraint reçoit une variance énorme.
     information = best.jac.T @ best.jac
     covariance = spread**2 * np.linalg.inv(information + 1e-12 * np.eye(n_parameters))
-    quantile = float(stats.t.ppf((1 + level) / 2, freedom))
+    quantile = float(stdtrit(freedom, (1 + level) / 2))
     halves = (quantile * np.sqrt(np.diag(covariance))).tolist()
     exponent = float(best.x[1])
     exponent_interval = (exponent - halves[1], exponent + halves[1])
