@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 
 from course_experiments.experiment import Experiment
 from course_lib.acceleration import NumbaReader, accelerate, quantize, weight_bytes
-from course_lib.acceleration.linear import choose_form, find_kernels
+from course_lib.acceleration.linear import choose_threads, find_kernels
 from course_lib.arguments import FrenchArgumentParser, positive_int
 from course_lib.corpora.sentences.parallel_texts import PARALLEL_TEXTS
 from course_lib.evaluation.compression import compress
@@ -86,12 +86,12 @@ def seconds_per_step(reader, batch_size: int, n_tokens: int) -> float:
 def memory_bandwidth(megabytes: int) -> float:
     """Octets par seconde d’une lecture continue : le meilleur de cinq passages."""
     values = np.ones(megabytes * 2**18, np.float32)
-    read = choose_form(find_kernels().READ_ALL, values.nbytes)
-    read(values)  # compile
+    n_threads, read = choose_threads(values.nbytes), find_kernels().read_all
+    read(values, n_threads)  # compile
     times = []
     for _ in range(5):
         start = time.perf_counter()
-        read(values)
+        read(values, n_threads)
         times.append(time.perf_counter() - start)
     return values.nbytes / min(times)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from course_lib.acceleration import NumbaReader, kernels, token_step
+from course_lib.acceleration import NumbaReader, kernels, quantize, token_step
 from course_lib.finetuning import LoRAConfig, attach_lora, detach_adapters, merge_adapter
 from course_lib.generation import SamplingConfig, generate, stream
 from course_lib.generation.readers import CachedReader
@@ -136,19 +136,22 @@ def test_the_compiled_reader_comes_back_from_the_cache(tmp_path, monkeypatch):
     monkeypatch.setitem(kernels.OPTIONS, "cache", True)
     model, found = llama(CONFIGS["liée"]).eval(), []
     for _ in range(2):
-        token_step.token_readers.cache_clear()
+        compiled = token_step.fingerprinted(token_step._read_token)
+        monkeypatch.setattr(token_step, "read_token", compiled)
         reader = NumbaReader(model, [[1, 2, 3]], 10)
         reader.start()
-        found.append((reader.step([4]), sum(reader.read_token.stats.cache_hits.values())))
-    token_step.token_readers.cache_clear()
+        found.append((reader.step([4]), sum(compiled.stats.cache_hits.values())))
     assert [hits for _, hits in found] == [0, 1]
     assert torch.equal(found[0][0], found[1][0])
 
 
-def test_the_cache_confuses_no_two_readers():
-    """numba range par nom de fonction : chaque alliance de noyaux a le sien."""
-    kinds = list(kernels.PROJECTIONS)
-    forms = [token_step.token_readers(a, b) for a in kinds for b in kinds]
-    forms += [*kernels.PROJECTIONS.values(), token_step.ATTENTION, kernels.READ_ALL]
-    names = [kernel.__qualname__ for form in forms for kernel in (form.serial, form.threaded)]
-    assert len(set(names)) == len(names) == 2 * 14
+def test_one_compilation_serves_every_layout():
+    """Rangements et lots : numba ne compile qu’un lecteur."""
+    model = llama(LlamaConfig(V, CONTEXT, 48, 2, 3, d_ff=64)).eval()
+    for weights in (model, quantize(model, 8), quantize(model, 4, head_bits=8)):
+        for prompts in (PROMPTS[:1], PROMPTS):
+            reader = NumbaReader(weights, prompts, CONTEXT)
+            reader.start()
+            reader.step([1] * len(prompts))
+    assert len(token_step.read_token.signatures) == 1
+    assert len(kernels.project.signatures) == 1

@@ -21,13 +21,15 @@ from course_lib.acceleration import (
 from course_lib.generation import generate
 from course_lib.transformer import GPT2Config, LlamaConfig, gpt2, llama
 
-K, N = 66, 31
+K, N = 80, 31
 KINDS = {
     "fp32": lambda layer: AcceleratedLinear.from_linear(layer),
     "8 bits": lambda layer: QuantizedLinear.from_linear(layer),
-    "8 bits, groupes": lambda layer: QuantizedLinear.from_linear(layer, 8, 22),
+    "8 bits, groupes": lambda layer: QuantizedLinear.from_linear(layer, 8, 16),
+    "8 bits, groupes étroits": lambda layer: QuantizedLinear.from_linear(layer, 8, 10),
     "4 bits": lambda layer: QuantizedLinear.from_linear(layer, 4),
-    "4 bits, groupes": lambda layer: QuantizedLinear.from_linear(layer, 4, 6),
+    "4 bits, groupes": lambda layer: QuantizedLinear.from_linear(layer, 4, 16),
+    "4 bits, groupes étroits": lambda layer: QuantizedLinear.from_linear(layer, 4, 10),
 }
 
 
@@ -79,13 +81,15 @@ def test_the_kernel_really_serves(monkeypatch):
     layers = [make(nn.Linear(K, N)) for make in KINDS.values()]
     calls = []
     run = linear._run_kernel
-    monkeypatch.setattr(linear, "_run_kernel", lambda *a: calls.append(a[0]) or run(*a))
+    monkeypatch.setattr(linear, "_run_kernel", lambda *a: calls.append(a[0][5]) or run(*a))
     with torch.no_grad():
         for layer in layers:
             layer(torch.randn(1, K))
-            layer(torch.randn(linear.MAX_KERNEL_ROWS + 1, K))  # trop de lignes : PyTorch
+            rounded = isinstance(layer, QuantizedLinear)
+            most = linear.MAX_INTEGER_ROWS if rounded else linear.MAX_KERNEL_ROWS
+            layer(torch.randn(most + 1, K))  # trop de lignes : PyTorch
             layer(torch.randn(0, K))
-    assert calls == ["float", "int8", "int8", "int4", "int4"]
+    assert calls == [32, 8, 8, 32, 4, 4, 32]  # 32 : des groupes que le noyau reforme
 
 
 @pytest.mark.usefixtures("without_numba")
@@ -102,6 +106,19 @@ def test_the_reader_of_numba_says_what_it_needs():
     model = llama(LlamaConfig(53, 41, 30, 2, 3)).eval()
     with pytest.raises(ImportError, match=r"\[acceleration\]\", ou prenez reader=Cached"):
         generate(model, [[1, 2]], 9, reader=NumbaReader)
+
+
+def test_the_kernels_leave_torch_its_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        linear.find_kernels.cache_clear()
+        layer = QuantizedLinear.from_linear(nn.Linear(K, N))
+        with torch.no_grad():
+            layer(torch.randn(1, K))
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_gradients_still_flow_through_an_accelerated_layer():
@@ -146,8 +163,6 @@ def test_quantized_model_is_close_and_leaves_the_original_alone(kind, bits, grou
     assert weight_bytes(rounded) < weight_bytes(model) / 2
 
 
-# Le lecteur se compile pour chaque alliance de noyaux : celles-ci prennent chacun d’eux, sur un
-# fil et sur plusieurs, pour les étages et pour la tête.
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "n_threads, bits, group, head_bits",

@@ -138,6 +138,37 @@ def test_a_large_vocabulary_is_filtered_as_by_a_full_sort(scale, rounded):
         assert torch.equal(keep_top_k(logits, k), logits.where(logits >= threshold, -math.inf))
 
 
+@given(
+    seed=st.integers(0, 10_000),
+    size=st.integers(4097, 5000),
+    spread=st.floats(0.0, 12.0),
+    steps=st.sampled_from([1, 2, 7, 1000]),
+    best=st.integers(0, 200),
+    p=st.floats(1e-6, 1.0, exclude_max=True),
+    k=st.integers(1, 5000),
+    kind=st.sampled_from([torch.float32, torch.float64]),
+)
+def test_any_large_vocabulary_is_cut_where_a_full_sort_cuts_it(
+    seed, size, spread, steps, best, p, k, kind
+):
+    """Des ex æquo (`steps` niveaux par nat), des −∞, quelques jetons loin devant (`best`)."""
+    draw = torch.Generator().manual_seed(seed)
+    logits = (spread * torch.randn(size, generator=draw, dtype=kind) * steps).round() / steps
+    logits[torch.randperm(size, generator=draw)[:best]] += 10.0
+    logits[::11] = -math.inf
+    logits[seed % size] = 0.0  # un score fini au moins
+    kept = keep_top_p(logits, p).isfinite()
+    order = logits.sort(descending=True, stable=True).indices
+    n_kept = int(kept.sum())
+    assert torch.equal(kept[order], torch.arange(size) < n_kept)  # un début du rangement complet
+    masses = (logits - logits.max()).double().exp()[order]
+    reached = masses.cumsum(0) / masses.sum()
+    assert n_kept == 1 or reached[n_kept - 2] < p  # sans le dernier, p n’y est pas
+    assert reached[n_kept - 1] >= p * (1 - 3e-6)  # avec lui, p y est, à un arrondi près
+    threshold = logits[order[min(k, size) - 1]]
+    assert torch.equal(keep_top_k(logits, k).isfinite(), (logits >= threshold) & logits.isfinite())
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_large_vocabulary_equals_transformers(seed):
     logits = 3 * torch.randn(2, 9001, generator=torch.Generator().manual_seed(seed)).double()

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from gguf.quants import dequantize as reference_dequantize
 
-from course_lib.pretrained.gguf.blocks import BLOCKS, IQ4_LEVELS
+from course_lib.pretrained.gguf.blocks import BLOCKS
+from course_lib.pretrained.gguf.levels import IQ4_LEVELS
 from course_lib.pretrained.gguf.packing import Packed, pack_blocks
 
 LEVELS = {

@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM
 
 from course_lib.distillation.divergences import forward_kl
 from course_lib.pretrained import load_pretrained, save_gguf
-from course_lib.pretrained.gguf.blocks import IQ4_LEVELS
+from course_lib.pretrained.gguf.levels import IQ4_LEVELS
 from course_lib.rounding import (
     GRIDS,
     round_matrix,

@@ -2,7 +2,8 @@
 
 Pour écrire un seul jeton, il faut lire tous les poids une fois ; le calcul est presque gratuit.
 Deux remèdes, qui se choisissent : lire mieux (`accelerate`, noyaux numba) et lire moins
-(`quantize`, poids sur 8 ou 4 bits). Sans numba, tout se calcule encore, avec PyTorch.
+(`quantize`, poids sur 8 ou 4 bits ; `load_rounded`, ceux d’un fichier qui l’est déjà). Sans numba,
+tout se calcule encore, avec PyTorch.
 """
 
 from course_lib.acceleration.decoder import NumbaReader, check_supported
@@ -14,6 +15,7 @@ from course_lib.acceleration.linear import (
     quantize,
     weight_bytes,
 )
+from course_lib.acceleration.rounded import load_rounded
 from course_lib.acceleration.weights import QuantizedWeight, quantize_weight
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "accelerate",
     "check_supported",
     "has_numba",
+    "load_rounded",
     "quantize",
     "quantize_weight",
     "weight_bytes",

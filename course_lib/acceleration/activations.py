@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_lib.acceleration.linear import QuantizedLinear, _replace_linears
+from course_lib.acceleration.linear import QuantizedLinear, replace_linears
 from course_lib.generation.readers import reading
 
 
@@ -77,7 +77,7 @@ def quantize_dynamically(
     def convert(_: str, linear: nn.Linear) -> DynamicLinear:
         return DynamicLinear(QuantizedLinear.from_linear(linear), per, skip_outliers, input_bits)
 
-    return _replace_linears(model, convert)
+    return replace_linears(model, convert)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from course_lib.acceleration.linear import QuantizedLinear, choose_form, has_numba
+from course_lib.acceleration.layout import stack
+from course_lib.acceleration.linear import QuantizedLinear, choose_threads, has_numba
 from course_lib.generation.readers import CachedReader
 from course_lib.transformer import Attention, Decoder, SwiGLU
 
@@ -66,8 +67,6 @@ def _unsupported(model: nn.Module) -> str:
             return _ADAPTED
         if any(projection.bias is not None for projection in attention.children()):
             return "son attention a des biais"
-    if len({_layer_kind(layer) for row in _layers(model) for layer in row}) > 1:
-        return "ses couches ne sont pas toutes rangées de la même façon"
     if not all(isinstance(norm, nn.RMSNorm) for norm in _norms(model)):
         return "ses normes ne sont pas des RMSNorm"
     return ""
@@ -81,10 +80,6 @@ def _layers(model: Decoder) -> list[tuple[nn.Module, ...]]:
     ]
 
 
-def _layer_kind(layer: nn.Module) -> str:
-    return f"int{layer.bits}" if isinstance(layer, QuantizedLinear) else "float"
-
-
 def _norms(model: Decoder) -> list[nn.Module]:
     pairs = ((block.self_attention_norm, block.feed_forward_norm) for block in model.blocks)
     return [norm for pair in pairs for norm in pair] + [model.norm]
@@ -95,15 +90,17 @@ def _array(tensor: Tensor) -> np.ndarray:
     return np.ascontiguousarray(tensor.detach().float().numpy())
 
 
-def _layer_arrays(layer: nn.Module) -> tuple[np.ndarray, ...]:
-    return layer.arrays() if isinstance(layer, QuantizedLinear) else (_array(layer.weight),)
+def _readable(layer: nn.Module) -> nn.Module | np.ndarray:
+    """Ce que `stack` sait ranger : une couche d’entiers, ou la matrice d’une couche flottante."""
+    return layer if isinstance(layer, QuantizedLinear) else _array(layer.weight)
 
 
-def _stack(stages: Sequence[Sequence[nn.Module]]) -> tuple[np.ndarray, ...]:
-    """Le poids d’un noyau : les couches d’un étage mises bout à bout, puis les étages empilés."""
-    parts = [zip(*map(_layer_arrays, stage), strict=True) for stage in stages]
-    stages = [[np.concatenate(part) for part in stage] for stage in parts]
-    return tuple(np.stack(part) for part in zip(*stages, strict=True))
+def _check_numba() -> None:
+    if not has_numba():
+        raise ImportError(
+            "NumbaReader a besoin de numba, qui n’est pas installé : "
+            'pip install "course-lib[acceleration]", ou prenez reader=CachedReader.'
+        )
 
 
 class NumbaReader:
@@ -114,12 +111,13 @@ class NumbaReader:
 
     def __init__(self, model: Decoder, prompts: Sequence[Sequence[int]], n_positions: int):
         check_supported(model)
+        _check_numba()
         self.model, self.prompts = model, [list(prompt) for prompt in prompts]
-        layers = _layers(model)
+        layers = [[_readable(layer) for layer in stage] for stage in _layers(model)]
         # requêtes-clés-valeurs, sortie, porte-montée, descente
         parts = (slice(0, 3), slice(3, 4), slice(4, 6), slice(6, 7))
-        self.weights = tuple(_stack([stage[part] for stage in layers]) for part in parts)
-        self.head = tuple(array[None] for array in _layer_arrays(model.head))
+        self.weights = tuple(stack([stage[part] for stage in layers]) for part in parts)
+        self.head = stack([[_readable(model.head)]])
         self.norms = np.stack([_array(norm.weight) for norm in _norms(model)])
         smallest = torch.finfo(torch.float32).eps  # ce que prend RMSNorm quand eps est None
         self.eps = np.array([norm.eps or smallest for norm in _norms(model)], np.float32)
@@ -135,23 +133,12 @@ class NumbaReader:
         self.rope = np.stack([_array(model.rope.cos[:, :half]), _array(model.rope.sin[:, half:])])
         shape = (2, len(layers), len(prompts), n_kv_heads, n_positions, head_dim)
         self.cache = np.zeros(shape, np.float32)  # clés puis valeurs, (2, L, B, Hkv, S, Dh)
+        self.n_outputs = model.head.out_features
         self.slots = np.arange(len(prompts))
         self.lengths = np.array([len(prompt) for prompt in prompts])
-        self._choose_kernel()
-
-    def _choose_kernel(self) -> None:
-        if not has_numba():
-            raise ImportError(
-                "NumbaReader a besoin de numba, qui n’est pas installé : "
-                'pip install "course-lib[acceleration]", ou prenez reader=CachedReader.'
-            )
-        from course_lib.acceleration.token_step import token_readers
-
-        arrays = [array for weight in (*self.weights, self.head) for array in weight]
+        arrays = [array for weight in (*self.weights, self.head) for array in weight[:5]]
         n_bytes = sum(array.nbytes for array in arrays)
-        kind = _layer_kind(self.model.blocks[0].self_attention.query)
-        forms = token_readers(kind, _layer_kind(self.model.head))
-        self.read_token = choose_form(forms, n_bytes, THREADED_MODEL_BYTES)
+        self.n_threads = choose_threads(n_bytes, THREADED_MODEL_BYTES)
 
     def start(self) -> Tensor:
         """Lit les amorces avec PyTorch, puis recopie leurs clés et leurs valeurs."""
@@ -177,10 +164,13 @@ class NumbaReader:
 
     def step(self, ids: Sequence[int]) -> Tensor:
         """Lit un jeton de plus par texte, d’un seul appel compilé ; scores (B, V)."""
-        logits = np.empty((len(ids), self.head[0].shape[1]), np.float32)
-        self.read_token(
+        from course_lib.acceleration.token_step import read_token
+
+        logits = np.empty((len(ids), self.n_outputs), np.float32)
+        read_token(
             np.array(ids), self.table, self.scale, self.weights, self.widths, self.head, self.norms,
             self.eps, self.n_heads, self.rope, self.cache, self.slots, self.lengths, logits,
+            self.n_threads,
         )  # fmt: skip
         return torch.from_numpy(logits)
 

@@ -14,19 +14,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from course_lib.acceleration.layout import pack_integers, stack
 from course_lib.acceleration.weights import QuantizedWeight, quantize_weight
 
 MAX_KERNEL_ROWS = 8  # au-delà, le produit de matrices de PyTorch l’emporte
+MAX_INTEGER_ROWS = 64  # plus haut quand PyTorch doit d’abord reformer les poids
 THREADED_BYTES = 1_000_000  # en deçà, lancer un second fil coûte plus qu’il ne rapporte
 
 
 @functools.cache
 def find_kernels():
     """Le module des noyaux, ou None si numba n’est pas installé."""
+    n_threads = torch.get_num_threads()
     try:
+        import numba
+
         from course_lib.acceleration import kernels
     except ImportError:
         return None
+    # En lançant ses fils, numba change le nombre de ceux de PyTorch, qui ont la même bibliothèque
+    # (OpenMP) : un modèle que l’on voulait lire sur un fil l’était ensuite sur tous.
+    numba.get_num_threads()
+    torch.set_num_threads(n_threads)
     return kernels
 
 
@@ -35,31 +44,32 @@ def has_numba() -> bool:
     return find_kernels() is not None
 
 
-def choose_form(forms, n_bytes: int, threshold: int = THREADED_BYTES):
-    """La forme d’un noyau : plusieurs fils si PyTorch en a plusieurs et s’il y a de quoi lire."""
+def choose_threads(n_bytes: int, threshold: int = THREADED_BYTES) -> int:
+    """Combien de fils : ceux de PyTorch s’il y a de quoi lire, un seul sinon."""
     n_threads = torch.get_num_threads()
     if n_threads == 1 or n_bytes < threshold:
-        return forms.serial
+        return 1
     import numba
 
-    numba.set_num_threads(min(n_threads, numba.config.NUMBA_NUM_THREADS))
-    return forms.threaded
+    n_threads = min(n_threads, numba.config.NUMBA_NUM_THREADS)
+    numba.set_num_threads(n_threads)
+    return n_threads
 
 
-def _run_kernel(kind: str, arrays: tuple[np.ndarray, ...], n_outputs: int, x: Tensor) -> Tensor:
-    """x (…, K) → (…, N) par le noyau `kind` ; les tableaux ont leur axe d’étage, de longueur 1."""
+def _run_kernel(weight: tuple, n_outputs: int, x: Tensor) -> Tensor:
+    """x (…, K) → (…, N) par le noyau ; `weight` : ce que rend `layout`, pour un seul étage."""
     rows = np.ascontiguousarray(x.detach().reshape(-1, x.shape[-1]).numpy())  # (…, K) → (B, K)
     out = np.empty((len(rows), n_outputs), np.float32)
-    form = choose_form(find_kernels().PROJECTIONS[kind], sum(array.nbytes for array in arrays))
-    form(arrays, 0, rows, out, len(rows))
+    n_threads = choose_threads(sum(array.nbytes for array in weight[:5]))
+    find_kernels().project(weight, 0, rows, out, len(rows), n_threads)
     return torch.from_numpy(out).view(*x.shape[:-1], n_outputs)
 
 
-def _suits_kernel(x: Tensor) -> bool:
+def _suits_kernel(x: Tensor, most_rows: int) -> bool:
     return (
         x.device.type == "cpu"
         and x.dtype == torch.float32
-        and 0 < x.numel() <= MAX_KERNEL_ROWS * x.shape[-1]
+        and 0 < x.numel() <= most_rows * x.shape[-1]
         and not (torch.is_grad_enabled() and x.requires_grad)
         and has_numba()
     )
@@ -83,10 +93,10 @@ class AcceleratedLinear(nn.Linear):
         """x (…, K) → (…, N)."""
         weight = self.weight
         learns = torch.is_grad_enabled() and weight.requires_grad
-        if learns or weight.dtype != torch.float32 or not _suits_kernel(x):
+        if learns or weight.dtype != torch.float32 or not _suits_kernel(x, MAX_KERNEL_ROWS):
             return super().forward(x)
-        arrays = (weight.detach().contiguous().numpy()[None],)
-        y = _run_kernel("float", arrays, self.out_features, x)
+        arrays = stack([[weight.detach().contiguous().numpy()]])
+        y = _run_kernel(arrays, self.out_features, x)
         return y if self.bias is None else y + self.bias
 
 
@@ -103,7 +113,9 @@ class QuantizedLinear(nn.Module):
         self.register_buffer("values", weight.values)
         self.register_buffer("scales", weight.scales)
         self.register_buffer("minimums", weight.minimums)
+        self.register_buffer("levels", weight.levels)
         self.register_buffer("bias", None if bias is None else bias.detach().clone())
+        self._packed: dict[tuple, tuple] = {}
 
     @classmethod
     def from_linear(
@@ -115,18 +127,21 @@ class QuantizedLinear(nn.Module):
     @property
     def weight(self) -> QuantizedWeight:
         """Les poids rangés."""
-        return QuantizedWeight(self.bits, self.values, self.scales, self.minimums)
+        return QuantizedWeight(self.bits, self.values, self.scales, self.minimums, self.levels)
 
-    def arrays(self) -> tuple[np.ndarray, ...]:
-        """Les tableaux que le noyau lit, sans copie et sans axe d’étage."""
-        return tuple(part.numpy() for part in (self.values, self.scales, self.minimums))
+    def packed(self, bits: int, unit: int | None) -> tuple[np.ndarray, ...]:
+        """Ce que lisent les noyaux, gardé d’une fois à l’autre ; voir `layout.pack_integers`."""
+        parts = (self.values, self.scales, self.minimums)
+        state = (bits, unit, *((part.data_ptr(), part._version) for part in parts))
+        if state not in self._packed:
+            self._packed = {state: pack_integers(self.weight, bits, unit)}
+        return self._packed[state]
 
     def forward(self, x: Tensor) -> Tensor:
         """x (…, K) → (…, N)."""
-        if not _suits_kernel(x):
+        if not _suits_kernel(x, MAX_INTEGER_ROWS):
             return F.linear(x, self.weight.dequantize().to(x.dtype), self.bias)
-        arrays = tuple(array[None] for array in self.arrays())
-        y = _run_kernel(f"int{self.bits}", arrays, self.out_features, x)
+        y = _run_kernel(stack([[self]]), self.out_features, x)
         return y if self.bias is None else y + self.bias
 
     def extra_repr(self) -> str:
@@ -135,8 +150,11 @@ class QuantizedLinear(nn.Module):
         return f"{self.in_features}, {self.out_features}, bits={self.bits}, group_size={group}"
 
 
-def _replace_linears(model: nn.Module, convert: Callable[[str, nn.Linear], nn.Module]) -> nn.Module:
-    """Copie du modèle, chaque `nn.Linear` convertie ; les poids non touchés sont partagés."""
+def replace_linears(model: nn.Module, convert: Callable[[str, nn.Linear], nn.Module]) -> nn.Module:
+    """Copie du modèle, chaque `nn.Linear` convertie ; les poids non touchés sont partagés.
+
+    `convert(chemin, couche)` rend la couche à mettre à sa place.
+    """
     shared = {id(p): p for p in (*model.parameters(), *model.buffers())}
     clone = copy.deepcopy(model, memo=shared).eval()
     if isinstance(clone, nn.Linear):
@@ -150,7 +168,7 @@ def _replace_linears(model: nn.Module, convert: Callable[[str, nn.Linear], nn.Mo
 
 def accelerate(model: nn.Module) -> nn.Module:
     """Le même modèle, en mode lecture, couches linéaires accélérées ; les poids sont partagés."""
-    return _replace_linears(model, lambda _, linear: AcceleratedLinear.from_linear(linear))
+    return replace_linears(model, lambda _, linear: AcceleratedLinear.from_linear(linear))
 
 
 def quantize(
@@ -168,7 +186,7 @@ def quantize(
         chosen = head_bits if path == "head" and head_bits is not None else bits
         return QuantizedLinear.from_linear(linear, chosen, group_size if fits else None)
 
-    return _replace_linears(model, convert)
+    return replace_linears(model, convert)
 
 
 def weight_bytes(model: nn.Module) -> int:

@@ -1,26 +1,24 @@
 """Lire un jeton d’un seul appel compilé : un décodeur de type Llama, du vecteur aux scores.
 
 À chaque jeton, PyTorch lance des centaines de petites opérations ; sur un petit modèle, les lancer
-coûte plus cher que le calcul. Ici une seule fonction compilée lit tous les poids une fois.
-La fonction se compile pour chaque alliance de noyaux : un fil ou plusieurs, poids flottants ou
-entiers ; `_project`, `_project_head` et `_attend` y prennent leur valeur.
+coûte plus cher que le calcul. Ici une seule fonction compilée lit tous les poids une fois, quels
+que soient leur rangement et le nombre de fils.
 Formes : L étages, B textes, S positions, D = d_model, H têtes, Hkv têtes de clés, Dh.
 """
 
-import functools
 import hashlib
 import inspect
 import math
-from types import SimpleNamespace
+from types import FunctionType
 
 import numpy as np
 from numba import njit, prange
 
-from course_lib.acceleration import kernels
-from course_lib.acceleration.kernels import OPTIONS, PROJECTIONS, both_forms, specialize
+from course_lib.acceleration import kernels, vectors
+from course_lib.acceleration.kernels import OPTIONS, _dot_rows, project
+from course_lib.acceleration.vectors import float_of_bits
 
-# Ce que `token_readers` remplace par les noyaux qui conviennent.
-_project = _project_head = PROJECTIONS["float"].serial
+THREADED_READS = 1 << 16  # clés à lire : en deçà, l’attention tient sur un fil
 
 
 @njit(**OPTIONS)
@@ -47,33 +45,52 @@ def _rotate(vector, cos, sin):
 
 
 @njit(**OPTIONS)
+def _exp(x):
+    """e^x à un ou deux derniers bits près, sans appel : la boucle qui l’emploie reste vectorielle.
+
+    x = n ln 2 + r, avec |r| ≤ ½ ln 2 : un polynôme de Taylor pour e^r, puis l’exposant n.
+    """
+    x = min(max(x, np.float32(-87.0)), np.float32(88.0))
+    n = np.rint(x * np.float32(1.44269504))
+    r = (x - n * np.float32(0.693359375)) + n * np.float32(2.12194440e-4)  # ln 2 en deux morceaux
+    y = np.float32(1 / 5040)
+    for term in (1 / 720, 1 / 120, 1 / 24, 1 / 6, 0.5, 1.0, 1.0):
+        y = y * r + np.float32(term)
+    return y * float_of_bits((np.int32(n) + np.int32(127)) << np.int32(23))
+
+
+@njit(**OPTIONS)
 def _attend_head(q, keys, values, length, scores, out):
     """Attention d’une tête : q (Dh) lit `length` clés et valeurs (S, Dh) ; écrit out (Dh)."""
     head_dim = q.shape[0]
     scale = np.float32(1.0 / math.sqrt(head_dim))
+    _dot_rows(q, keys, scores.reshape(-1, 1), 0, length)
     highest = np.float32(-3.0e38)
     for t in range(length):
-        total = np.float32(0.0)
-        for i in range(head_dim):
-            total += q[i] * keys[t, i]
-        scores[t] = total * scale
         highest = max(highest, scores[t])
-    for i in range(head_dim):
-        out[i] = np.float32(0.0)
     norm = np.float32(0.0)
     for t in range(length):
-        weight = np.float32(math.exp(scores[t] - highest))
-        norm += weight
+        scores[t] = _exp((scores[t] - highest) * scale)
+        norm += scores[t]
+    out[:] = np.float32(0.0)
+    fours = length - length % 4  # quatre valeurs à la fois : out se relit moins souvent
+    for t in range(0, fours, 4):
+        w0, w1, w2, w3 = scores[t], scores[t + 1], scores[t + 2], scores[t + 3]
         for i in range(head_dim):
-            out[i] += weight * values[t, i]
+            pair = w0 * values[t, i] + w1 * values[t + 1, i]
+            out[i] += pair + (w2 * values[t + 2, i] + w3 * values[t + 3, i])
+    for t in range(fours, length):
+        for i in range(head_dim):
+            out[i] += scores[t] * values[t, i]
     for i in range(head_dim):
         out[i] /= norm
 
 
-def _attend(qkv, n_heads, keys, values, slots, lengths, scores, out):
-    """Toutes les têtes de tous les textes : qkv (B, (H + 2 Hkv) Dh) → out (B, H Dh)."""
+@njit(**OPTIONS)
+def _attend_tasks(qkv, n_heads, keys, values, slots, lengths, scores, out, first, last):
+    """Les têtes de `first` à `last`, textes bout à bout : qkv (B, (H + 2 Hkv) Dh) → (B, H Dh)."""
     n_kv_heads, head_dim = keys.shape[1], keys.shape[3]
-    for task in prange(len(slots) * n_heads):
+    for task in range(first, last):
         b, h = task // n_heads, task % n_heads
         kv, start = h * n_kv_heads // n_heads, h * head_dim
         slot, length = slots[b], lengths[b] + 1
@@ -81,7 +98,22 @@ def _attend(qkv, n_heads, keys, values, slots, lengths, scores, out):
         _attend_head(q, keys[slot, kv], values[slot, kv], length, scores[task], mixed)
 
 
-ATTENTION = both_forms(_attend)
+@njit(parallel=True, **OPTIONS)
+def _share_tasks(qkv, n_heads, keys, values, slots, lengths, scores, out, n_threads):
+    n_tasks = len(slots) * n_heads
+    for part in prange(n_threads):
+        first, last = part * n_tasks // n_threads, (part + 1) * n_tasks // n_threads
+        _attend_tasks(qkv, n_heads, keys, values, slots, lengths, scores, out, first, last)
+
+
+@njit(**OPTIONS)
+def _attend(qkv, n_heads, keys, values, slots, lengths, scores, out, n_threads):
+    """L’attention de tous les textes ; elle ne se partage que s’il y a beaucoup à lire."""
+    n_tasks = len(slots) * n_heads
+    if n_threads == 1 or n_heads * lengths.sum() < THREADED_READS:
+        _attend_tasks(qkv, n_heads, keys, values, slots, lengths, scores, out, 0, n_tasks)
+    else:
+        _share_tasks(qkv, n_heads, keys, values, slots, lengths, scores, out, n_threads)
 
 
 @njit(**OPTIONS)
@@ -107,7 +139,7 @@ def _open_gate(opened, n_rows):
     for b in range(n_rows):
         for i in range(d_ff):
             gate = opened[b, i]
-            silu = gate / (np.float32(1.0) + np.float32(math.exp(-gate)))
+            silu = gate / (np.float32(1.0) + _exp(-gate))
             opened[b, i] = silu * opened[b, d_ff + i]
 
 
@@ -119,7 +151,8 @@ def _add(x, branch):
             x[b, i] += branch[b, i]
 
 
-def _read_block(weights, layer, norms, eps, n_heads, rope, cache, texts, x, room):
+@njit(**OPTIONS)
+def _read_block(weights, layer, norms, eps, n_heads, rope, cache, texts, x, room, n_threads):
     """Un étage, en place sur x (B, D) ; `cache` (clés, valeurs) reçoit la position."""
     qkv_weight, output, gate_up, down = weights
     keys, values = cache
@@ -127,21 +160,21 @@ def _read_block(weights, layer, norms, eps, n_heads, rope, cache, texts, x, room
     normed, qkv, mixed, opened, branch, scores = room
     n_rows = len(slots)
     _normalize(x, norms[2 * layer], eps[2 * layer], normed, n_rows)
-    _project(qkv_weight, layer, normed, qkv, n_rows)
+    project(qkv_weight, layer, normed, qkv, n_rows, n_threads)
     _remember(qkv, n_heads, rope, keys, values, slots, lengths)
-    _attend(qkv, n_heads, keys, values, slots, lengths, scores, mixed)
-    _project(output, layer, mixed, branch, n_rows)
+    _attend(qkv, n_heads, keys, values, slots, lengths, scores, mixed, n_threads)
+    project(output, layer, mixed, branch, n_rows, n_threads)
     _add(x, branch)
     _normalize(x, norms[2 * layer + 1], eps[2 * layer + 1], normed, n_rows)
-    _project(gate_up, layer, normed, opened, n_rows)
+    project(gate_up, layer, normed, opened, n_rows, n_threads)
     _open_gate(opened, n_rows)
-    _project(down, layer, opened, branch, n_rows)  # ne lit que les F premières colonnes
+    project(down, layer, opened, branch, n_rows, n_threads)  # ne lit que F colonnes
     _add(x, branch)
 
 
 def _read_token(
     ids, table, scale, weights, widths, head, norms, eps, n_heads, rope, cache, slots, lengths,
-    logits,
+    logits, n_threads,
 ):  # fmt: skip
     """Scores (B, V) du jeton qui suit `ids` (B,) ; avance `lengths` d’une position.
 
@@ -163,30 +196,28 @@ def _read_token(
         np.empty_like(x),
         np.empty((n_rows * n_heads, cache.shape[4]), np.float32),
     )
+    texts = (slots, lengths)
     for i in range(n_layers):
         kept = (cache[0, i], cache[1, i])
-        _read_block(weights, i, norms, eps, n_heads, rope, kept, (slots, lengths), x, room)
+        _read_block(weights, i, norms, eps, n_heads, rope, kept, texts, x, room, n_threads)
     _normalize(x, norms[2 * n_layers], eps[2 * n_layers], normed, n_rows)
     # Un int64, comme l’étage plus haut : d’un 0 littéral, numba ferait un noyau de plus.
-    _project_head(head, np.int64(0), normed, logits, n_rows)
+    project(head, np.int64(0), normed, logits, n_rows, n_threads)
     for b in range(n_rows):
         lengths[b] += 1
 
 
-@functools.cache
-def token_readers(kind: str, head_kind: str) -> SimpleNamespace:
-    """Les deux formes de `_read_token` pour des étages et une tête rangés ainsi.
+def fingerprinted(function):
+    """Compile une copie dont le nom porte l’empreinte des noyaux.
 
-    Leur nom porte l’empreinte des noyaux : numba, qui ne regarde que ce fichier, ne ressortira pas
-    de son cache un lecteur compilé avec d’autres.
+    numba range par nom, et ne regarde que ce fichier : sans elle, il ressortirait de son cache un
+    lecteur compilé avec d’autres noyaux.
     """
-    digest = hashlib.sha256(inspect.getsource(kernels).encode()).hexdigest()[:8]
+    source = "".join(map(inspect.getsource, (kernels, vectors)))
+    copy = FunctionType(function.__code__, function.__globals__)
+    copy.__name__ = f"{function.__name__}_{hashlib.sha256(source.encode()).hexdigest()[:8]}"
+    copy.__qualname__ = copy.__name__
+    return njit(**OPTIONS)(copy)
 
-    def specialized(form: str):
-        suffix = f"{kind}_{head_kind}_{form}_{digest}"
-        project, head = getattr(PROJECTIONS[kind], form), getattr(PROJECTIONS[head_kind], form)
-        attend = getattr(ATTENTION, form)
-        block = specialize(_read_block, suffix, _project=project, _attend=attend)
-        return specialize(_read_token, suffix, _read_block=block, _project_head=head)
 
-    return SimpleNamespace(serial=specialized("serial"), threaded=specialized("threaded"))
+read_token = fingerprinted(_read_token)

@@ -2,6 +2,7 @@
 
 Sur 8 bits, un groupe garde son plus grand poids en valeur absolue : w ≈ échelle × q, q de −127 à
 127. Sur 4 bits, il garde son plus petit et son plus grand : w ≈ échelle × q + minimum, q de 0 à 15.
+Un fichier publié peut avoir choisi ses seize niveaux lui-même, moins réguliers : q en est le rang.
 Un groupe est un morceau de ligne ; par défaut, la ligne entière (une échelle par sortie).
 Formes : N sorties, K entrées, G groupes par ligne, g = K / G poids par groupe.
 """
@@ -21,13 +22,14 @@ class QuantizedWeight:
     `values` : (N, K) int8 sur 8 bits ; (N, K/2) uint8 sur 4 bits, deux poids par octet.
     Dans l’octet j d’un groupe, les 4 bits bas sont le poids j, les 4 bits hauts le poids j + g/2 :
     un noyau lit ainsi deux suites régulières. `scales` et `minimums` : (N, G) ; `minimums` est
-    vide sur 8 bits.
+    vide si l’on n’ajoute rien. `levels` : sur 4 bits, les seize niveaux (16,) int8 ; None : 0 à 15.
     """
 
     bits: int
     values: Tensor
     scales: Tensor
     minimums: Tensor
+    levels: Tensor | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -45,15 +47,24 @@ class QuantizedWeight:
         parts = (self.values, self.scales, self.minimums)
         return sum(part.numel() * part.element_size() for part in parts)
 
+    def ranks(self) -> Tensor:
+        """Sur 4 bits, les rangs (N, K), uint8, un par octet."""
+        grouped = self.values.view(*self.scales.shape, -1)  # (N, K/2) → (N, G, g/2)
+        return torch.cat((grouped & 15, grouped >> 4), dim=-1).view(self.shape)
+
+    def integers(self) -> Tensor:
+        """Les niveaux (N, K), int8 : sur 4 bits, ceux que désignent les rangs."""
+        if self.bits == 8:
+            return self.values
+        ranks = self.ranks()
+        return ranks.to(torch.int8) if self.levels is None else self.levels[ranks.int()]
+
     def dequantize(self) -> Tensor:
         """La matrice (N, K) que ces entiers décrivent, en simple précision."""
-        n_outputs, n_groups = self.scales.shape
-        grouped = self.values.view(n_outputs, n_groups, -1)  # (N, K) → (N, G, g)
-        if self.bits == 8:
-            weight = grouped.float() * self.scales[..., None]
-        else:
-            levels = torch.cat((grouped & 15, grouped >> 4), dim=-1)  # (N, G, g/2) ×2 → (N, G, g)
-            weight = levels.float() * self.scales[..., None] + self.minimums[..., None]
+        levels = self.integers().view(*self.scales.shape, -1)  # (N, K) → (N, G, g)
+        weight = levels.float() * self.scales[..., None]
+        if self.minimums.numel():
+            weight = weight + self.minimums[..., None]
         return weight.view(self.shape)
 
 
@@ -89,9 +100,14 @@ def quantize_weight(
         return QuantizedWeight(8, levels.flatten(1), scales, scales.new_empty(0))
     minimums = grouped.amin(dim=-1)
     scales = (grouped.amax(dim=-1) - minimums) / 15
-    levels = ((grouped - minimums[..., None]) / _nonzero(scales)).round().to(torch.uint8)
-    low, high = levels.chunk(2, dim=-1)  # (N, G, g) → deux (N, G, g/2)
-    return QuantizedWeight(4, (low | high << 4).flatten(1), scales, minimums)
+    ranks = ((grouped - minimums[..., None]) / _nonzero(scales)).round().to(torch.uint8)
+    return QuantizedWeight(4, pack_ranks(ranks.flatten(1), scales.shape[1]), scales, minimums)
+
+
+def pack_ranks(ranks: Tensor, n_groups: int) -> Tensor:
+    """Des rangs de 4 bits (N, K), uint8, deux par octet : (N, K/2), comme `QuantizedWeight`."""
+    low, high = ranks.unflatten(1, (n_groups, -1)).chunk(2, dim=-1)  # (N, G, g) → deux (N, G, g/2)
+    return (low | high << 4).flatten(1)
 
 
 def _nonzero(scales: Tensor) -> Tensor:

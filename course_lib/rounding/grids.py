@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from course_lib.pretrained.gguf.blocks import BLOCKS, IQ4_LEVELS
+from course_lib.pretrained.gguf.blocks import BLOCKS
+from course_lib.pretrained.gguf.levels import IQ4_LEVELS
 from course_lib.pretrained.gguf.packing import pack_blocks
 
 # Ce qu’il reste de l’étendue d’un groupe : en couper les extrêmes resserre les autres valeurs.

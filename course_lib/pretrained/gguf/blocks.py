@@ -20,10 +20,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from course_lib.pretrained.gguf.levels import LEVELS, Levels
+
 SUPER_BLOCK = 256
 LARGEST_F16 = 65504.0
-# Les seize valeurs d’un q d’IQ4_XS, plus serrées près de zéro, où sont presque tous les poids.
-IQ4_LEVELS = (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,31 @@ def dequantize(kind: str, raw: np.ndarray, shape: tuple[int, ...]) -> np.ndarray
     C’est toujours un nouveau tableau : il ne garde rien de `raw`.
     ValueError si le format est inconnu ou si le nombre d’octets ne convient pas à la forme.
     """
+    blocks = _blocks(kind, raw, shape)
+    with np.errstate(over="ignore", invalid="ignore"):  # un fichier abîmé rend des infinis : à voir
+        if kind in _FLOATS:
+            return _FLOATS[kind](blocks).reshape(shape)
+        return LEVELS[kind](blocks).values().reshape(shape)  # (n, nombres du bloc) → shape
+
+
+def read_levels(kind: str, raw: np.ndarray, shape: tuple[int, int]) -> Levels | None:
+    """Les entiers d’une matrice (N, K), tels que le fichier les range, sans en faire des nombres.
+
+    `integers` (N, K), `scales` et `minimums` (N, G). None si le format est flottant. ValueError
+    comme `dequantize`.
+    """
+    blocks = _blocks(kind, raw, shape)
+    if kind in _FLOATS:
+        return None
+    read, rows = LEVELS[kind](blocks), shape[0]
+    minimums = None
+    if read.minimums is not None:
+        minimums = (-read.minimums if read.subtracted else read.minimums).reshape(rows, -1)
+    return Levels(read.integers.reshape(shape), read.scales.reshape(rows, -1), minimums)
+
+
+def _blocks(kind: str, raw: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Les octets d’un tenseur, bloc par bloc."""
     block = find_block(kind)
     n_values = int(np.prod(shape, dtype=object))
     if n_values % block.n_values or raw.size != n_values // block.n_values * block.n_bytes:
@@ -84,9 +109,7 @@ def dequantize(kind: str, raw: np.ndarray, shape: tuple[int, ...]) -> np.ndarray
             f"{raw.size} octets pour un tenseur {kind} de forme {tuple(shape)} : il faut des blocs "
             f"de {block.n_values} nombres sur {block.n_bytes} octets."
         )
-    blocks = np.ascontiguousarray(raw).reshape(-1, block.n_bytes)  # (octets,) → (n, octets du bloc)
-    with np.errstate(over="ignore", invalid="ignore"):  # un fichier abîmé rend des infinis : à voir
-        return _READERS[kind](blocks).reshape(shape)  # (n, nombres du bloc) → shape
+    return np.ascontiguousarray(raw).reshape(-1, block.n_bytes)  # (octets,) → (n, octets du bloc)
 
 
 def quantize(kind: str, array: np.ndarray) -> np.ndarray:
@@ -116,23 +139,6 @@ def quantize(kind: str, array: np.ndarray) -> np.ndarray:
     return _WRITERS[kind](array.reshape(-1, block.n_values)).reshape(-1)
 
 
-def _f16(columns: np.ndarray) -> np.ndarray:
-    """Les octets (n, 2k) lus comme k nombres F16, en F32 (n, k)."""
-    return np.ascontiguousarray(columns).view("<f2").astype(np.float32)
-
-
-def _split(blocks: np.ndarray, *widths: int) -> list[np.ndarray]:
-    """Les champs d’un bloc, chacun de `widths` octets."""
-    return np.split(blocks, np.cumsum(widths)[:-1], axis=1)
-
-
-def _unpack(packed: np.ndarray, width: int, bits: int) -> np.ndarray:
-    """Des octets (n, k) en entiers de `bits` bits, `width` octets à la fois, bits bas d’abord."""
-    shifts = np.arange(0, 8, bits, dtype=np.uint8).reshape(1, 1, -1, 1)
-    grouped = packed.reshape(len(packed), -1, 1, width) >> shifts  # (n, k/width, 8/bits, width)
-    return (grouped & np.uint8(2**bits - 1)).reshape(len(packed), -1)
-
-
 def _read_float(dtype: str) -> Callable:
     def read(blocks: np.ndarray) -> np.ndarray:
         return blocks.view(dtype).astype(np.float32)
@@ -143,101 +149,6 @@ def _read_float(dtype: str) -> Callable:
 def _read_bf16(blocks: np.ndarray) -> np.ndarray:
     """Un BF16 est la moitié haute d’un F32."""
     return (blocks.view("<u2").astype(np.uint32) << 16).view(np.float32)
-
-
-def _read_q4_0(blocks: np.ndarray) -> np.ndarray:
-    d, packed = _split(blocks, 2, 16)
-    return _f16(d) * (_unpack(packed, 16, 4).astype(np.int8) - np.int8(8)).astype(np.float32)
-
-
-def _read_q4_1(blocks: np.ndarray) -> np.ndarray:
-    d, m, packed = _split(blocks, 2, 2, 16)
-    return _f16(d) * _unpack(packed, 16, 4).astype(np.float32) + _f16(m)
-
-
-def _fifth_bits(bits: np.ndarray, packed: np.ndarray) -> np.ndarray:
-    """Réunit les 4 bits de `packed` et le cinquième, bit j de `bits` pour le nombre j."""
-    positions = np.arange(32, dtype=np.uint32)
-    high = (np.ascontiguousarray(bits).view("<u4") >> positions & np.uint32(1)).astype(np.uint8)
-    return _unpack(packed, 16, 4) | high << np.uint8(4)
-
-
-def _read_q5_0(blocks: np.ndarray) -> np.ndarray:
-    d, bits, packed = _split(blocks, 2, 4, 16)
-    return _f16(d) * (_fifth_bits(bits, packed).astype(np.int8) - np.int8(16)).astype(np.float32)
-
-
-def _read_q5_1(blocks: np.ndarray) -> np.ndarray:
-    d, m, bits, packed = _split(blocks, 2, 2, 4, 16)
-    return _f16(d) * _fifth_bits(bits, packed).astype(np.float32) + _f16(m)
-
-
-def _read_q8_0(blocks: np.ndarray) -> np.ndarray:
-    d, values = _split(blocks, 2, 32)
-    return values.view(np.int8).astype(np.float32) * _f16(d)
-
-
-def _scales_and_minimums(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Les 8 échelles et les 8 minimums de 6 bits, rangés sur 12 octets (Q4_K, Q5_K)."""
-    low_s, low_m, rest = (part[:, 0] for part in np.split(packed.reshape(-1, 3, 4), 3, axis=1))
-    six, four = np.uint8(0x3F), np.uint8(0x0F)
-    scales = np.concatenate([low_s & six, rest & four | low_s >> 2 & np.uint8(0x30)], axis=1)
-    minimums = np.concatenate([low_m & six, rest >> 4 | low_m >> 2 & np.uint8(0x30)], axis=1)
-    return scales.astype(np.float32), minimums.astype(np.float32)
-
-
-def _scale_groups(
-    d: np.ndarray, scales: np.ndarray, levels: np.ndarray, shift: np.ndarray | None = None
-) -> np.ndarray:
-    """w = d·s·q − shift, sous-bloc par sous-bloc : scales (n, s), levels (n, 256)."""
-    grouped = levels.reshape(len(levels), scales.shape[1], -1).astype(np.float32)
-    values = (d * scales)[..., None] * grouped  # (n, s, 256/s)
-    return values if shift is None else values - shift[..., None]
-
-
-def _read_q2_k(blocks: np.ndarray) -> np.ndarray:
-    packed_scales, packed, d, dmin = _split(blocks, 16, 64, 2, 2)
-    shift = _f16(dmin) * (packed_scales >> 4).astype(np.float32)
-    scales = (packed_scales & np.uint8(0x0F)).astype(np.float32)
-    return _scale_groups(_f16(d), scales, _unpack(packed, 32, 2), shift)
-
-
-def _read_q3_k(blocks: np.ndarray) -> np.ndarray:
-    mask, packed, packed_scales, d = _split(blocks, 32, 64, 12, 2)
-    low, high = _unpack(packed_scales[:, :8], 8, 4), _unpack(packed_scales[:, 8:], 4, 2)
-    scales = ((low | high << np.uint8(4)).astype(np.int8) - np.int8(32)).astype(np.float32)
-    absent = _unpack(mask, 32, 1) ^ np.uint8(1)  # le troisième bit, à l’envers
-    levels = _unpack(packed, 32, 2).astype(np.int8) - (absent << np.uint8(2)).astype(np.int8)
-    return _scale_groups(_f16(d), scales, levels)
-
-
-def _read_q4_k(blocks: np.ndarray) -> np.ndarray:
-    d, dmin, packed_scales, packed = _split(blocks, 2, 2, 12, 128)
-    scales, minimums = _scales_and_minimums(packed_scales)
-    return _scale_groups(_f16(d), scales, _unpack(packed, 32, 4), _f16(dmin) * minimums)
-
-
-def _read_q5_k(blocks: np.ndarray) -> np.ndarray:
-    d, dmin, packed_scales, bits, packed = _split(blocks, 2, 2, 12, 32, 128)
-    scales, minimums = _scales_and_minimums(packed_scales)
-    levels = _unpack(packed, 32, 4) | _unpack(bits, 32, 1) << np.uint8(4)
-    return _scale_groups(_f16(d), scales, levels, _f16(dmin) * minimums)
-
-
-def _read_q6_k(blocks: np.ndarray) -> np.ndarray:
-    low, high, scales, d = _split(blocks, 128, 64, 16, 2)
-    levels = _unpack(low, 64, 4) | _unpack(high, 32, 2) << np.uint8(4)
-    levels = levels.astype(np.int8) - np.int8(32)
-    return _scale_groups(_f16(d), scales.view(np.int8).astype(np.float32), levels)
-
-
-def _read_iq4_xs(blocks: np.ndarray) -> np.ndarray:
-    d, high, low, packed = _split(blocks, 2, 2, 4, 128)
-    low = _unpack(low, 1, 4)
-    high = np.ascontiguousarray(high).view("<u2") >> np.arange(0, 16, 2, dtype=np.uint16)
-    scales = (low | (high.astype(np.uint8) & np.uint8(3)) << np.uint8(4)).astype(np.int8)
-    levels = np.array(IQ4_LEVELS, np.int8)[_unpack(packed, 16, 4)]
-    return _scale_groups(_f16(d), (scales - np.int8(32)).astype(np.float32), levels)
 
 
 def _write_q8_0(blocks: np.ndarray) -> np.ndarray:
@@ -254,22 +165,11 @@ def _write_q8_0(blocks: np.ndarray) -> np.ndarray:
     return np.concatenate([d.astype("<f2").view(np.uint8), levels], axis=1)
 
 
-_READERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+_FLOATS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "F32": _read_float("<f4"),
     "F16": _read_float("<f2"),
     "F64": _read_float("<f8"),
     "BF16": _read_bf16,
-    "Q4_0": _read_q4_0,
-    "Q4_1": _read_q4_1,
-    "Q5_0": _read_q5_0,
-    "Q5_1": _read_q5_1,
-    "Q8_0": _read_q8_0,
-    "Q2_K": _read_q2_k,
-    "Q3_K": _read_q3_k,
-    "Q4_K": _read_q4_k,
-    "Q5_K": _read_q5_k,
-    "Q6_K": _read_q6_k,
-    "IQ4_XS": _read_iq4_xs,
 }
 _WRITERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "F32": lambda blocks: blocks.astype("<f4").view(np.uint8),

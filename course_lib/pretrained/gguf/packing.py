@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from course_lib.pretrained.gguf.blocks import BLOCKS, IQ4_LEVELS, dequantize
+from course_lib.pretrained.gguf.blocks import BLOCKS, dequantize
+from course_lib.pretrained.gguf.levels import IQ4_LEVELS
 
 
 @dataclass(frozen=True)

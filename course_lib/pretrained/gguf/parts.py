@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from course_lib.pretrained.folders.locating import check_not_pointer
+from course_lib.pretrained.gguf.levels import Levels
 from course_lib.pretrained.gguf.reader import GGUFFile, TensorInfo
 
 _PART = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf")
@@ -50,6 +51,10 @@ class GGUFParts:
     def tensor(self, name: str) -> np.ndarray:
         """Un tenseur en F32, lu dans le morceau qui l’a."""
         return self._owners.get(name, self._files[0]).tensor(name)
+
+    def levels(self, name: str) -> Levels | None:
+        """Une matrice dans ses entiers, ou None ; voir `GGUFFile.levels`."""
+        return self._owners.get(name, self._files[0]).levels(name)
 
     def _add(self, file: GGUFFile) -> None:
         self._files.append(file)

@@ -18,7 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
-from course_lib.pretrained.gguf.blocks import BLOCKS, KIND_OF_CODE, UNREADABLE, dequantize
+from course_lib.pretrained.gguf.blocks import (
+    BLOCKS,
+    KIND_OF_CODE,
+    UNREADABLE,
+    dequantize,
+    read_levels,
+)
+from course_lib.pretrained.gguf.levels import Levels
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -99,6 +106,11 @@ class GGUFFile:
         """Un tenseur en F32, à sa forme ; c’est une copie, qui survit à la fermeture."""
         raw, info = self.raw(name), self.tensors[name]
         return dequantize(info.kind, raw, info.shape)
+
+    def levels(self, name: str) -> Levels | None:
+        """Une matrice dans ses entiers ; None si le fichier la range en nombres flottants."""
+        raw, info = self.raw(name), self.tensors[name]
+        return read_levels(info.kind, raw, info.shape)
 
     def _complaint(self, position: int, found: str, how: str = "") -> str:
         return (
