@@ -147,7 +147,7 @@ ROUNDED = {
     "tokens.perplexity": ([4, 4.0, 2**2], [3.9, 4.1]),
     "transformer.count_block": ([49984, 49_984.0], [50000, 49980]),
     "size.double_width": ([4], [3.9, 4.2]),
-    "size.conversation_memory": ([524, 524.3, 520], [500, 512, 540]),
+    "size.learning_memory": ([48, 48.0], [45, 50]),
     "size.spend_budget": ([707, 707.1, 700, 710], [650, 750]),
     "generation.cool_down": ([0.76, 0.762, 16 / 21], [0.75, 0.77, 0.8]),
     "generation.cut_top_p": ([0.59, 0.588, 10 / 17], [0.58, 0.6, 0.63]),

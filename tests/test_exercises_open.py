@@ -157,7 +157,7 @@ def test_own_model_is_priced(capsys):
         ({"n_layers": 6}, "pourrait être plus gros"),
         ({"vocab_size": 1000}, "4 000 jetons"),
         ({"context_length": 128}, "256 jetons"),
-        ({"vocab_size": 25000, "n_layers": 1}, "incrustations prennent"),
+        ({"vocab_size": 25000, "n_layers": 1}, "table de plongement prend"),
     ],
 )
 def test_own_model_refuses(changes, said):

@@ -107,7 +107,7 @@ def test_more_inference_means_smaller_model_and_more_data():
 
 
 def test_impossible_plans_are_refused():
-    with pytest.raises(ValueError, match="1,69 nats de hasard"):
+    with pytest.raises(ValueError, match="1,817 nats de hasard"):
         chinchilla.cheapest_model(1.5)
     with pytest.raises(ValueError, match="inference_tokens = -1"):
         chinchilla.cheapest_model(2.0, -1)

@@ -1,5 +1,6 @@
-"""Les exercices de la taille : doubler, garder une conversation, dépenser, dessiner un modèle."""
+"""Les exercices de la taille : doubler, loger, dépenser, dessiner un modèle."""
 
+from dataclasses import replace
 from typing import Any
 
 from course_lib.exercises import judges
@@ -7,16 +8,16 @@ from course_lib.exercises.answers import type_name
 from course_lib.exercises.exercise import Exercise, require
 from course_lib.scaling import (
     count_by_formula,
-    kv_cache_bytes,
     parameter_breakdown,
     training_flops_per_token,
+    training_memory,
 )
 from course_lib.transformer import LlamaConfig
 from course_lib.typography import format_number, format_percent, large_number
 
 
 def _matrices(d_model: int, d_ff: int) -> int:
-    """Les paramètres des étages seuls, sans les normes."""
+    """Les paramètres des blocs seuls, sans les normes."""
     parts = parameter_breakdown(LlamaConfig(1000, 64, d_model, 12, 4, d_ff=d_ff))
     return parts["attention"] + parts["feed_forward"]
 
@@ -25,12 +26,12 @@ def _whole(d_model: int) -> int:
     return count_by_formula(LlamaConfig(1000, 64, d_model, 12, 4, d_ff=4 * d_model))
 
 
-# On double d et f : par combien les étages sont-ils multipliés ?
+# On double d et f : par combien les blocs sont-ils multipliés ?
 double_width = Exercise(
     judges.Number(
         _matrices(128, 512) / _matrices(64, 256),
         [
-            (2, "c'est le dictionnaire qui double ; une matrice d × d, elle, a deux côtés"),
+            (2, "c'est la table de plongement qui double ; une matrice d × d, elle, a deux côtés"),
             (8, "il y a deux côtés à doubler, pas trois"),
             (16, "les deux termes ne se multiplient pas : ils s'ajoutent"),
             (
@@ -41,7 +42,7 @@ double_width = Exercise(
                 _matrices(64, 512) / _matrices(64, 256),
                 "vous n'avez doublé que f : d double aussi",
             ),
-            (_whole(128) / _whole(64), "c'est le modèle entier ; on demande les étages seuls"),
+            (_whole(128) / _whole(64), "c'est le modèle entier ; on demande les blocs seuls"),
         ],
         tolerance=1e-3,
     ),
@@ -51,36 +52,36 @@ double_width = Exercise(
     ),
 )
 
-LAYERS, KV_HEADS, HEAD_DIM, LENGTH = 32, 8, 128, 4000
-_CACHE = (
-    kv_cache_bytes(
-        LlamaConfig(1000, LENGTH, KV_HEADS * HEAD_DIM, LAYERS, KV_HEADS, head_dim=HEAD_DIM), LENGTH
-    )
-    / 1e6
-)
+PARAMETERS = 3e9
+_TOY = LlamaConfig(vocab_size=1000, context_length=64, d_model=64, n_layers=2, n_heads=4)
+_KEPT = replace(training_memory(_TOY, dtype="bfloat16"), activations=0.0)
+_GIGABYTES = _KEPT.total / count_by_formula(_TOY) * PARAMETERS / 1e9
 
-# Les mégaoctets du cache d’une conversation de 4 000 jetons.
-conversation_memory = Exercise(
+# Les gigaoctets qu’il faut pour entraîner trois milliards de paramètres, sans les activations.
+learning_memory = Exercise(
     judges.Number(
-        _CACHE,
+        _GIGABYTES,
         [
-            (_CACHE / 2, "il manque un facteur 2 : des clés et des valeurs, sur deux octets"),
-            (_CACHE / 4, "il manque deux facteurs 2 : clés et valeurs, et deux octets par nombre"),
-            (2 * _CACHE, "il y a un facteur 2 de trop : deux octets par nombre, et non quatre"),
-            (8 * _CACHE, "c'est en mégabits : un octet en vaut huit"),
-            (_CACHE / KV_HEADS, "il y a huit têtes : vous n'en comptez qu'une"),
-            (_CACHE / LAYERS, "chaque étage a son cache, et il y en a trente-deux"),
-            (_CACHE / HEAD_DIM, "une tête n'est pas un nombre : elle en a 128"),
-            (_CACHE / LENGTH, "c'est un seul jeton ; la conversation en compte 4 000"),
-            (_CACHE / 1e3, "c'est en gigaoctets ; on demande des mégaoctets"),
-            (_CACHE * 1e6, "c'est en octets ; on demande des mégaoctets"),
-            (_CACHE * 1e6 / 2**20, "un mégaoctet est ici un million d'octets, et non 2²⁰"),
+            (
+                _GIGABYTES / 8,
+                "ce sont les poids seuls : c'est lire, non apprendre",
+            ),
+            (_GIGABYTES / 4, "ce sont les poids et leurs gradients ; l'optimiseur garde bien plus"),
+            (_GIGABYTES * 12 / 16, "il manque la copie du poids en simple précision"),
+            (_GIGABYTES * 8 / 16, "il manque une des deux moyennes, et la copie du poids"),
+            (_GIGABYTES * 20 / 16, "en demi-précision, poids et gradient tiennent sur deux octets"),
+            (_GIGABYTES * 8, "c'est en gigabits : un octet en vaut huit"),
+            (_GIGABYTES * 1e3, "c'est en mégaoctets ; on demande des gigaoctets"),
+            (_GIGABYTES / 1e3, "c'est en téraoctets ; on demande des gigaoctets"),
+            (_GIGABYTES * 1e9, "c'est en octets ; on demande des gigaoctets"),
+            (_GIGABYTES * 1e9 / 2**30, "un gigaoctet est ici un milliard d'octets, et non 2³⁰"),
+            (_GIGABYTES / PARAMETERS * 1e9, "ce sont les octets d'un seul paramètre"),
         ],
     ),
     (
-        "par jeton et par étage : une clé et une valeur, de 8 × 128 nombres chacune.",
-        "multipliez par deux octets, par le nombre d'étages, par le nombre de jetons ; puis "
-        "divisez par un million.",
+        "comptez d'abord les octets qui s'attachent à un paramètre.",
+        "poids, gradient, deux moyennes, copie : additionnez, puis multipliez par le nombre de "
+        "paramètres et divisez par un milliard.",
     ),
 )
 
@@ -125,15 +126,16 @@ def _own_model(answer: Any) -> str:
     share = parts["embeddings"] + parts["head"]
     require(
         share <= MOST_EMBEDDINGS * total,
-        f"les incrustations prennent {format_percent(share / total)} des paramètres : il en reste "
-        "trop peu pour calculer",
+        f"la table de plongement prend {format_percent(share / total)} des paramètres : il "
+        "en reste trop peu pour calculer",
     )
     tokens = 20 * total
     hours = tokens * training_flops_per_token(answer) / LAPTOP / 3600
     return (
         f"{format_number(total, 0)} paramètres, dont {format_percent(share / total)} "
-        f"d'incrustations. À vingt jetons par paramètre : {large_number(tokens)} de jetons, et "
-        f"{format_number(hours, 0)} heures d'un portable à cent milliards d'opérations par seconde."
+        f"pour la table de plongement. À vingt jetons par paramètre : {large_number(tokens)} de "
+        f"jetons, et {format_number(hours, 0)} heures d'un portable à cent milliards d'opérations par "
+        "seconde."
     )
 
 

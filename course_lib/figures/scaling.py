@@ -62,6 +62,7 @@ def size_curve(
     *,
     laws: Bands | None = None,
     hollow: Sequence[str] = (),
+    ceiling: tuple[str, float] | None = None,
     x_label: str = "paramètres",
     y_label: str = "divergence (nats par histoire)",
     title: str = "",
@@ -70,13 +71,15 @@ def size_curve(
     """Une mesure selon la taille, en échelles logarithmiques : un point par graine.
 
     `series` : nom → (tailles, tableau (tailles, graines)). `laws` : des lois et leur bande
-    d’incertitude, par nom ; sans elles, un trait joint les médianes. `hollow` : les séries en
-    creux, que les lois n’ont pas vues.
+    d’incertitude ; celle qui porte le nom d’une série en prend la couleur. Sans elles, un trait
+    joint les médianes. `hollow` : les séries en creux, que les lois n’ont pas vues. `ceiling` :
+    (nom, hauteur) d’un trait horizontal.
     """
     alt = alt or f"Nuage de points : {y_label} selon le nombre de paramètres, {', '.join(series)}"
     figure, axes = new_figure(4.2, alt)
     for index, (name, (sizes, values)) in enumerate(series.items()):
-        values, color = as_array(values), color_of(0 if laws else index)
+        alone = laws and not any(law in series for law in laws)
+        values, color = as_array(values), color_of(0 if alone else index)
         check_lengths(sizes=sizes, values=values)
         face = "white" if name in hollow else color
         dots = np.repeat(np.asarray(sizes)[:, None], values.shape[1], axis=1)
@@ -86,9 +89,21 @@ def size_curve(
             axes.plot(sizes, np.median(values, 1), color=color, linewidth=1.6)
     for index, (name, band) in enumerate((laws or {}).items(), start=1):
         x, center, low, high = (as_array(column) for column in band)
-        color = color_of(index)
+        color = color_of([*series].index(name) if name in series else index)
+        label = None if name in series else french_spaces(name)
         axes.fill_between(x, low, high, color=color, alpha=0.16, linewidth=0)
-        axes.plot(x, center, color=color, linewidth=2, label=french_spaces(name))
+        axes.plot(x, center, color=color, linewidth=2, label=label)
+    if ceiling:
+        axes.axhline(ceiling[1], color=MUTED, linestyle="--", linewidth=1.6)
+        right = axes.get_xlim()[1]
+        style = {"fontsize": 10.5, "color": MUTED, "ha": "right", "va": "bottom"}
+        axes.annotate(
+            french_spaces(ceiling[0]),
+            (right, ceiling[1]),
+            (0, 3),
+            textcoords="offset points",
+            **style,
+        )
     _log_axes(axes, x_label, y_label)
     legend_above(figure)
     set_title(axes, title)

@@ -63,7 +63,10 @@ class Stack:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Un modèle en chiffres ; `head_parameters` ne compte pas les poids liés aux incrustations."""
+    """Un modèle en chiffres.
+
+    `head_parameters` ne compte pas les poids liés à la table de plongement.
+    """
 
     decoder: Stack | None
     encoder: Stack | None

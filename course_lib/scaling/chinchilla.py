@@ -3,6 +3,7 @@
 L(N, D) = E + A / N^α + B / D^β, en nats par jeton : ce qui reste de hasard dans la langue, ce que
 coûte un modèle trop petit, ce que coûte un texte trop court. Les constantes ont été ajustées sur
 les modèles et le corpus d’Hoffmann et al. 2022 : ailleurs, ce ne sont que des ordres de grandeur.
+Sauf demande contraire, ce sont celles de Besiroglu et al. 2024, qui ont refait l’ajustement.
 """
 
 import math
@@ -30,8 +31,9 @@ class Law:
     source: str
 
 
+# Telles qu’imprimées : elles contredisent la règle de vingt jetons par paramètre du même article.
 HOFFMANN = Law(1.69, 406.4, 410.7, 0.34, 0.28, "Hoffmann et al. 2022, équation 10")
-# L’ajustement refait sur les mêmes points : il s’accorde avec leur règle de vingt jetons.
+# L’ajustement refait sur les mêmes points s’accorde avec elle.
 BESIROGLU = Law(1.8172, 482.01, 2085.43, 0.3478, 0.3658, "Besiroglu et al. 2024, équation 2")
 
 
@@ -51,13 +53,13 @@ class Plan:
         return self.training_flops + self.inference_flops
 
 
-def loss(parameters: float, tokens: float, law: Law = HOFFMANN) -> float:
+def loss(parameters: float, tokens: float, law: Law = BESIROGLU) -> float:
     """Perte attendue, en nats par jeton. Source : Hoffmann et al. 2022, équation 10."""
     _check_positive(parameters=parameters, tokens=tokens)
     return law.entropy + law.a / parameters**law.alpha + law.b / tokens**law.beta
 
 
-def optimal(compute: float, law: Law = HOFFMANN) -> Plan:
+def optimal(compute: float, law: Law = BESIROGLU) -> Plan:
     """Le meilleur modèle pour `compute` opérations d’apprentissage, sous 6 N D = compute.
 
     Forme close : N = G (C/6)^(β/(α+β)), D = (C/6)/N, G = (αA/βB)^(1/(α+β)).
@@ -72,7 +74,7 @@ def optimal(compute: float, law: Law = HOFFMANN) -> Plan:
     return Plan(parameters, tokens, loss(parameters, tokens, law), compute)
 
 
-def tokens_needed(parameters: float, target_loss: float, law: Law = HOFFMANN) -> float:
+def tokens_needed(parameters: float, target_loss: float, law: Law = BESIROGLU) -> float:
     """Jetons qu’il faut à un modèle de cette taille pour atteindre la perte, ou ∞."""
     _check_positive(parameters=parameters)
     _check_target(target_loss, law)
@@ -80,7 +82,7 @@ def tokens_needed(parameters: float, target_loss: float, law: Law = HOFFMANN) ->
     return (law.b / gap) ** (1 / law.beta) if gap > 0 else math.inf
 
 
-def cheapest_model(target_loss: float, inference_tokens: float = 0.0, law: Law = HOFFMANN) -> Plan:
+def cheapest_model(target_loss: float, inference_tokens: float = 0.0, law: Law = BESIROGLU) -> Plan:
     """Le modèle le moins coûteux, apprentissage et emploi réunis, pour une perte donnée.
 
     Minimise 6 N D + 2 N T, où T = `inference_tokens` : un modèle très employé gagne à être plus

@@ -89,7 +89,7 @@ def training_flops_per_token(
 def approximate_flops_per_token(config: object) -> dict[str, int]:
     """Les règles de trois : 2 N à l’aller, 6 N à l’apprentissage (Kaplan et al. 2020, §2.1).
 
-    N : paramètres actifs pour un jeton, tables d’incrustations comprises comme chez Hoffmann et al.
+    N : paramètres actifs pour un jeton, tables de plongement comprises comme chez Hoffmann et al.
     2022. Un jeton n’y traverse qu’une pile sur deux si le modèle est un encodeur-décodeur.
     """
     active = active_parameters(config) // len(anatomy(config).stacks)

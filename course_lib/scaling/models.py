@@ -61,7 +61,7 @@ def _original(name: str, published: int, tokens: float, **sizes: int) -> Model:
     vocab_size = 37000  # BPE commun à l’anglais et à l’allemand
     config = OriginalTransformerConfig(vocab_size, vocab_size, tie_weights=True, **sizes)
     shared = Adjustment(
-        "incrustations de la source et de la cible partagées", -vocab_size * config.d_model
+        "table de plongement commune à la source et à la cible", -vocab_size * config.d_model
     )
     source = "Vaswani et al. 2017, tableau 3"
     return Model(name, 2017, config, published, source, tokens, adjustments=(shared,))
@@ -209,6 +209,15 @@ _ALL = (
         ),
         None,
         "ce cours",
+    ),
+    Model(
+        "romancier",
+        2026,
+        LlamaConfig(vocab_size=16384, context_length=1024, d_ff=1280),
+        32_514_560,
+        "ce cours ; fichier livré",
+        8224 * 64 * 1024,
+        exact=True,
     ),
 )
 

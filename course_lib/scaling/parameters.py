@@ -7,14 +7,14 @@ toutes les formes y sont.
 from course_lib.scaling.anatomy import Stack, anatomy
 
 PART_LABELS = {
-    "embeddings": "incrustations",
+    "embeddings": "table de plongement",
     "positions": "positions apprises",
     "attention": "attention",
     "feed_forward": "réseaux",
     "experts": "experts",
     "router": "routeurs",
     "norms": "normes",
-    "head": "tête",
+    "head": "tête de sortie",
 }
 
 
@@ -22,7 +22,7 @@ def parameter_breakdown(config: object) -> dict[str, int]:
     """Nombre de paramètres de chaque partie, par formule ; leur somme est le total du modèle.
 
     Les clés sont celles de `PART_LABELS`, toujours toutes présentes. Des poids liés ne comptent
-    qu’une fois, avec les incrustations. TypeError si l’architecture est inconnue.
+    qu’une fois, avec la table de plongement. TypeError si l’architecture est inconnue.
     """
     model = anatomy(config)
     parts = dict.fromkeys(PART_LABELS, 0)

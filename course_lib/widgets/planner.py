@@ -51,7 +51,7 @@ _KINDS = {
     OriginalTransformerConfig: "encodeur-décodeur de 2017",
     SwitchConfig: "encodeur-décodeur de type Switch",
 }
-_SHOWN = ("petit LLM", "GPT-2", "GPT-3 175B", "Llama-3-8B", "Mixtral-8x7B", "Llama-3.1-405B")
+_SHOWN = ("romancier", "GPT-2", "GPT-3 175B", "Llama-3-8B", "Mixtral-8x7B", "Llama-3.1-405B")
 _STATIC_NOTICE = (
     "Version figée. Paramètres et opérations sont comptés ; les activations et les heures sont "
     "estimées, à 40 % de la vitesse de pointe, en bfloat16, un texte à la fois, de 8 192 jetons au "
@@ -137,9 +137,9 @@ def _sizes(model: Anatomy) -> dict[str, int | bool]:
 
 
 def _shape(config: object, model: Anatomy) -> dict[str, Any]:
-    """Ce qui ne se règle pas : piles, biais, normes (en largeurs), incrustations, tête."""
+    """Ce qui ne se règle pas : piles, biais, normes (en largeurs), tables de plongement, tête."""
     stack = model.stacks[-1]
-    rows = model.embeddings // stack.d_model  # lignes des tables d’embeddings
+    rows = model.embeddings // stack.d_model  # lignes des tables de plongement
     return {
         "kind": _KINDS[type(config)],
         "encoder": model.encoder is not None,
@@ -184,7 +184,7 @@ def _data() -> dict[str, Any]:
         "machines": [asdict(machine) for machine in MACHINES.values()],
         "bytes": BYTES,
         "parts": PART_LABELS,
-        "law": {**asdict(chinchilla.HOFFMANN), "flops": chinchilla.FLOPS_PER_PARAMETER},
+        "law": {**asdict(chinchilla.BESIROGLU), "flops": chinchilla.FLOPS_PER_PARAMETER},
         "pue": PUE,
         "carbon": GRAMS_CO2_PER_KWH,
         "share": UTILISATION,

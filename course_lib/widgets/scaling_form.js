@@ -138,7 +138,7 @@ export class PlannerForm {
     this.onChange = onChange;
     const prefix = `cw-planner-${(forms += 1)}`;
     const numbers = [...MODEL, ...TRAINING, ...MACHINES].map((spec) => numberField(prefix, spec));
-    const tied = field(prefix, { name: "tied", label: "Tête liée aux incrustations" }, h("input", { type: "checkbox" }));
+    const tied = field(prefix, { name: "tied", label: "Tête de sortie liée à la table de plongement" }, h("input", { type: "checkbox" }));
     Object.assign(tied, { read: () => tied.input.checked, write: (value) => (tied.input.checked = value) });
     const menu = (name, label, options) => menuField(prefix, { name, label }, options);
     const all = this.#formats(Object.keys(data.bytes));
