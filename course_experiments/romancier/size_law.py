@@ -45,18 +45,18 @@ class Protocol:
     rate        taux d’apprentissage à la largeur `width` ; il varie comme 1 / √largeur
     """
 
-    short: int = 204_800
-    long: int = 614_400
+    short: int = 102_400
+    long: int = 409_600
     readings: int = 16
     vocab_size: int = 512
     excerpt: int = 4_000
-    held_out: int = 16_000
-    every: int = 24
+    held_out: int = 8_000
+    every: int = 48
     context_length: int = 128
     batch_size: int = 4
     rate: float = 4e-3
     width: int = 128
-    max_warmup: int = 100
+    max_warmup: int = 50
 
 
 @dataclass(frozen=True)

@@ -134,8 +134,8 @@ def _own_model(answer: Any) -> str:
     return (
         f"{format_number(total, 0)} paramètres, dont {format_percent(share / total)} "
         f"pour la table de plongement. À vingt jetons par paramètre : {large_number(tokens)} de "
-        f"jetons, et {format_number(hours, 0)} heures d'un portable à cent milliards d'opérations par "
-        "seconde."
+        f"jetons, et {format_number(hours, 0)} heures d'un portable à cent milliards d'opérations "
+        "par seconde."
     )
 
 
