@@ -7,7 +7,10 @@ import pytest
 import torch
 
 from course_lib.generation import SamplingConfig, next_distribution
+from course_lib.scaling import parameter_breakdown
+from course_lib.transformer import LlamaConfig
 from course_lib.widgets import StepDiagram
+from course_lib.widgets.counting_steps import counting_frames
 from course_lib.widgets.drawing import Drawing
 from course_lib.widgets.generation_steps import (
     TREE,
@@ -47,6 +50,30 @@ def test_the_loop_shows_scores_then_probabilities_then_the_choice():
     assert "7\u00a0%" not in seen[1] and "7\u00a0%" in seen[2]
     assert [shown.count("vola") for shown in seen] == [1, 1, 1, 1, 2]  # ajouté au texte à la fin
     assert any(re.fullmatch(r"<\s1\s%", text) for text in seen[2])
+
+
+def cells(drawing: Drawing, *tones: str) -> int:
+    """Les cases dessinées de ces rôles."""
+    return sum(f'cw-tone-{tone}"><rect' in shape for shape in drawing.shapes for tone in tones)
+
+
+@pytest.mark.parametrize("sizes", [(5, 2, 3), (7, 4, 6)])
+def test_every_cell_of_the_count_is_a_parameter(sizes):
+    vocab, d, f = sizes
+    config = LlamaConfig(vocab, context_length=8, d_model=d, n_layers=1, n_heads=1, d_ff=f)
+    frames = counting_frames(config)
+    parts = parameter_breakdown(config)
+    expected = [parts[name] for name in ("embeddings", "attention", "feed_forward", "norms")]
+    assert [cells(drawing, "new") for drawing, _ in frames] == expected
+    last, caption = frames[-1]
+    assert cells(last, "new", "kept") == sum(parts.values())
+    assert caption.endswith(f"= {sum(parts.values())}.")
+
+
+def test_a_model_too_big_to_draw_is_refused():
+    big = LlamaConfig(100, context_length=8, d_model=4, n_layers=1, n_heads=1, d_ff=8)
+    with pytest.raises(ValueError, match=r"200 paramètres au plus\. Prenez une plus petite"):
+        counting_frames(big)
 
 
 def test_the_temperature_frames_are_those_of_the_library():

@@ -4,13 +4,13 @@
     python -m course_experiments.romancier.size_law --novels DOSSIER             les mesures
 
 Six modèles de type Llama, de 27 000 à 3 millions de paramètres hors table de plongement, apprennent
-à prédire un extrait de chaque roman. La perte se mesure sur cinq romans d’auteurs jamais lus. Trois
-lectures : « court » et « long », où le texte n’est lu qu’une fois, et « relu », aussi long que
-« court » mais fait d’un petit texte que l’on relit. Le vocabulaire, appris sur ces extraits, est
-petit (512 jetons) : avec un grand, la table de plongement serait l’essentiel des petits modèles, et
-l’on comparerait des vocabulaires. Le taux suit une seule règle, que les essais encadrent : moitié
-et double, à la graine 0, sur d’autres romans. Les mesures vont dans `results/
-romancier.size_law.json`, une à une : une commande interrompue reprend où elle en était.
+à prédire un extrait de chaque roman, lu une fois au plus ; deux lectures, « court » et, quatre fois
+plus longue, « long ». La perte se mesure sur cinq romans jamais lus. Le vocabulaire,
+appris sur ces extraits, est petit (512 jetons) : avec un grand, la table de plongement serait
+l’essentiel des petits modèles, et l’on comparerait des vocabulaires. Le taux suit une seule règle,
+que des essais encadrent à la lecture courte : moitié et double, à la graine 0, sur d’autres romans.
+Les mesures vont dans `results/romancier.size_law.json`, une à une : une commande interrompue
+reprend où elle en était.
 """
 
 import time
@@ -31,7 +31,7 @@ from course_lib.training import TokenStream, TrainingConfig, evaluate_loss, trai
 from course_lib.transformer import LlamaConfig, count_parameters, llama
 
 SHAPES = ((32, 2), (48, 3), (64, 4), (112, 3), (160, 4), (224, 5))  # (largeur, blocs)
-READINGS = SHORT, LONG, REREAD = "court", "long", "relu"
+READINGS = SHORT, LONG = "court", "long"
 TRIED, FACTORS = (SHAPES[0], SHAPES[3], SHAPES[5]), (0.5, 2.0)  # essais autour de la règle
 
 
@@ -39,22 +39,22 @@ TRIED, FACTORS = (SHAPES[0], SHAPES[3], SHAPES[5]), (0.5, 2.0)  # essais autour 
 class Protocol:
     """Ce dont les mesures dépendent.
 
-    short, long jetons lus ; `readings` : combien de fois « relu » lit son texte
+    short, long jetons lus, chacun une fois au plus
     excerpt     signes pris au milieu de chaque roman d’entraînement ; `held_out` : de chaque roman
                 de la mesure ; un roman d’entraînement sur `every` sert à comparer les taux
-    rate        taux d’apprentissage à la largeur `width` ; il varie comme 1 / √largeur
+    rate        taux d’apprentissage de la lecture courte, à la largeur `width` ; il varie en raison
+                inverse de la largeur, et la lecture longue en prend la moitié
     """
 
     short: int = 102_400
     long: int = 409_600
-    readings: int = 16
     vocab_size: int = 512
     excerpt: int = 4_000
     held_out: int = 8_000
     every: int = 48
     context_length: int = 128
     batch_size: int = 4
-    rate: float = 4e-3
+    rate: float = 5e-3
     width: int = 128
     max_warmup: int = 50
 
@@ -98,9 +98,10 @@ def shape(d_model: int, n_layers: int, protocol: Protocol) -> LlamaConfig:
     return LlamaConfig(*sizes, n_heads=d_model // 16)
 
 
-def rate_for(d_model: int, protocol: Protocol) -> float:
-    """Le taux d’une largeur : un réseau étroit supporte de plus grands pas."""
-    return protocol.rate * (protocol.width / d_model) ** 0.5
+def rate_for(d_model: int, reading: str, protocol: Protocol) -> float:
+    """Le taux d’une largeur : un réseau étroit, ou qui lit peu, demande de plus grands pas."""
+    share = 0.5 if reading == LONG else 1.0
+    return share * protocol.rate * protocol.width / d_model
 
 
 def learn(
@@ -108,11 +109,9 @@ def learn(
 ) -> dict:
     """Un entraînement : pertes (nats par jeton), bits par signe, temps de calcul."""
     model = llama(config, seed)
-    n_tokens, ids = protocol.long if reading == LONG else protocol.short, corpus.read
-    if reading == REREAD:
-        ids = ids[: n_tokens // protocol.readings + 2 * protocol.context_length]
+    n_tokens = protocol.long if reading == LONG else protocol.short
     length, size = protocol.context_length, protocol.batch_size
-    stream = TokenStream(ids, length, size, seed)
+    stream = TokenStream(corpus.read, length, size, seed)
     n_steps = n_tokens // (length * size)
     start = time.process_time()
     history = train(
@@ -120,9 +119,9 @@ def learn(
         stream,
         TrainingConfig(
             n_steps,
-            factor * rate_for(config.d_model, protocol),
+            factor * rate_for(config.d_model, reading, protocol),
             warmup_steps=min(protocol.max_warmup, n_steps // 10),
-            log_every=n_steps // 10,
+            log_every=max(1, n_steps // 10),
             seed=seed,
             n_threads=1,
         ),
@@ -135,7 +134,7 @@ def learn(
     return {
         "parameters": count_parameters(model),
         "without_embeddings": count_parameters(model) - config.vocab_size * config.d_model,
-        "learning_rate": factor * rate_for(config.d_model, protocol),
+        "learning_rate": factor * rate_for(config.d_model, reading, protocol),
         "steps": n_steps,
         "training_loss": history.records[-1].loss,
         "validation_loss": losses["validation"],

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from course_lib.figures.maps import as_array
 from course_lib.figures.style import (
@@ -14,6 +14,7 @@ from course_lib.figures.style import (
     CourseFigure,
     check_lengths,
     color_of,
+    french_ticks,
     legend_above,
     light_grid,
     new_figure,
@@ -22,6 +23,7 @@ from course_lib.figures.style import (
 )
 from course_lib.typography import french_spaces, power_of_ten
 
+NARROW = 0.4  # décades
 Bands = Mapping[str, tuple[Any, Any, Any, Any]]  # nom → (x, estimation, bas, haut)
 
 
@@ -173,7 +175,11 @@ def _log_axes(axes: Any, x_label: str, y_label: str) -> None:
         (axes.yaxis, axes.get_ylim(), 3),
     ):
         decades = math.log10(limits[1] / limits[0])
-        axis.set_major_locator(LogLocator(subs=(1.0,) if decades > room else (1.0, 2.0, 5.0)))
         axis.set_minor_locator(NullLocator())
+        if decades < NARROW:  # 1, 2 et 5 n’y donneraient qu’une graduation
+            axis.set_major_locator(MaxNLocator(6))
+            french_ticks(axis)
+            continue
+        axis.set_major_locator(LogLocator(subs=(1.0,) if decades > room else (1.0, 2.0, 5.0)))
         axis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(value)))
     light_grid(axes, "both")
