@@ -29,7 +29,6 @@ DEBTS = {
         "screens": 22,
     },
     "01_transformer": {"words": 3651, "longest": 26, "words_per_picture": 280, "screens": 25},
-    "02_taille": {"words": 3274, "longest": 16, "words_per_picture": 409, "screens": 22},
     "04_avantages": {"words": 3318, "words_per_picture": 255, "screens": 23},
     "05_limites": {"words": 4494, "longest": 17, "words_per_picture": 408, "screens": 26},
     "06_preentraines": {"words": 3130, "longest": 23, "words_per_picture": 447, "screens": 23},

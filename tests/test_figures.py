@@ -62,7 +62,9 @@ def build_all() -> dict[str, Figure]:
             hollow=("prédites",),
         ),
         "two_sizes": figures.size_curve(
-            {"court": ([1e4, 1e5], [[3, 4], [2, 3]]), "long": ([1e4, 1e5], [[3, 3], [1, 2]])}
+            {"court": ([1e4, 1e5], [[3, 4], [2, 3]]), "long": ([1e4, 1e5], [[3, 3], [1, 2]])},
+            laws={"long": ([1e4, 1e5], [3, 1.5], [2.8, 1.2], [3.2, 1.8])},
+            ceiling=("tout", 5),
         ),
         "map": figures.log_map(
             {"GPT-2": (1.2e8, 1e10), "Llama-3.1-405B": (4e11, 1.5e13)},
@@ -176,6 +178,17 @@ def test_close_sizes_and_long_sentences_keep_their_labels_apart():
     assert not legend.overlaps(frame)
     rows = ["probabilités et attention", "enseignant"]
     assert overlaps(figures.gaze_rows(np.zeros((2, 20)), rows, words)) == []
+
+
+def test_a_narrow_logarithmic_axis_keeps_several_french_ticks():
+    values = [[4.79, 4.61], [4.42, 4.4], [4.1, 4.12]]
+    figure = figures.size_curve({"court": ([3e4, 3e5, 3e6], values)})
+    figure.canvas.draw()
+    axis = figure.axes[0].yaxis
+    low, high = axis.get_view_interval()
+    labels = zip(axis.get_majorticklocs(), axis.get_majorticklabels(), strict=False)
+    shown = [label.get_text() for place, label in labels if low <= place <= high]
+    assert len(shown) >= 3 and any("," in text for text in shown)
 
 
 def _is_drawn(text) -> bool:

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from course_lib.generation import SamplingConfig, next_distribution
-from course_lib.scaling import parameter_breakdown
+from course_lib.scaling import count_by_formula, parameter_breakdown, training_memory
 from course_lib.transformer import LlamaConfig
 from course_lib.widgets import StepDiagram
-from course_lib.widgets.counting_steps import counting_frames
+from course_lib.widgets.counting_steps import byte_frames, counting_frames
 from course_lib.widgets.drawing import Drawing
 from course_lib.widgets.generation_steps import (
     TREE,
@@ -74,6 +74,16 @@ def test_a_model_too_big_to_draw_is_refused():
     big = LlamaConfig(100, context_length=8, d_model=4, n_layers=1, n_heads=1, d_ff=8)
     with pytest.raises(ValueError, match=r"200 paramètres au plus\. Prenez une plus petite"):
         counting_frames(big)
+
+
+def test_a_parameter_that_learns_takes_sixteen_bytes():
+    config = LlamaConfig(100, context_length=8, d_model=4, n_layers=1, n_heads=1, d_ff=8)
+    n = count_by_formula(config)
+    frames = byte_frames(training_memory(config, dtype="bfloat16"), n)
+    assert [cells(drawing, "new", "kept") for drawing, _ in frames] == [2, 4, 12, 16]
+    assert frames[-1][1].endswith("2 + 2 + 8 + 4 = 16 octets.")
+    with pytest.raises(ValueError, match=r"4 \+ 4 \+ 8 octets .* dtype='bfloat16'"):
+        byte_frames(training_memory(config), n)
 
 
 def test_the_temperature_frames_are_those_of_the_library():

@@ -4,7 +4,7 @@
     python -m course_experiments.romancier.size_law --novels DOSSIER             les mesures
 
 Six modèles de type Llama, de 27 000 à 3 millions de paramètres hors table de plongement, apprennent
-à prédire un extrait de chaque roman, lu une fois au plus ; deux lectures, « court » et, quatre fois
+à prédire un extrait de chaque roman, lu une fois au plus ; deux lectures, « court » et, deux fois
 plus longue, « long ». La perte se mesure sur cinq romans jamais lus. Le vocabulaire,
 appris sur ces extraits, est petit (512 jetons) : avec un grand, la table de plongement serait
 l’essentiel des petits modèles, et l’on comparerait des vocabulaires. Le taux suit une seule règle,
@@ -47,7 +47,7 @@ class Protocol:
     """
 
     short: int = 102_400
-    long: int = 409_600
+    long: int = 204_800
     vocab_size: int = 512
     excerpt: int = 4_000
     held_out: int = 8_000

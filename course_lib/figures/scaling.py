@@ -96,16 +96,10 @@ def size_curve(
         axes.fill_between(x, low, high, color=color, alpha=0.16, linewidth=0)
         axes.plot(x, center, color=color, linewidth=2, label=label)
     if ceiling:
-        axes.axhline(ceiling[1], color=MUTED, linestyle="--", linewidth=1.6)
-        right = axes.get_xlim()[1]
-        style = {"fontsize": 10.5, "color": MUTED, "ha": "right", "va": "bottom"}
-        axes.annotate(
-            french_spaces(ceiling[0]),
-            (right, ceiling[1]),
-            (0, 3),
-            textcoords="offset points",
-            **style,
-        )
+        name, height = ceiling
+        axes.axhline(height, color=MUTED, linestyle="--", linewidth=1.6)
+        style = {"fontsize": 10.5, "color": MUTED, "va": "top"}
+        axes.text(0.02, height, french_spaces(name), transform=axes.get_yaxis_transform(), **style)
     _log_axes(axes, x_label, y_label)
     legend_above(figure)
     set_title(axes, title)

@@ -1,13 +1,13 @@
-"""Le schéma qui compte : un Transformer de cinquante paramètres, matrice après matrice.
+"""Les schémas qui comptent : les paramètres d’un petit Transformer, les octets d’un paramètre.
 
-Chaque case dessinée est un paramètre : on peut les compter du doigt, et les tailles sont lues dans
-la configuration.
+Chaque case dessinée en est un : on peut les compter du doigt. Les tailles sont lues dans la
+configuration, ou calculées par `course_lib.scaling`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from course_lib.scaling import parameter_breakdown
+from course_lib.scaling import Memory, parameter_breakdown
 from course_lib.transformer import LlamaConfig
 from course_lib.widgets.drawing import WIDTH, Drawing
 
@@ -111,3 +111,47 @@ def _matrices(drawing: Drawing, piece: Piece, top: float, tone: str | None) -> N
                 x, y = left + column * CELL, top + row * CELL
                 drawing.bar(x, y, CELL - 2, height=CELL - 2, tone=tone)
         drawing.text(8 + (rank + 0.5) * room, top + rows * CELL + 10, name, anchor="middle")
+
+
+def byte_frames(memory: Memory, n_parameters: int) -> list[tuple[Drawing, str]]:
+    """Ce qui s’attache à un paramètre qu’on entraîne en demi-précision, octet par octet.
+
+    `memory` : ce que la bibliothèque compte pour `n_parameters` paramètres. ValueError si ce n’est
+    pas un apprentissage en demi-précision.
+    """
+    weight, gradient, kept = (
+        value / n_parameters for value in (memory.weights, memory.gradients, memory.optimizer)
+    )
+    if (weight, gradient, kept) != (2, 2, 12):
+        raise ValueError(
+            f"{weight:g} + {gradient:g} + {kept:g} octets par paramètre : le dessin montre un "
+            "apprentissage en demi-précision. Donnez training_memory(…, dtype='bfloat16')."
+        )
+    parts = [
+        ("le poids", 2, "Le poids, sur deux octets. Pour lire, il suffit."),
+        ("son gradient", 2, "Pour apprendre, son gradient : de combien et vers où le changer."),
+        (
+            "deux moyennes",
+            8,
+            "L’optimiseur tient deux moyennes de ses gradients, sur quatre octets.",
+        ),
+        (
+            "une copie précise",
+            4,
+            "Deux octets arrondissent trop : on garde du poids une copie précise.",
+        ),
+    ]
+    frames = []
+    for step in range(len(parts)):
+        counts = [count for _, count, _ in parts[: step + 1]]
+        drawing = Drawing(26 * len(parts) + 8, f"{sum(counts)} octets dessinés")
+        for rank, (name, count, _) in enumerate(parts):
+            tone = "new" if rank == step else "kept" if rank < step else "faded"
+            drawing.text(150, 18 + 26 * rank, name, anchor="end", tone=tone)
+            for byte in range(count if rank <= step else 0):
+                drawing.bar(164 + 20 * byte, 9 + 26 * rank, 17, height=17, tone=tone)
+            if rank <= step:
+                drawing.text(172 + 20 * count, 18 + 26 * rank, f"{count} octets", tone=tone)
+        total = " + ".join(map(str, counts)) + (f" = {sum(counts)}" if step else "")
+        frames.append((drawing, f"{parts[step][2]} En tout : {total} octets."))
+    return frames
