@@ -105,7 +105,7 @@ def test_an_inversion_is_told_with_its_seed():
 def test_the_law_finds_the_floor_it_was_given():
     sizes = [26_784, 83_280, 213_568, 473_872, 1_270_080, 3_048_864]
     losses = {name: [3.0 + 90 * n**-0.4] * 3 for name, n in zip(NAMES, sizes, strict=True)}
-    law = size_law.law(runs_of(losses), "court")
+    law = size_law.law(runs_of(losses), "court", floor=True)
     assert law.floor == pytest.approx(3.0, rel=1e-3) and law.exponent == pytest.approx(
         0.4, rel=1e-2
     )
@@ -115,7 +115,7 @@ def test_the_command_measures_the_readings_asked(novels, capsys):
     tiny = replace(size_law.EXPERIMENT, settings=TINY)
     path = novels / "mesures.json"
     # Une seule taille suffit ; l’ordre des autres est celui des noms.
-    assert size_law.run_names(["long"]) == [f"{name} long" for name in NAMES]
+    assert size_law.run_names(["long"]) == [f"{name} long" for name in NAMES[:-1]]
     command = [
         "--novels",
         str(novels),
@@ -133,13 +133,11 @@ def test_the_command_measures_the_readings_asked(novels, capsys):
 
 @pytest.mark.parametrize("size", size_law.TRIED)
 def test_the_rule_is_near_the_best_rate_tried(size):
-    """Ni la moitié ni le double du taux ne font mieux de plus de 0,05 nat, sur la validation."""
+    """Ni la moitié ni le double du taux ne font mieux de plus de 0,1 nat, sur la validation."""
     runs = size_law.load_results()["runs"]
     name = size_law.run_name(size, size_law.SHORT)
-    rule = runs[name]["0"]["validation_loss"]
+    rule = runs[name]["0"]
     for factor in size_law.FACTORS:
         trial = runs[f"{name} taux ×{factor:g}"]["0"]
-        assert trial["learning_rate"] == pytest.approx(
-            factor * runs[name]["0"]["learning_rate"], abs=1e-4
-        )
-        assert trial["validation_loss"] > rule - 0.05
+        assert trial["learning_rate"] == pytest.approx(factor * rule["learning_rate"], abs=1e-4)
+        assert trial["validation_loss"] > rule["validation_loss"] - 0.1
