@@ -102,6 +102,15 @@ def test_an_inversion_is_told_with_its_seed():
     ]
 
 
+def test_a_seed_that_a_size_lacks_is_left_out():
+    runs = runs_of({name: [6.0, 5.9, 5.8] for name in NAMES})
+    assert size_law.seeds_of(runs, "court") == ["0", "1", "2"]
+    del runs[f"{NAMES[5]} court"]["2"]
+    assert size_law.seeds_of(runs, "court") == ["0", "1"]
+    assert len(size_law.points(runs, "court")[1]) == 12
+    assert {seed for seed, _, _ in size_law.inversions(runs, "court")} == {"0", "1"}
+
+
 def test_the_law_finds_the_floor_it_was_given():
     sizes = [26_784, 83_280, 213_568, 473_872, 1_270_080, 3_048_864]
     losses = {name: [3.0 + 90 * n**-0.4] * 3 for name, n in zip(NAMES, sizes, strict=True)}

@@ -10,7 +10,8 @@ jamais lus. Le vocabulaire, appris sur ces extraits, est petit (512 jetons) : av
 table de plongement serait l’essentiel des petits modèles, et l’on comparerait des vocabulaires. Le
 taux suit une seule règle, que des essais encadrent à la lecture courte, à la graine 0, sur d’autres
 romans. Les mesures vont dans `results/romancier.size_law.json`, une à une : une commande
-interrompue reprend où elle en était. Le relevé livré a deux graines ; `--seeds 2` en ajoute une.
+interrompue reprend où elle en était. Le relevé livré a trois graines à la lecture courte, deux à la
+longue ; `--seeds 2` fait ce qui manque.
 """
 
 import time
@@ -164,9 +165,16 @@ def measure(name: str, seed: int, protocol: Protocol, novels: Path | None = None
     return learn(shape(d_model, n_layers, protocol), reading, seed, corpus, protocol, factor)
 
 
+def seeds_of(runs: dict, reading: str) -> list[str]:
+    """Les graines que toutes les tailles ont, à cette lecture."""
+    found = [set(runs[run_name(size, reading)]) for size in SHAPES_OF[reading]]
+    return sorted(set.intersection(*found))
+
+
 def points(runs: dict, reading: str) -> tuple[list[float], list[float]]:
     """(paramètres hors table de plongement, perte) de chaque taille et de chaque graine."""
-    found = [run for size in SHAPES_OF[reading] for run in runs[run_name(size, reading)].values()]
+    seeds = seeds_of(runs, reading)
+    found = [runs[run_name(s, reading)][seed] for s in SHAPES_OF[reading] for seed in seeds]
     return [run["without_embeddings"] for run in found], [run["loss"] for run in found]
 
 
@@ -181,8 +189,8 @@ def inversions(runs: dict, reading: str) -> list[tuple[str, str, str]]:
     return [
         (seed, small, large)
         for small, large in pairwise(names)
-        for seed in runs[small]
-        if seed in runs[large] and runs[large][seed]["loss"] >= runs[small][seed]["loss"]
+        for seed in seeds_of(runs, reading)
+        if runs[large][seed]["loss"] >= runs[small][seed]["loss"]
     ]
 
 

@@ -10,6 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from course_lib.figures.maps import as_array
 from course_lib.figures.style import (
     INK,
+    MODEL_COLORS,
     MUTED,
     CourseFigure,
     check_lengths,
@@ -117,15 +118,16 @@ def log_map(
     title: str = "",
     alt: str | None = None,
 ) -> CourseFigure:
-    """Des points nommés sur une carte logarithmique, et une ligne de référence."""
+    """Des modèles, chacun de sa couleur, sur une carte logarithmique, et une ligne de référence."""
     alt = alt or f"Carte, {y_label} selon {x_label} : {', '.join(points)}"
     figure, axes = new_figure(4.6, alt)
     if line is not None:
         axes.plot(*line, color=MUTED, linestyle="--", linewidth=1.6, label=line_label)
         axes.legend(frameon=False, loc="lower right")
     lowest, highest = (choose(x for x, _ in points.values()) for choose in (min, max))
-    for index, (name, (x, y)) in enumerate(points.items()):
-        axes.plot(x, y, "o", color=color_of(index), markersize=7, zorder=3)
+    for name, (x, y) in points.items():
+        color = MODEL_COLORS.get(name.split("-")[0], MODEL_COLORS["Transformer"])
+        axes.plot(x, y, "o", color=color, markersize=7, zorder=3)
         style = {"fontsize": 10, "color": INK, "va": "center", "zorder": 4}
         place = (math.log(x) - math.log(lowest)) / math.log(highest / lowest)
         side = "left" if place < 0.15 else "right" if place > 0.85 else "center"
@@ -171,7 +173,7 @@ def _log_axes(axes: Any, x_label: str, y_label: str) -> None:
         decades = math.log10(limits[1] / limits[0])
         axis.set_minor_locator(NullLocator())
         if decades < NARROW:  # 1, 2 et 5 n’y donneraient qu’une graduation
-            axis.set_major_locator(MaxNLocator(6))
+            axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
             french_ticks(axis)
             continue
         axis.set_major_locator(LogLocator(subs=(1.0,) if decades > room else (1.0, 2.0, 5.0)))
