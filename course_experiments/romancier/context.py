@@ -2,10 +2,11 @@
 
     python -m course_experiments.romancier.context --novels DOSSIER
 
-Les n-grammes comptent les romans mêmes que le romancier a lus, avec son vocabulaire. Tous prédisent
-les mêmes passages, tirés de romans que personne n’a lus ; le romancier les relit en ne voyant qu’une
-fenêtre de quelques jetons, et chaque jeton compté en a devant lui au moins la moitié, au plus le
-tout. La mesure est en bits par caractère. Elle va dans `results/romancier.context.json`.
+Les n-grammes comptent les romans mêmes que le romancier a lus, avec son vocabulaire. Tous
+prédisent les mêmes passages, tirés de romans que personne n’a lus. Le romancier les relit par une
+fenêtre de quelques jetons ; chaque jeton compté en a devant lui au plus toute la fenêtre, au moins
+la moitié, hors des débuts. La mesure, en bits par caractère, va dans
+`results/romancier.context.json`.
 """
 
 import math
