@@ -33,7 +33,7 @@ from course_lib.recurrent import RecurrentLM
 from course_lib.training import TokenStream, TrainingConfig, train
 from course_lib.transformer import LlamaConfig, count_parameters, evaluating, llama
 
-RATES = (1e-3, 2e-3, 4e-3, 8e-3, 16e-3, 32e-3)
+RATES = (1e-3, 2e-3, 4e-3, 8e-3, 16e-3, 32e-3, 64e-3)
 ORDERS = (2, 3, 4, 5, 6, 7, 8)
 CHOSEN = {"LSTM": 8e-3, "GRU": 8e-3, "Transformer": 4e-3}  # les meilleurs, d’après la validation
 FIRST_TRIED = {"LSTM": 8e-3, "GRU": 8e-3, "Transformer": 4e-3}
@@ -154,7 +154,7 @@ def run_name(family: str, rate: float) -> str:
 
 
 def trials(runs: dict) -> Iterator[str]:
-    """Les taux à essayer : le premier, puis les voisins du meilleur, tant qu’il en manque."""
+    """Les taux à essayer : le premier, puis les voisins du meilleur, le plus fort d’abord."""
     for family, rate in FIRST_TRIED.items():
         tried = {
             r: runs[name]["0"]["validation"]
@@ -163,7 +163,7 @@ def trials(runs: dict) -> Iterator[str]:
         }
         place = RATES.index(min(tried, key=tried.get) if tried else rate)
         near = RATES[max(0, place - 1) : place + 2] if tried else (rate,)
-        yield from (run_name(family, r) for r in RATES if r in near or r in tried)
+        yield from (run_name(family, r) for r in RATES[::-1] if r in near or r in tried)
 
 
 def measure(file: TextFile, name: str, seed: int, plan: Plan) -> dict:
