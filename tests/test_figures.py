@@ -26,9 +26,7 @@ def build_all() -> dict[str, Figure]:
         "training": figures.training_curves(range(11), curves, reference=1.0),
         "log_training": figures.training_curves([10, 100], {"a": [1.0, 2.0]}, log_x=True),
         "models": figures.model_dots({"LSTM": [1.8, 1.9], "5-gramme": [2.1]}, x_label="bits"),
-        "reach": figures.context_curve(
-            [1, 2, 4, 8, 16], {"romancier": [2.0, 1.7, 1.5, 1.4, 1.3]}, {"5-gramme": (4, 1.9)}
-        ),
+        "reach": figures.context_curve([1, 2, 4, 8, 16], {"romancier": [2.0, 1.7, 1.5, 1.4, 1.3]}),
         "descent": figures.descent_panels(
             [2.0, 1.0, 0.5], {"a": [0.2, 0.5, 0.6]}, {"a": 0.67}, 0.35, shares_title="après « b »"
         ),
@@ -272,11 +270,10 @@ def test_a_model_keeps_its_color_and_its_second_curve_is_dashed():
     assert style.model_color("sans cache", 1) == style.color_of(1)
 
 
-def test_the_reach_of_a_model_and_the_point_of_another():
-    figure = figures.context_curve([1, 4], {"romancier": [2.0, 1.5]}, {"5-gramme": (4, 1.8)})
-    curve, point = figure.axes[0].lines
-    assert list(curve.get_ydata()) == [2.0, 1.5]
-    assert (list(point.get_xdata()), list(point.get_ydata())) == ([4], [1.8])
+def test_the_reach_of_a_model_is_written_at_each_width():
+    axes = figures.context_curve([1, 4], {"romancier": [2.0, 1.5]}).axes[0]
+    assert list(axes.lines[0].get_ydata()) == [2.0, 1.5]
+    assert [text.get_text() for text in axes.texts] == ["2,00", "1,50"]
 
 
 def test_intervals_are_drawn_one_by_one_and_marks_name_a_group():

@@ -63,7 +63,6 @@ def model_dots(
 def context_curve(
     windows: Sequence[int],
     costs: Mapping[str, Sequence[float]],
-    points: Mapping[str, tuple[int, float]],
     *,
     x_label: str = "jetons de contexte",
     y_label: str = "bits par caractère",
@@ -72,32 +71,25 @@ def context_curve(
 ) -> CourseFigure:
     """Ce que coûte un texte selon le nombre de jetons que l’on a sous les yeux.
 
-    `costs` : modèle → coût à chaque largeur de `windows` ; `points` : autre modèle → (largeur,
-    coût), d’un losange nommé.
+    `costs` : modèle → coût à chaque largeur de `windows`.
     """
-    alt = alt or f"Courbe, {y_label} selon {x_label} : {', '.join([*costs, *points])}"
+    alt = alt or f"Courbe, {y_label} selon {x_label} : {', '.join(costs)}"
     figure, axes = new_figure(3.0, alt)
     for row, (name, values) in enumerate(costs.items()):
         check_lengths(windows=windows, **{name: values})
         color = model_color(name, row)
         axes.plot(windows, values, "o-", color=color, linewidth=2.2, label=french_spaces(name))
-    for row, (name, (width, cost)) in enumerate(points.items()):
-        color = model_color(name, row)
-        axes.plot(width, cost, "D", color=color, markersize=9)
-        axes.annotate(
-            french_spaces(name),
-            (width, cost),
-            xytext=(10, 3),
-            textcoords="offset points",
-            color=color,
-            fontweight="bold",
-        )
+        for width, value in zip(windows, values, strict=True):
+            text = format_number(value, 2)
+            axes.annotate(
+                text, (width, value), xytext=(0, 8), textcoords="offset points", ha="center"
+            )
     axes.set_xscale("log", base=2)
     ticks = [width for rank, width in enumerate(windows) if rank % 2 == 0 or width < 8]
     axes.set_xticks(ticks, [format_number(width) for width in ticks])
     axes.minorticks_off()
     axes.set(xlabel=french_spaces(x_label), ylabel=french_spaces(y_label))
-    axes.margins(y=0.12)
+    axes.margins(y=0.16)
     french_ticks(axes.yaxis)
     light_grid(axes)
     legend_above(figure)
@@ -131,14 +123,14 @@ def descent_panels(
         check_lengths(losses=losses, **{word: values})
         color = color_of(rank)
         right.plot(steps, values, color=color, linewidth=2.2)
-        right.text(steps[-1], values[-1] + 0.03, word, ha="right", color=color, fontweight="bold")
+        right.text(steps[-1], values[-1] + 0.02, word, ha="right", color=color, fontweight="bold")
         if word in limits:
             right.axhline(limits[word], color=color, linestyle="--", linewidth=1.2)
     names = ("perte (nats)", french_spaces(shares_title))
     for axes, name in zip((left, right), names, strict=True):
         axes.set_title(name, loc="left", fontsize=11, fontweight="bold")
         axes.set_xlabel("pas")
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.18 * axes.dataLim.y1)
         french_ticks(axes.xaxis)
         french_ticks(axes.yaxis)
         light_grid(axes)

@@ -72,7 +72,7 @@ def _merge_drawing(
     drawing = Drawing(228, f"Des mots en morceaux et les paires comptées : {told}")
     drawing.text(8, 14, "les mots lus", tone="faded")
     for row, (word, times) in enumerate(words.items()):
-        y, x = 32 + 38 * row, 50
+        y, x = 32 + 38 * row, 60
         drawing.text(8, y + 15, f"{times} ×" if times else "neuf", tone="faded" if times else "new")
         for index, piece in enumerate(pieces[word]):
             around = [*pairwise(pieces[word])][max(0, index - 1) : index + 1]
@@ -81,7 +81,7 @@ def _merge_drawing(
             width = 14 + 11 * len(piece)
             drawing.box(x, y, piece, width=width, tone=tone)
             x += width + 4
-    drawing.text(286, 14, "paires, de la plus fréquente", tone="faded")
+    drawing.text(286, 14, "paires comptées", tone="faded")
     for row, (pair, count) in enumerate(
         sorted(counts.items(), key=lambda item: (item[0] != best, -item[1], item[0]))[:_N_PAIRS]
     ):
