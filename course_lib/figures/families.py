@@ -37,7 +37,7 @@ def model_dots(
     `zero` : l’axe part de zéro, quand zéro est la perfection.
     """
     alt = alt or f"Points, {x_label}, un par graine : {', '.join(values)}"
-    figure, axes = new_figure(0.85 + 0.36 * len(values), alt)
+    figure, axes = new_figure(0.8 + 0.3 * len(values), alt)
     every = np.concatenate([as_array(seeds) for seeds in values.values()])
     low, high = (0.0 if zero else float(every.min())), float(every.max())
     reach = (high - low) or 1.0
