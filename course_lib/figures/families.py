@@ -74,7 +74,7 @@ def context_curve(
     `costs` : modèle → coût à chaque largeur de `windows`.
     """
     alt = alt or f"Courbe, {y_label} selon {x_label} : {', '.join(costs)}"
-    figure, axes = new_figure(3.0, alt)
+    figure, axes = new_figure(2.7, alt)
     for row, (name, values) in enumerate(costs.items()):
         check_lengths(windows=windows, **{name: values})
         color = model_color(name, row)
@@ -92,7 +92,8 @@ def context_curve(
     axes.margins(y=0.16)
     french_ticks(axes.yaxis)
     light_grid(axes)
-    legend_above(figure)
+    if len(costs) > 1:
+        legend_above(figure)
     set_title(axes, title)
     return figure
 
