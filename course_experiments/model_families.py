@@ -46,7 +46,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Setting:
-    """Un modèle et ses réglages ; `past` limite le passé lu à chaque étage d’un Transformer."""
+    """Un modèle et ses réglages ; `past` limite le passé lu dans chaque bloc d’un Transformer."""
 
     name: str
     family: str  # "ngram", "lstm", "gru" ou "transformer"
@@ -115,16 +115,16 @@ def build_model(setting: Setting, vocab_size: int, seed: int) -> nn.Module:
 
 @contextmanager
 def limited_context(model: Decoder, past: Sequence[int]) -> Iterator[None]:
-    """Dans ce bloc, l’étage i ne lit que `past[i]` positions avant la sienne.
+    """Dans ce bloc, le bloc i ne lit que `past[i]` positions avant la sienne.
 
-    Les étages s’enchaînent : le modèle voit 1 + Σ past jetons,
+    Les blocs s’enchaînent : le modèle voit 1 + Σ past jetons,
     comme un n-gramme d’ordre 2 + Σ past.
     """
     if not past:
         yield
         return
     if len(past) != len(model.blocks):
-        raise ValueError(f"past = {past} : il faut un nombre par étage, soit {len(model.blocks)}.")
+        raise ValueError(f"past = {past} : il faut un nombre par bloc, soit {len(model.blocks)}.")
 
     def restrict(reach):
         def hook(module, args, kwargs):

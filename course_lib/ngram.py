@@ -1,10 +1,10 @@
-"""Les n-grammes de Kneser-Ney interpolés : le modèle de langue d’avant les réseaux.
+"""Les n-grammes de Kneser-Ney interpolés : le modèle de langage d’avant les réseaux.
 
 Un n-gramme prédit le jeton suivant d’après les n − 1 précédents, en comptant. Notons c les
-comptes, D la remise, c′ le contexte c privé de son premier jeton et N₁₊(c·) le nombre de
-jetons différents vus après c :
+comptes, h le contexte, h′ ce contexte privé de son premier jeton, D la remise et N₁₊(h·) le
+nombre de jetons différents vus après h :
 
-    p(w | c) = max(c(c w) − D, 0) / c(c) + D · N₁₊(c·) / c(c) · p(w | c′)
+    p(w | h) = max(c(h w) − D, 0) / c(h) + D · N₁₊(h·) / c(h) · p(w | h′)
 
 Aux ordres inférieurs, le compte d’un n-gramme est le nombre de jetons différents qui le
 précèdent (Kneser et Ney, 1995) : « Francisco » est fréquent, mais ne suit guère que « San ».

@@ -28,7 +28,7 @@ class Memory(NamedTuple):
 
 
 class RecurrentLM(nn.Module):
-    """Modèle de langue récurrent ; le remplissage, s’il y en a, se place à droite.
+    """Modèle de langage récurrent ; le remplissage, s’il y en a, se place à droite.
 
     Avec `tie_weights`, la tête réemploie les plongements (Press et Wolf, 2017,
     arXiv:1608.05859) ; une projection ramène H à D quand ils diffèrent.

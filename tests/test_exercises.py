@@ -145,6 +145,7 @@ def test_a_refusal_shows_what_was_received_not_what_was_wanted(name):
 # Ce qu’un étudiant écrit après son calcul ; et, à côté, ce qui n’en est plus un arrondi.
 ROUNDED = {
     "tokens.perplexity": ([4, 4.0, 2**2], [3.9, 4.1]),
+    "tokens.shifted_scores": ([1.52, 1.524, 1.53], [1.5, 1.55]),
     "transformer.count_block": ([49984, 49_984.0], [50000, 49980]),
     "size.double_width": ([4], [3.9, 4.2]),
     "size.learning_memory": ([48, 48.0], [45, 50]),

@@ -20,13 +20,6 @@ from course_lib.exercises import (
 from course_lib.models import load_petit_llm
 from course_lib.transformer import GPT2Config, LlamaConfig, gpt2, llama
 
-RECIPE = (
-    "Épluchez les carottes et coupez les en fines rondelles. Chauffez deux cuillerées d'huile dans "
-    "une sauteuse, versez oignons, gingembre et cumin, remuez cinq minutes à feu vif. Ajoutez "
-    "ensuite légumes, salez, mouillez de bouillon chaud, couvrez puis laissez mijoter une heure. "
-    "Mixez longuement, jusqu'à obtenir un velouté bien lisse ; servez avec du persil haché, "
-    "quelques graines grillées, un filet de citron et beaucoup de poivre noir."
-)
 ENGLISH = (
     "The harbour was quiet that morning, and nobody expected any news from the north. Gulls "
     "circled above empty boats while an old man mended his nets, humming something about winter "
@@ -43,36 +36,16 @@ def praise(exercise, answer, capsys) -> str:
     return said
 
 
-def test_own_texts_are_measured(capsys):
-    said = praise(tokens.own_texts, (RECIPE, ENGLISH, 1.5), capsys)
-    assert "jetons par mot" in said and "parié 1,50" in said
-    praise(tokens.own_texts, [RECIPE, ENGLISH, torch.tensor(2)], capsys)
-
-
-@pytest.mark.parametrize(
-    ("answer", "said"),
-    [
-        ((RECIPE, ENGLISH), "deux textes et un pari"),
-        ((RECIPE, "trop court", 2), "le second texte compte 2 mots"),
-        (("mot " * 80, ENGLISH, 2), "répète trop"),
-        ((RECIPE, RECIPE + " Fin.", 2), "se ressemblent trop"),
-        ((RECIPE, ENGLISH, -1), "positif"),
-        ((RECIPE, ENGLISH, "2"), "guillemets"),
-        ((3, ENGLISH, 2), "devrait être un texte"),
-    ],
-)
-def test_own_texts_refuses(answer, said):
-    assert said in refusal(tokens.own_texts, answer).replace("Le second", "le second")
-
-
 GOOD_TRAP = ("elle a été élue", "il a été élu")
 
 
 @pytest.mark.parametrize(
-    "answer", [GOOD_TRAP, [s.split() for s in GOOD_TRAP], ("Nul ne sait rien", "Tout ne sait pas")]
+    "answer",
+    [GOOD_TRAP, [s.split() for s in GOOD_TRAP], ("Elles sont très belles", "Ils sont très beaux")],
 )
-def test_a_trap_confuses_a_trigram(answer, capsys):
-    assert "3-gramme donne" in praise(tokens.trap, answer, capsys)
+def test_a_trap_confuses_a_trigram_and_not_the_novelist(answer, capsys):
+    said = praise(tokens.own_trap, answer, capsys)
+    assert "3-gramme donne" in said and "préfère chaque suite" in said
 
 
 @pytest.mark.parametrize(
@@ -85,10 +58,12 @@ def test_a_trap_confuses_a_trigram(answer, capsys):
         (("elle a été élue", "elle a été battue"), "ne sert à rien"),
         (("hier elle a été élue", "demain il a été élu"), "un mot y est de trop"),
         (("elle a été élue", "il été élu"), "même nombre de mots"),
+        (("elle a vu Pierre", "il a vu Paul"), "ne préfère pas nettement"),
+        (("un chat est blanc", "le chat est noir"), "romancier ne préfère pas nettement"),
     ],
 )
 def test_what_is_no_trap(answer, said):
-    assert said in refusal(tokens.trap, answer)
+    assert said in refusal(tokens.own_trap, answer)
 
 
 PAIR = (
@@ -369,8 +344,7 @@ def test_own_student_that_agrees_is_praised(teacher, monkeypatch, capsys):
 @given(st.text(max_size=200))
 def test_any_text_is_read_without_breaking(text):
     for exercise, answer in (
-        (tokens.own_texts, (text, ENGLISH, 2)),
-        (tokens.trap, (text, GOOD_TRAP[1])),
+        (tokens.own_trap, (text, GOOD_TRAP[1])),
         (transformer.own_pair, (text, PAIR[1], PAIR[2], PAIR[3])),
         (benefits.own_audiences, (text, SCHOLARLY)),
         (generation.own_beginning, (text, {0: [text] * 3, 1: [text + " un"] * 3})),

@@ -73,7 +73,7 @@ def test_limited_context_forgets_what_lies_beyond():
 def test_limited_context_wants_one_number_per_layer():
     model = llama(LlamaConfig(53, 32, 16, 2, 2))
     with (
-        pytest.raises(ValueError, match="un nombre par étage, soit 2"),
+        pytest.raises(ValueError, match="un nombre par bloc, soit 2"),
         families.limited_context(model, (1,)),
     ):
         pass

@@ -1,6 +1,7 @@
 """Les mesures du romancier : ce qu’elles comptent, sur de petits exemples faits à la main."""
 
 import csv
+import math
 import re
 import tarfile
 from types import SimpleNamespace
@@ -10,9 +11,11 @@ import torch
 
 from course_experiments.romancier import (
     by_heart,
+    context,
     degeneration,
     invention,
     own_data,
+    passages,
     prejudice,
     trades,
 )
@@ -249,3 +252,17 @@ def test_a_drawn_text_that_names_a_despised_group_is_kept(toy, monkeypatch):
         len(found["naming"]) == 3 for found in prejudice.draw_texts(loaded, protocol).values()
     )
     assert written["La mer était calme"]["first"]
+
+
+def test_a_wider_window_sees_the_same_characters(novels, toy, monkeypatch):
+    monkeypatch.setattr(context, "load_romancier", lambda: toy)
+    monkeypatch.setattr(passages, "checked_text", lambda novel, known: novel.text)
+    protocol = context.Protocol(n_passages=2, length=41)
+    near, far = (
+        context.measure(context.run_name(window), 0, protocol, novels) for window in (1, 40)
+    )
+    assert near["characters"] == far["characters"] > 0
+    assert near["bits_per_character"] != far["bits_per_character"]
+    # Un modèle neuf hésite entre ses 300 jetons, à peu près également.
+    expected = 2 * 40 * math.log2(300) / near["characters"]
+    assert near["bits_per_character"] == pytest.approx(expected, rel=0.1)

@@ -25,7 +25,11 @@ def build_all() -> dict[str, Figure]:
         "sinusoidal": figures.sinusoidal_positions(),
         "training": figures.training_curves(range(11), curves, reference=1.0),
         "log_training": figures.training_curves([10, 100], {"a": [1.0, 2.0]}, log_x=True),
-        "perplexity": figures.perplexity_bars({"LSTM": [1.8, 1.9], "KN": [2.1]}, 1.48),
+        "models": figures.model_dots({"LSTM": [1.8, 1.9], "5-gramme": [2.1]}, x_label="bits"),
+        "reach": figures.context_curve([1, 2, 4, 8, 16], {"romancier": [2.0, 1.7, 1.5, 1.4, 1.3]}),
+        "descent": figures.descent_panels(
+            [2.0, 1.0, 0.5], {"a": [0.2, 0.5, 0.6]}, {"a": 0.67}, 0.35, shares_title="après « b »"
+        ),
         "intervals": figures.interval_points(
             {
                 "enfant": {"modèle": [(0.8, 0.7, 0.9), (0.6, 0.5, 0.7)]},
@@ -201,7 +205,7 @@ def _is_drawn(text) -> bool:
 
 
 def test_svg_is_reproducible():
-    first, second = (figures.perplexity_bars({"a": [2.0, 2.5]}).to_svg() for _ in range(2))
+    first, second = (figures.model_dots({"a": [2.0, 2.5]}, x_label="x").to_svg() for _ in range(2))
     assert first == second and first.startswith("<svg")
 
 
@@ -261,12 +265,28 @@ def test_attention_by_hand_computes_what_it_writes():
         assert f"{value:.2f}".replace(".", ",") in written
 
 
-def test_bars_show_median_and_each_seed():
-    figure = figures.perplexity_bars({"LSTM": [1.8, 1.9, 2.6]})
+def test_dots_show_each_seed_the_median_and_the_color_of_the_model():
+    figure = figures.model_dots({"petit Transformer": [1.8, 1.9, 2.6]}, x_label="x", digits=2)
     axes = figure.axes[0]
-    assert axes.patches[0].get_width() == pytest.approx(1.9)
-    assert sorted(axes.lines[0].get_xdata()) == [1.8, 1.9, 2.6]
+    seeds = axes.lines[2]
+    assert sorted(seeds.get_xdata()) == [1.8, 1.9, 2.6]
+    assert seeds.get_color() == style.MODEL_COLORS["Transformer"]
     assert "1,90" in [text.get_text() for text in axes.texts]
+
+
+def test_a_model_keeps_its_color_and_its_second_curve_is_dashed():
+    runs = {"autre": [1.0, 2.0], "GRU": [1.0, 2.0], "GRU à 4 jetons": [2.0, 3.0]}
+    lines = figures.training_curves([0, 1], runs).axes[0].lines
+    assert [line.get_color() for line in lines[1:3]] == [style.MODEL_COLORS["GRU"]] * 2
+    assert [line.get_linestyle() for line in lines[:3]] == ["-", "-", "--"]
+    assert style.model_color("7-gramme", 3) == style.MODEL_COLORS["n-gramme"]
+    assert style.model_color("sans cache", 1) == style.color_of(1)
+
+
+def test_the_reach_of_a_model_is_written_at_each_width():
+    axes = figures.context_curve([1, 4], {"romancier": [2.0, 1.5]}).axes[0]
+    assert list(axes.lines[0].get_ydata()) == [2.0, 1.5]
+    assert [text.get_text() for text in axes.texts] == ["2,00", "1,50"]
 
 
 def test_intervals_are_drawn_one_by_one_and_marks_name_a_group():

@@ -1,14 +1,17 @@
-"""Les exercices des jetons : une perplexité, trois fusions, un piège, deux textes à soi."""
+"""Les exercices des jetons : une perplexité, trois fusions, des scores décalés, un piège."""
 
 import math
+from functools import cache
 from typing import Any
 
 from course_lib.exercises import judges
-from course_lib.exercises.answers import as_number, as_words
+from course_lib.exercises.answers import as_words
 from course_lib.exercises.exercise import Exercise, require
+from course_lib.generation import TextGenerator
+from course_lib.models.shipped import load_romancier
 from course_lib.ngram import KneserNeyModel
 from course_lib.tokenization import BPETokenizer, WordTokenizer
-from course_lib.typography import format_number, format_percent
+from course_lib.typography import format_number, format_percent, large_number
 
 PROBABILITIES = (1 / 2, 1 / 4, 1 / 8)
 SURPRISE = -sum(math.log(p) for p in PROBABILITIES) / 3  # moyenne, en nats
@@ -83,8 +86,37 @@ three_merges = Exercise(
 )
 
 
+START_SCORES = (0.0, -1.0, 0.0, 2.0, 1.0)  # le, chat, chien, dort, mange, après « chat »
+_TOTAL = sum(map(math.exp, START_SCORES))
+LOSS = math.log(_TOTAL) - START_SCORES[4]
+
+# On ajoute 10 à tous les scores : que devient la perte ?
+shifted_scores = Exercise(
+    judges.Number(
+        LOSS,
+        [
+            (LOSS + 10, "la somme des exponentielles change aussi, et d'autant"),
+            (
+                LOSS - 10,
+                "une perte n'est jamais négative : refaites le softmax des scores augmentés",
+            ),
+            (math.exp(-LOSS), "c'est la probabilité de « mange » ; la perte en est −ln"),
+            (-LOSS, "un signe s'est perdu : la perte est −ln de la probabilité"),
+            (LOSS / math.log(2), "c'est la perte en bits ; on l'attend en nats"),
+            (math.log(_TOTAL) - START_SCORES[3], "c'est la perte si le vrai mot était « dort »"),
+            (0.0, "la perte n'est nulle que si le vrai mot a toute la probabilité"),
+        ],
+    ),
+    (
+        "refaites le softmax avec les nouveaux scores : par combien chaque exponentielle est-elle "
+        "multipliée ?",
+        "la somme des exponentielles est multipliée par le même nombre. Que devient le rapport ?",
+    ),
+)
+
+
 def _trap(answer: Any) -> str:
-    """Juge deux phrases de quatre mots : un 3-gramme les confond-il jusqu’au dernier ?"""
+    """Juge deux phrases de quatre mots : le 3-gramme les confond, le romancier les distingue."""
     require(
         isinstance(answer, tuple | list) and len(answer) == 2,
         "on attend deux phrases : chaque début, suivi du mot qu'il appelle",
@@ -93,17 +125,20 @@ def _trap(answer: Any) -> str:
         as_words(text if isinstance(text, str) else " ".join(map(str, text)), "une des phrases")
         for text in (part if isinstance(part, str | list | tuple) else [part] for part in answer)
     )
-    first, second = ([word.lower() for word in words] for words in (first, second))
+    alike = [[word.lower() for word in words] for words in (first, second)]
     require(len(first) == len(second), "les deux phrases n'ont pas le même nombre de mots")
     require(len(first) >= 4, "c'est trop court : un 3-gramme y voit encore tout le début")
-    require(first[-1] != second[-1], "la suite est la même : il n'y a rien à confondre")
+    require(alike[0][-1] != alike[1][-1], "la suite est la même : il n'y a rien à confondre")
     require(
-        first[-3:-1] == second[-3:-1],
+        alike[0][-3:-1] == alike[1][-3:-1],
         "les deux mots qui précèdent la suite ne sont pas les mêmes : le 3-gramme les distingue",
     )
-    require(first[0] != second[0], "les deux débuts commencent par le même mot, qui ne sert à rien")
+    require(
+        alike[0][0] != alike[1][0],
+        "les deux débuts commencent par le même mot, qui ne sert à rien",
+    )
     require(len(first) == 4, "c'est un piège, mais un mot y est de trop")
-    return _confused(first, second)
+    return f"{_confused(*alike)} {_told_apart(first, second)}"
 
 
 def _confused(first: list[str], second: list[str]) -> str:
@@ -120,49 +155,40 @@ def _confused(first: list[str], second: list[str]) -> str:
     )
 
 
-# Deux débuts que tout 3-gramme confond, chacun suivi du mot qu’il appelle.
-trap = Exercise(
+@cache
+def _novelist() -> TextGenerator:
+    """Le romancier, ouvert une fois."""
+    return TextGenerator(*load_romancier())
+
+
+def _told_apart(first: list[str], second: list[str]) -> str:
+    """De combien le romancier préfère, après chaque début, la suite donnée à l’autre.
+
+    Mistake si l’une n’est pas au moins `CLEAR` fois plus probable que l’autre.
+    """
+    endings, ratios = (first[3], second[3]), []
+    for words, wanted, other in ((first, *endings), (second, *endings[::-1])):
+        start = " ".join(words[:3])
+        # Le point ferme le mot : sans lui, « élu » serait aussi le début d’« élue ».
+        wanted_nats, other_nats = (
+            _novelist().log_prob(f"{start} {ending}.") for ending in (wanted, other)
+        )
+        ratios.append(math.exp(min(wanted_nats - other_nats, 50)))
+        require(
+            ratios[-1] >= CLEAR,
+            f"après « {start} », le romancier ne préfère pas nettement « {wanted} » à « {other} »",
+        )
+    shown = [large_number(ratio) if ratio >= 1e4 else format_number(ratio, 0) for ratio in ratios]
+    return f"Le romancier, lui, préfère chaque suite {shown[0]} et {shown[1]} fois à l'autre."
+
+
+CLEAR = 2  # « nettement » : deux fois plus probable
+
+# Ouvert : deux débuts que tout 3-gramme confond, et que le romancier distingue.
+own_trap = Exercise(
     _trap,
     (
         "un 3-gramme ne voit que les deux derniers mots du début : lesquels doivent être communs ?",
         "tout se joue sur le premier des trois mots du début. Un accord, un genre, une négation…",
-    ),
-)
-
-N_MERGES = 100
-
-
-def _own_texts(answer: Any) -> str:
-    """Juge `(texte appris, autre texte, pari)`, et mesure le rapport des jetons par mot."""
-    require(
-        isinstance(answer, tuple | list) and len(answer) == 3,
-        "on attend deux textes et un pari : `(first, second, bet)`",
-    )
-    first = as_words(answer[0], "le premier texte", 60)
-    second = as_words(answer[1], "le second texte", 60)
-    bet = as_number(answer[2])
-    require(bet > 0, "le pari est un rapport, donc un nombre positif")
-    common = set(map(str.lower, first)) & set(map(str.lower, second))
-    require(
-        2 * len(common) < len(set(second)),
-        "vos deux textes se ressemblent trop : plus de la moitié "
-        "des mots du second sont dans le premier",
-    )
-    tokenizer = BPETokenizer.train([answer[0]], vocab_size=259 + N_MERGES)
-    costs = [len(tokenizer.encode(t)) / len(t.split()) for t in (answer[0], answer[1])]
-    shown = [format_number(x, 2) for x in (*costs, costs[1] / costs[0], bet)]
-    return (
-        f"{shown[0]} jetons par mot dans le premier texte, {shown[1]} dans le second, soit "
-        f"{shown[2]} fois autant. Vous aviez parié {shown[3]}."
-    )
-
-
-# Ouvert : deux textes à soi, et un pari sur le prix du second.
-own_texts = Exercise(
-    _own_texts,
-    (
-        "il faut deux textes de soixante mots au moins, entre guillemets triples, et un nombre.",
-        "prenez-les de langues, d'époques ou de sujets différents ; la réponse a la forme "
-        "`(first, second, 1.5)`.",
     ),
 )

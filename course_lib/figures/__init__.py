@@ -6,11 +6,11 @@ Chaque fonction rend une `CourseFigure` (figure matplotlib) dont `alt` décrit l
 from course_lib.figures.comparisons import calibration_diagram, dot_rows
 from course_lib.figures.curves import (
     intervention_bars,
-    perplexity_bars,
     seed_strips,
     training_curves,
 )
 from course_lib.figures.diagrams import attention_by_hand, context_diagram, tokenization_ladder
+from course_lib.figures.families import context_curve, descent_panels, model_dots
 from course_lib.figures.finetuning import cost_quality, lora_diagram
 from course_lib.figures.generation import probability_panels, quality_diversity
 from course_lib.figures.intervals import interval_points
@@ -33,9 +33,11 @@ __all__ = [
     "attention_by_hand",
     "attention_heatmap",
     "calibration_diagram",
+    "context_curve",
     "context_diagram",
     "cost_quality",
     "delta_map",
+    "descent_panels",
     "dot_rows",
     "ecosystem_map",
     "format_number",
@@ -47,8 +49,8 @@ __all__ = [
     "log_curves",
     "log_map",
     "lora_diagram",
+    "model_dots",
     "new_figure",
-    "perplexity_bars",
     "probability_panels",
     "quality_diversity",
     "roofline",

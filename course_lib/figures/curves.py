@@ -1,4 +1,4 @@
-"""Courbes et barres : entraînement, perplexités, jetons, interventions."""
+"""Courbes et barres : entraînement, interventions, graines."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,6 +16,7 @@ from course_lib.figures.style import (
     french_ticks,
     legend_above,
     light_grid,
+    model_color,
     new_figure,
     set_title,
     spaced_ticks,
@@ -40,16 +41,20 @@ def training_curves(
 ) -> CourseFigure:
     """Courbes de plusieurs graines : la médiane en trait, du minimum au maximum en bande.
 
-    `runs` : nom → tableau `(graines, pas)`, ou `(pas,)` pour une seule graine. `log_x` : abscisses
-    en échelle logarithmique, graduée aux valeurs de `steps` assez distantes.
+    `runs` : nom → tableau `(graines, pas)`, ou `(pas,)` pour une seule graine. Un modèle du cours
+    a sa couleur ; son second trait est en tirets. `log_x` : abscisses en échelle logarithmique,
+    graduée aux valeurs de `steps` assez distantes.
     """
     alt = alt or f"Courbes, {y_label} : {', '.join(runs)}, médiane et étendue des graines"
     figure, axes = new_figure(3.0, alt)
+    used: set[str] = set()
     for index, (name, values) in enumerate(runs.items()):
         values = np.atleast_2d(as_array(values))
         check_lengths(steps=steps, **{name: values[0]})
-        color = color_of(index)
-        axes.plot(steps, np.median(values, 0), color=color, linewidth=2.2, label=name)
+        color = model_color(name, index)
+        style = {"color": color, "linewidth": 2.2, "linestyle": "--" if color in used else "-"}
+        used.add(color)
+        axes.plot(steps, np.median(values, 0), label=name, **style)
         if len(values) > 1:
             axes.fill_between(steps, values.min(0), values.max(0), color=color, alpha=0.18, lw=0)
     if reference is not None:
@@ -65,42 +70,6 @@ def training_curves(
     french_ticks(axes.yaxis)
     light_grid(axes)
     legend_above(figure)
-    set_title(axes, title)
-    return figure
-
-
-@styled
-def perplexity_bars(
-    perplexities: Mapping[str, Sequence[float]],
-    oracle: float | None = None,
-    *,
-    x_label: str = "perplexité (plus bas = mieux)",
-    title: str = "",
-    alt: str | None = None,
-) -> CourseFigure:
-    """Barres des médianes, un point par graine, et la limite de l’oracle en pointillé."""
-    names = list(perplexities)
-    alt = alt or f"Barres, {x_label}, pour {', '.join(names)}, un point par graine"
-    figure, axes = new_figure(1.35 + 0.52 * len(names), alt)
-    largest = max(max(np.atleast_1d(as_array(v))) for v in perplexities.values())
-    for row, name in enumerate(names):
-        values = np.atleast_1d(as_array(perplexities[name]))
-        middle = float(np.median(values))
-        axes.barh(row, middle, color=color_of(row), alpha=0.45, height=0.62)
-        axes.plot(values, np.full(len(values), row), "o", color=color_of(row), markersize=6)
-        end = max(values) + 0.02 * largest
-        axes.text(end, row, format_number(middle, 2), va="center", fontweight="bold")
-    if oracle is not None:
-        axes.axvline(oracle, color=INK, linestyle="--", linewidth=1.4)
-        text = french_spaces(f"oracle : {format_number(oracle, 2)}")
-        axes.text(oracle + 0.015 * largest, -0.62, text, va="center", fontsize=11)
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.45, -0.95 if oracle is not None else -0.55)
-    axes.set_xlim(0, 1.16 * largest)
-    axes.set_xlabel(french_spaces(x_label))
-    axes.tick_params(axis="y", length=0)
-    french_ticks(axes.xaxis)
-    light_grid(axes, "x")
     set_title(axes, title)
     return figure
 

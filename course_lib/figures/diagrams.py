@@ -34,7 +34,7 @@ def context_diagram(
         "récurrent passe tout par une mémoire de taille fixe ; le Transformer regarde chaque mot "
         "directement"
     )
-    figure, axes = new_figure(5.0, alt)
+    figure, axes = new_figure(4.6, alt)
     axes.set(xlim=(-0.6, len(words) + 0.75), ylim=(-0.6, 7.7))
     axes.set_axis_off()
     n, target = len(words), len(words)

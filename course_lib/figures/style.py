@@ -165,6 +165,17 @@ def color_of(index: int) -> str:
     return CYCLE[index % len(CYCLE)]
 
 
+def model_color(name: str, index: int = 0) -> str:
+    """La couleur du modèle que ce nom désigne ; à défaut, la n° `index` de la palette.
+
+    « petit Transformer », « 5-gramme »… : le nom peut préciser lequel.
+    """
+    if name.endswith("-gramme"):
+        return MODEL_COLORS["n-gramme"]
+    found = [color for model, color in MODEL_COLORS.items() if model in name]
+    return found[0] if found else color_of(index)
+
+
 def check_lengths(**named: Sequence) -> None:
     """ValueError si les suites nommées n’ont pas toutes la même longueur."""
     lengths = {name: len(values) for name, values in named.items()}
