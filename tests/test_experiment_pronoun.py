@@ -8,7 +8,7 @@ import torch
 
 from course_experiments import pronoun
 from course_experiments.pronoun import __main__ as command
-from course_experiments.pronoun import causality, models
+from course_experiments.pronoun import causality, models, probing
 from course_experiments.pronoun.task import noun_group, prepare
 from course_lib.corpora import famous_pair, generate_pairs, minimal_pairs
 from course_lib.evaluation.intervals import wilson_interval
@@ -191,3 +191,62 @@ def test_the_command_writes_the_translator_beside_its_record(tmp_path, monkeypat
 def test_missing_results_say_which_command_makes_them(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"python -m course_experiments\.pronoun"):
         pronoun.load_results(tmp_path / "pronoun.json")
+
+
+def test_a_probe_finds_what_is_written_and_only_that():
+    generator = torch.Generator().manual_seed(0)
+    states, new = (torch.randn(n, 8, generator=generator) for n in (400, 200))
+    written = [(s[:, 2] - s[:, 5] > 0).float() for s in (states, new)]
+    assert probing.probe_accuracy(states, written[0], new, written[1]) > 0.95
+    crossed = [(s[:, 2] * s[:, 5] > 0).float() for s in (states, new)]  # rien de linéaire
+    assert probing.probe_accuracy(states, crossed[0], new, crossed[1]) < 0.62
+    same = torch.ones(400, 8)  # un vecteur constant ne dit rien
+    assert probing.probe_accuracy(same, written[0], same[:200], written[1]) == pytest.approx(
+        written[1].mean().item(), abs=0.2
+    )
+
+
+def test_probed_words_are_the_right_ones(translator):
+    pairs = [pair[0] for pair in PAIRS]
+    states = probing.word_states(translator, pairs, WORDS)
+    assert set(states) == {*probing.WORDS, "it, à l’entrée"}
+    for row, pair in enumerate(pairs):
+        ids = torch.tensor([WORDS.english.encode(pair.english)])
+        with torch.no_grad():
+            alone = translator.encoder(ids)[0]
+        english = pair.english.split()
+        places = {
+            "it": english.index("it"),
+            "adjectif": pair.clauses[0].adjective,
+            "premier mot": 0,
+        }
+        for word, place in places.items():
+            assert torch.allclose(states[word][row], alone[place], atol=1e-4), word
+        assert english[0] == "the"
+    assert torch.unique(states["it, à l’entrée"].round(decimals=4), dim=0).shape[0] <= len(
+        {pair.english.split().index("it") for pair in pairs}
+    )  # à l’entrée, seule la place distingue deux « it »
+
+
+def test_probe_answers_and_opposed_genders():
+    pairs = [sentence for pair in PAIRS for sentence in pair]
+    answers = probing.labels(pairs)
+    assert answers["référent"].tolist() == [0.0, 1.0] * len(PAIRS)
+    assert answers["genre"][0::2].tolist() == (1 - answers["genre"][1::2]).tolist()
+    assert probing.opposed(pairs) == pairs
+    drawn = generate_pairs(200, "train", seed=8)
+    assert 60 < len(probing.opposed(drawn)) < 140
+
+
+def test_cutting_the_past_leaves_the_rest_of_the_sentence(translator):
+    errors = pronoun.translator_interventions(translator, PAIRS, WORDS)
+    assert "own_past" in errors
+    assert all(0 <= count <= 2 * len(PAIRS) for count in errors.values())
+
+
+def test_the_probing_record_has_five_seeds_that_translate():
+    runs = probing.EXPERIMENT.load()["runs"]["translator"]
+    assert list(runs) == ["0", "1", "2", "3", "4"]
+    for run in runs.values():
+        assert run["errors"]["none"] == 0
+        assert set(run["probes"]) == set(probing.QUESTIONS)

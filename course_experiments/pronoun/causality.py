@@ -99,7 +99,7 @@ def translator_interventions(
 
     « none » ; « patch_X » : la sortie de l’encodeur en X vient de la phrase jumelle ; « mask_X » :
     dans l’encodeur, « it » ne lit plus X ; « cross_X » : le décodeur, au moment d’écrire le pronom,
-    ne lit plus X.
+    ne lit plus X ; « own_past » : il n’y lit plus les mots français déjà écrits.
     """
     errors: dict[str, int] = {}
     both = [prepare([pair[side] for pair in pairs], words) for side in (0, 1)]
@@ -126,6 +126,10 @@ def translator_interventions(
             queries = at_positions(sentences.french_pronoun, n_queries)
             with masked_edges(model, queries[:, :, None] & keys[:, None, :], kind="cross"):
                 _add(errors, f"cross_{name}", wrong())
+        rank = torch.arange(n_queries)
+        earlier = queries[:, :, None] & (rank < sentences.french_pronoun[:, None])[:, None, :]
+        with masked_edges(model, earlier, kind="decoder"):
+            _add(errors, "own_past", wrong())
     return errors
 
 
