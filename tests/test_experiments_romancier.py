@@ -17,6 +17,7 @@ from course_experiments.romancier import (
     own_data,
     passages,
     prejudice,
+    pronouns,
     trades,
 )
 from course_experiments.romancier.novels import CLEAN, read_novels
@@ -266,3 +267,52 @@ def test_a_wider_window_sees_the_same_characters(novels, toy, monkeypatch):
     # Un modèle neuf hésite entre ses 300 jetons, à peu près également.
     expected = 2 * 40 * math.log2(300) / near["characters"]
     assert near["bits_per_character"] == pytest.approx(expected, rel=0.1)
+
+
+def masked_words(tokenizer, sentences, row, mask):
+    """Le texte que couvre un masque de mots."""
+    return tokenizer.decode(sentences.ids[row][mask[row]].tolist()).strip()
+
+
+def test_the_nouns_of_a_pronoun_sentence_are_found(toy):
+    _, tokenizer = toy
+    nouns = [("roi", "reine"), ("vieillard", "jeune fille")]
+    sentences = pronouns.prepare(pronouns.FRAMES[:2], nouns, tokenizer)
+    assert len(sentences.texts) == 8 and sentences.feminine.tolist() == [False, True] * 4
+    assert sentences.texts[1] == "La reine ne put rejoindre le roi, parce qu'"
+    assert sentences.texts[7] == "La jeune fille n'osa pas répondre au vieillard, parce qu'"
+    assert masked_words(tokenizer, sentences, 1, sentences.subject) == "La reine"
+    assert masked_words(tokenizer, sentences, 1, sentences.other) == "le roi"
+    assert masked_words(tokenizer, sentences, 7, sentences.other) == "au vieillard"
+    for row, text in enumerate(sentences.texts):
+        assert masked_words(tokenizer, sentences, row, sentences.after) == "parce qu'"
+        ids = sentences.ids[row, : sentences.last[row] + 1].tolist()
+        assert tokenizer.decode(ids) == text
+
+
+def test_agreement_is_the_share_of_the_sentence_alone(toy):
+    model, _ = toy
+    tokenizer = BPETokenizer.train([TEXT, "parce qu'il parce qu'elle " * 90], 300)
+    sentences = pronouns.prepare(pronouns.FRAMES[:1], pronouns.NOUNS[:1], tokenizer)
+    shares = pronouns.agreement(model, tokenizer, sentences)
+    for row, text in enumerate(sentences.texts):
+        with torch.no_grad():
+            scores = model(torch.tensor([tokenizer.encode(text)]))[0, -1]
+        pair = scores[[tokenizer.encode(f"parce qu'{p}")[-1] for p in pronouns.PRONOUNS]]
+        assert shares[row] == pytest.approx(float(pair.softmax(-1)[row]), abs=1e-5)
+    hidden = pronouns.agreement(model, tokenizer, sentences, sentences.subject)
+    assert not torch.allclose(hidden, shares, atol=1e-5)
+    heads = [
+        pronouns.agreement(model, tokenizer, sentences, sentences.subject, 0, h) for h in range(4)
+    ]
+    assert all(not torch.allclose(one, hidden, atol=1e-6) for one in heads)
+
+
+def test_attention_of_the_last_word_is_shared_among_all(toy):
+    model, tokenizer = toy
+    sentences = pronouns.prepare(pronouns.FRAMES[:1], pronouns.NOUNS[:2], tokenizer)
+    real = torch.arange(sentences.ids.shape[1]) <= sentences.last[:, None]
+    every = pronouns.attention_to(model, sentences, real)
+    assert every.shape == (4, 1, 4) and torch.allclose(every, torch.ones(4, 1, 4), atol=1e-5)
+    some = pronouns.attention_to(model, sentences, sentences.subject)
+    assert (some > 0).all() and (some < 1).all()
