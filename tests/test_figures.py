@@ -261,8 +261,10 @@ def test_attention_by_hand_computes_what_it_writes():
     scores = keys @ query / np.sqrt(2)
     weights = np.exp(scores) / np.exp(scores).sum()
     written = {text.get_text() for text in figure.axes[0].texts}
-    for value in (*scores, *weights):
+    for value in (*scores, *np.exp(scores), *weights):
         assert f"{value:.2f}".replace(".", ",") in written
+    assert {"1", "6", "3"} <= written  # les produits
+    assert f"somme\u00a0: {np.exp(scores).sum():.2f}".replace(".", ",") in written
 
 
 def test_dots_show_each_seed_the_median_and_the_color_of_the_model():

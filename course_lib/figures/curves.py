@@ -81,6 +81,7 @@ def intervention_bars(
     *,
     chance: float | None = None,
     x_label: str = "erreurs de pronom",
+    color: str = COLORS["blue"],
     title: str = "",
     alt: str | None = None,
 ) -> CourseFigure:
@@ -89,7 +90,7 @@ def intervention_bars(
     alt = alt or f"Barres, {x_label} selon l'intervention : {', '.join(names)}"
     figure, axes = new_figure(1.25 + 0.55 * len(names), alt)
     for row, name in enumerate(names):
-        axes.barh(row, rates[name], color=COLORS["blue"], alpha=0.75, height=0.58)
+        axes.barh(row, rates[name], color=color, alpha=0.75, height=0.58)
         low, high = (intervals or {}).get(name, (rates[name], rates[name]))
         axes.plot([low, high], [row, row], color=INK, linewidth=2, marker="|", markersize=10)
         text = format_number(100 * rates[name], 0) + "\u00a0%"

@@ -80,53 +80,67 @@ def attention_by_hand(
     title: str = "",
     alt: str | None = None,
 ) -> CourseFigure:
-    """L’attention d’une requête, à la main : scores q·k/√d, softmax, moyenne des valeurs.
+    """L’attention d’une requête, à la main : produits, division par √d, exponentielles, parts.
 
     `query` a la forme `(d,)`, `keys` `(n, d)`, `values` `(n, m)` ; les nombres sont calculés ici.
     """
     query, keys, values = as_array(query), as_array(keys), as_array(values)
     check_lengths(words=words, keys=keys, values=values)
-    scores = keys @ query / np.sqrt(len(query))
-    weights = np.exp(scores - scores.max())
-    weights /= weights.sum()
+    products = keys @ query
+    scores = products / np.sqrt(len(query))
+    exponentials = np.exp(scores)
+    weights = exponentials / exponentials.sum()
     alt = alt or (
-        "L'attention à la main, colonne par colonne : clés, scores, poids après softmax, valeurs ; "
-        "en bas, la somme pondérée"
+        "L'attention à la main, colonne par colonne : clés, produits, scores, exponentielles, "
+        "poids, valeurs ; en bas, la somme pondérée"
     )
-    figure, axes = new_figure(1.9 + 0.75 * len(words), alt)
-    axes.set(xlim=(0, 10), ylim=(-1.7, len(words) + 0.75))
+    figure, axes = new_figure(2.0 + 0.62 * len(words), alt)
+    axes.set(xlim=(0, 10), ylim=(-2.15, len(words) + 0.75))
     axes.set_axis_off()
-    columns = {"mot": 0.75, "clé": 2.6, "score": 4.75, "poids": 6.75, "valeur": 8.9}
+    columns = {
+        "mot": 0.55,
+        "clé": 2.2,
+        "produit": 3.75,
+        "÷ √d": 5.0,
+        "exp.": 6.2,
+        "poids": 7.45,
+        "valeur": 9.2,
+    }
+    style = {"ha": "center", "va": "center", "fontsize": 11}
     for name, x in columns.items():
-        axes.text(x, len(words) + 0.35, name, ha="center", fontweight="bold", color=MUTED)
+        axes.text(x, len(words) + 0.4, name, fontweight="bold", color=MUTED, **style)
     for index, word in enumerate(words):
         y = len(words) - 0.5 - index
-        color = color_of(index)
-        axes.barh(y, 1.5, left=6.0, height=0.62, color=PALE)
-        axes.barh(y, 1.5 * weights[index], left=6.0, height=0.62, color=color, alpha=0.35)
-        cells = (word, _vector(keys[index]), format_number(scores[index], 2))
-        texts = (*cells, format_number(weights[index], 2), _vector(values[index]))
+        axes.barh(y, 1.2, left=6.85, height=0.62, color=PALE)
+        axes.barh(
+            y, 1.2 * weights[index], left=6.85, height=0.62, color=color_of(index), alpha=0.35
+        )
+        numbers = (scores[index], exponentials[index], weights[index])
+        written = [_rounded(products[index]), *(format_number(n, 2) for n in numbers)]
+        texts = (word, _vector(keys[index]), *written, _vector(values[index]))
         for (name, x), text in zip(columns.items(), texts, strict=True):
             bold = "bold" if name in ("mot", "poids") else "normal"
-            axes.text(x, y, text, ha="center", va="center", fontweight=bold)
-    axes.axhline(-0.15, color=MUTED, linewidth=1)
-    axes.text(0.15, -0.65, f"requête = {_vector(query)}", va="center", color=COLORS["orange"])
+            axes.text(x, y, text, fontweight=bold, **style)
+    axes.axhline(-0.12, color=MUTED, linewidth=1)
+    total = f"somme : {format_number(exponentials.sum(), 2)}"
+    axes.text(columns["exp."] + 0.5, -0.55, french_spaces(total), **{**style, "ha": "right"})
+    axes.text(columns["poids"], -0.55, "1", **style)
+    axes.text(0.1, -1.2, f"requête = {_vector(query)}", va="center", color=COLORS["orange"])
     output = f"sortie = {_vector(weights @ values)}"
-    axes.text(9.85, -0.65, output, ha="right", va="center", fontweight="bold")
-    formula = "score = requête · clé / √d        sortie = somme des poids × valeurs"
-    axes.text(5, -1.35, formula, ha="center", va="center", fontsize=10.5, color=MUTED)
+    axes.text(9.9, -1.2, output, ha="right", va="center", fontweight="bold")
+    formula = "produit = requête · clé        poids = exp. ÷ somme        sortie = Σ poids × valeur"
+    axes.text(5, -1.85, formula, color=MUTED, **{**style, "fontsize": 10})
     set_title(axes, title)
     return figure
 
 
+def _rounded(value: float) -> str:
+    """Deux décimales au plus."""
+    return format_number(value, 2).removesuffix("0").removesuffix(",0")
+
+
 def _vector(values: np.ndarray) -> str:
-    return (
-        "("
-        + f"{NO_BREAK}; ".join(
-            format_number(value, None if float(value).is_integer() else 2) for value in values
-        )
-        + ")"
-    )
+    return "(" + f"{NO_BREAK}; ".join(_rounded(value) for value in values) + ")"
 
 
 @styled

@@ -55,23 +55,27 @@ def transformer_diagram(*, title: str = "", alt: str | None = None) -> CourseFig
     """Le Transformer de 2017 : encodeur à gauche, décodeur à droite (Vaswani et al., figure 1)."""
     alt = alt or (
         "Schéma du Transformer. À gauche, l'encodeur lit la phrase anglaise : plongement, "
-        "position, puis N blocs d'auto-attention et de réseau dense. À droite, le décodeur écrit "
-        "le français : auto-attention masquée, attention croisée vers l'encodeur, réseau dense, "
-        "puis la probabilité du mot suivant"
+        "position, puis N blocs d'attention automatique et de réseau à propagation avant. À "
+        "droite, le décodeur écrit le français : attention automatique masquée, attention croisée "
+        "vers l'encodeur, réseau à propagation avant, puis la probabilité du mot suivant"
     )
     figure, axes = new_figure(7.4, alt)
     axes.set(xlim=(0, 10), ylim=(-0.35, 12.75))
     axes.set_axis_off()
     _tower_frame(axes, _LEFT, 2.95, 5.05, "ENCODEUR")
     _tower_frame(axes, _RIGHT, 2.95, 7.25, "DÉCODEUR")
-    top_left = _sublayers(axes, _LEFT, [("auto-attention", "attention"), ("réseau dense", "feed")])
+    top_left = _sublayers(
+        axes,
+        _LEFT,
+        [("attention\nautomatique", "attention"), ("réseau à\npropagation avant", "feed")],
+    )
     top_right = _sublayers(
         axes,
         _RIGHT,
         [
-            ("auto-attention\nmasquée", "attention"),
+            ("attention automa-\ntique masquée", "attention"),
             ("attention croisée", "cross"),
-            ("réseau dense", "feed"),
+            ("réseau à\npropagation avant", "feed"),
         ],
     )
     _inputs(axes, _LEFT, "the animal … too tired")
@@ -151,7 +155,7 @@ def _outputs(axes: Any, top: float) -> None:
     """Projection sur le vocabulaire, softmax, mot suivant."""
     x = _RIGHT
     arrow(axes, (x, top), (x, 10.45))
-    box(axes, x, 10.75, _BOX_WIDTH, 0.6, "couche linéaire", _FILL["output"])
+    box(axes, x, 10.75, _BOX_WIDTH, 0.6, "tête de sortie", _FILL["output"])
     arrow(axes, (x, 11.05), (x, 11.35))
     box(axes, x, 11.65, _BOX_WIDTH, 0.6, "softmax", _FILL["output"])
     arrow(axes, (x, 11.95), (x, 12.25))
