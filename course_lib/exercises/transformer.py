@@ -1,4 +1,4 @@
-"""Les exercices du Transformer : une attention, un masque, un compte, deux phrases à soi."""
+"""Les exercices du Transformer : l’attention croisée, un masque, deux phrases à soi."""
 
 import re
 from typing import Any
@@ -11,82 +11,133 @@ from course_lib.checks import detach
 from course_lib.exercises import judges
 from course_lib.exercises.answers import as_words
 from course_lib.exercises.exercise import Exercise, Mistake, require
-from course_lib.transformer import count_parameters
-from course_lib.transformer.architectures import (
-    OriginalTransformerConfig,
-    original_encoder,
-    original_transformer,
-)
 from course_lib.transformer.attention import scaled_dot_product
 
 
-def _attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def _reads(asking: str = "x", read: str = "memory", valued: str = "memory"):
+    """Une attention où la requête, les clés et les valeurs viennent de « x » ou de « memory »."""
+
+    def attention(
+        x: Tensor, memory: Tensor, to_q: Tensor, to_k: Tensor, to_v: Tensor, power: float = 0.5
+    ) -> Tensor:
+        texts = {"x": x, "memory": memory}
+        q, k, v = texts[asking] @ to_q, texts[read] @ to_k, texts[valued] @ to_v
+        return (q @ k.T / q.shape[-1] ** power).softmax(dim=-1) @ v
+
+    return attention
+
+
+def _cross_attention(x: Tensor, memory: Tensor, to_q: Tensor, to_k: Tensor, to_v: Tensor) -> Tensor:
     """L’attention du cours, sur un seul texte et une seule tête."""
-    return scaled_dot_product(q[None, None], k[None, None], v[None, None])[0][0, 0]
+    q, k, v = (t[None, None] for t in (x @ to_q, memory @ to_k, memory @ to_v))
+    return scaled_dot_product(q, k, v)[0][0, 0]
 
 
-def _cases() -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Des matrices au hasard : d pair ou impair, un mot seul, de grands scores."""
+def _scaled(power: float):
+    return lambda *given: _reads()(*given, power=power)
+
+
+def _along_columns(x, memory, to_q, to_k, to_v):
+    scores = (x @ to_q) @ (memory @ to_k).T / to_q.shape[-1] ** 0.5
+    return scores.softmax(dim=0) @ (memory @ to_v)
+
+
+def _weights_only(x, memory, to_q, to_k, to_v):
+    return ((x @ to_q) @ (memory @ to_k).T / to_q.shape[-1] ** 0.5).softmax(dim=-1)
+
+
+def _no_softmax(x, memory, to_q, to_k, to_v):
+    return (x @ to_q) @ (memory @ to_k).T / to_q.shape[-1] ** 0.5 @ (memory @ to_v)
+
+
+def _by_width(x, memory, to_q, to_k, to_v):
+    scores = (x @ to_q) @ (memory @ to_k).T / x.shape[-1] ** 0.5
+    return scores.softmax(dim=-1) @ (memory @ to_v)
+
+
+def _values_unchanged(x, memory, to_q, to_k, to_v):
+    return _weights_only(x, memory, to_q, to_k, to_v) @ memory
+
+
+def _causal(x, memory, to_q, to_k, to_v):
+    scores = (x @ to_q) @ (memory @ to_k).T / to_q.shape[-1] ** 0.5
+    past = torch.ones(scores.shape, dtype=torch.bool).tril()
+    return scores.masked_fill(~past, -torch.inf).softmax(dim=-1) @ (memory @ to_v)
+
+
+def _cases() -> list[tuple[Tensor, ...]]:
+    """Des nombres au hasard : plus de mots anglais ou moins, un mot seul, de grands scores."""
     generator = torch.Generator().manual_seed(1)
-    shapes = ((3, 2, 1.0), (5, 16, 1.0), (4, 3, 30.0), (1, 4, 1.0))
+    shapes = ((3, 5, 6, 2, 1.0), (5, 3, 4, 4, 1.0), (2, 4, 6, 3, 4.0), (1, 3, 8, 4, 1.0))
     return [
-        tuple(size * torch.randn(n, d, generator=generator) for _ in range(3))
-        for n, d, size in shapes
+        tuple(
+            size * torch.randn(rows, columns, generator=generator)
+            for rows, columns in ((n, d), (m, d), (d, h), (d, h), (d, h))
+        )
+        for n, m, d, h, size in shapes
     ]
 
 
-# Écrire `my_attention(q, k, v)`.
-attention = Exercise(
+# Écrire `my_cross_attention(x, memory, to_q, to_k, to_v)`.
+cross_attention = Exercise(
     judges.Function(
-        _attention,
+        _cross_attention,
         _cases(),
         [
             (
-                lambda q, k, v: (q @ k.T).softmax(dim=-1) @ v,
-                "les scores ne sont pas divisés par la racine de d",
+                _reads(read="x", valued="x"),
+                "le français ne lit que lui-même : les clés et les valeurs viennent de l'anglais",
             ),
             (
-                lambda q, k, v: (q @ k.T / q.shape[-1]).softmax(dim=-1) @ v,
-                "les scores sont divisés par d, et non par sa racine",
+                _reads(asking="memory", read="x", valued="x"),
+                "c'est l'anglais qui interroge le français : les deux textes sont échangés",
             ),
             (
-                lambda q, k, v: (q @ k.T * q.shape[-1] ** 0.5).softmax(dim=-1) @ v,
+                _reads(asking="memory"),
+                "l'anglais se lit lui-même : la requête vient du français",
+            ),
+            (_scaled(0.0), "les scores ne sont pas divisés par la racine de d"),
+            (_scaled(1.0), "les scores sont divisés par d, et non par sa racine"),
+            (
+                _scaled(-0.5),
                 "les scores sont multipliés par la racine de d, au lieu d'être divisés",
             ),
             (
-                lambda q, k, v: (q @ k.T / q.shape[0] ** 0.5).softmax(dim=-1) @ v,
-                "vous divisez par la racine du nombre de mots : d est le nombre de colonnes",
+                _by_width,
+                "vous divisez par la racine de la taille de x : d est celle des requêtes",
             ),
             (
-                lambda q, k, v: (q @ k.T / q.shape[-1] ** 0.5).softmax(dim=0) @ v,
-                "le softmax normalise les colonnes : c'est chaque ligne qui doit sommer à 1",
+                _along_columns,
+                "le softmax normalise les colonnes : c'est chaque ligne dont la somme vaut 1",
+            ),
+            (_no_softmax, "les scores ne sont pas passés par un softmax"),
+            (_weights_only, "ce sont les poids ; il reste à moyenner les valeurs"),
+            (
+                _values_unchanged,
+                "vous moyennez les vecteurs anglais eux-mêmes : il faut leurs valeurs",
             ),
             (
-                lambda q, k, v: (q @ k.T / q.shape[-1] ** 0.5) @ v,
-                "les scores ne sont pas passés par un softmax",
-            ),
-            (
-                lambda q, k, v: (q @ k.T / q.shape[-1] ** 0.5).softmax(dim=-1),
-                "ce sont les poids ; il reste à moyenner les valeurs",
-            ),
-            (
-                lambda q, k, v: (q @ v.T / q.shape[-1] ** 0.5).softmax(dim=-1) @ k,
-                "les clés et les valeurs sont échangées",
-            ),
-            (
-                lambda q, k, v: (k @ q.T / q.shape[-1] ** 0.5).softmax(dim=-1) @ v,
-                "les requêtes et les clés sont échangées : une ligne par mot qui regarde",
+                _causal,
+                "aucun masque ici : toute la phrase anglaise est connue",
             ),
         ],
     ),
     (
-        "trois lignes : les scores q kᵀ/√d, leur softmax, puis la moyenne des valeurs.",
-        "`q @ k.T` a une ligne par mot qui regarde ; `.softmax(dim=-1)` normalise chaque ligne.",
+        "qui pose la question ? qui répond ? Chacun des trois rôles a sa matrice.",
+        "`q` vient de `x`, `k` et `v` de `memory` ; la suite est celle de l'équation.",
     ),
 )
 
-N_WORDS = 5
-MASK = np.tri(N_WORDS)
+N_WORDS, WINDOW = 5, 3
+CAUSAL = np.tri(N_WORDS)
+
+
+def _window(size: int) -> np.ndarray:
+    """Le masque causal d’une fenêtre de `size` mots, celui qui regarde compris."""
+    return CAUSAL - np.tri(N_WORDS, k=-size)
+
+
+MASK = _window(WINDOW)
 
 
 class _Mask(judges.Numbers):
@@ -102,66 +153,33 @@ class _Mask(judges.Numbers):
 
 _MISTAKES = [
     (MASK.T, "c'est le masque retourné : chaque mot y lit la suite, et non le passé"),
-    (np.tri(N_WORDS, k=-1), "un mot doit aussi se lire lui-même : la diagonale manque"),
+    (CAUSAL, "c'est le masque causal entier : le dernier mot y lit encore le premier"),
+    (CAUSAL.T, "chaque mot y lit toute la suite, et aucun passé"),
+    (_window(WINDOW + 1), "quatre mots y sont lus : celui qui regarde compte parmi les trois"),
+    (_window(WINDOW - 1), "deux mots seulement y sont lus : il en faut trois"),
+    (
+        np.tri(N_WORDS, k=-1) - np.tri(N_WORDS, k=-1 - WINDOW),
+        "un mot doit aussi se lire lui-même : la diagonale manque",
+    ),
     (1 - MASK, "c'est vrai là où la lecture est interdite : on demande l'inverse"),
-    (1 - np.tri(N_WORDS, k=-1), "c'est le masque retourné : chaque mot y lit la suite"),
-    (np.tri(N_WORDS, k=1), "le premier mot voit le deuxième : la diagonale est trop haute"),
+    (
+        np.tri(N_WORDS, k=WINDOW - 1) * np.tri(N_WORDS, k=WINDOW - 1).T,
+        "chaque mot y lit aussi les deux suivants : ils ne sont pas encore écrits",
+    ),
+    (
+        np.tri(N_WORDS, k=1) * np.tri(N_WORDS, k=1).T,
+        "chaque mot y lit aussi le suivant : il n'est pas encore écrit",
+    ),
     (np.ones((N_WORDS, N_WORDS)), "tout y est permis : c'est un encodeur"),
     (np.eye(N_WORDS), "chaque mot n'y lit que lui-même"),
 ]
 
-# Le masque causal de cinq mots.
+# Le masque d’une fenêtre de trois mots, sur un texte de cinq.
 mask = Exercise(
     _Mask(MASK, _MISTAKES, tolerance=0.0),
     (
-        "la ligne i est le mot qui regarde ; que peut-il lire ? les colonnes j ≤ i.",
-        "c'est un triangle, diagonale comprise ; torch a une fonction pour celui du bas.",
-    ),
-)
-
-D_MODEL, D_FF, N_HEADS = 64, 256, 4
-_SIZES = OriginalTransformerConfig(
-    10, 10, d_model=D_MODEL, n_encoder_layers=1, n_decoder_layers=1, n_heads=N_HEADS, d_ff=D_FF
-)
-_ATTENTION, _NETWORK, _NORM = 4 * D_MODEL**2, 2 * D_MODEL * D_FF, 2 * D_MODEL
-_ATTENTION_BIASES, _NETWORK_BIASES = 4 * D_MODEL, D_FF + D_MODEL
-_BLOCK = count_parameters(original_encoder(_SIZES).blocks[0])
-
-# Les paramètres d’un bloc de l’encodeur.
-count_block = Exercise(
-    judges.Integer(
-        _BLOCK,
-        [
-            (_BLOCK - _ATTENTION_BIASES - _NETWORK_BIASES, "il manque les biais des matrices"),
-            (
-                _BLOCK - _ATTENTION_BIASES,
-                "il manque 256 nombres : les biais de l'attention, ou les normalisations",
-            ),
-            (_BLOCK - _NETWORK_BIASES, "il manque les biais du réseau"),
-            (_BLOCK - _NORM, "il y a deux normalisations, de deux vecteurs chacune"),
-            (_ATTENTION + _NETWORK, "il manque les biais et les normalisations"),
-            (
-                _BLOCK - D_MODEL**2 - D_MODEL,
-                "l'attention a quatre matrices : n'oubliez pas celle de sortie",
-            ),
-            (
-                _BLOCK + (N_HEADS - 1) * (_ATTENTION + _ATTENTION_BIASES),
-                "les quatre têtes se partagent les 64 dimensions : elles ne multiplient rien",
-            ),
-            (
-                _BLOCK - D_MODEL * D_FF - D_MODEL,
-                "le réseau a deux matrices : l'une monte à 256, l'autre en redescend",
-            ),
-            (
-                count_parameters(original_transformer(_SIZES).decoder.blocks[0]),
-                "c'est un bloc du décodeur : l'encodeur n'a pas d'attention croisée",
-            ),
-        ],
-    ),
-    (
-        "quatre matrices 64 × 64 pour l'attention, deux pour le réseau, deux normalisations.",
-        "chaque matrice a autant de biais que de sorties : 64, sauf celle qui monte à 256. Une "
-        "normalisation a deux vecteurs de 64.",
+        "la ligne i est le mot qui regarde ; que peut-il lire ? les colonnes i − 2, i − 1 et i.",
+        "partez du triangle causal, et ôtez-lui un triangle plus bas : `tril` prend un décalage.",
     ),
 )
 
