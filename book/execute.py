@@ -154,7 +154,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 def select_sources(names: list[str]) -> list[Path]:
     """Trouve les chapitres demandés (tous si `names` est vide)."""
-    sources = sorted(CHAPTERS.glob("[0-9][0-9]_*.md"))
+    sources = sorted(CHAPTERS.glob("*.md"))
     wanted = {Path(name).stem for name in names}
     unknown = wanted - {source.stem for source in sources}
     if unknown:

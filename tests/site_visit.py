@@ -4,7 +4,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = sorted((ROOT / "chapters").glob("[0-9][0-9]_*.md"))
+SOURCES = sorted((ROOT / "chapters").glob("*.md"))
 PAGES = [
     *(f"chapters/{path.stem}.html" for path in SOURCES),
     *(

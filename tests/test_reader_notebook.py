@@ -10,7 +10,7 @@ from bare_environment import closure, run_bare
 from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).resolve().parent.parent
-CHAPTERS = sorted(path.stem for path in (ROOT / "chapters").glob("[0-9][0-9]_*.md"))
+CHAPTERS = sorted(path.stem for path in (ROOT / "chapters").glob("*.md"))
 # Ce qui ne doit rester nulle part dans la prose d’un cahier.
 LEFTOVERS = re.compile(
     r"\{[a-z][\w:-]*\}[`\s]|:::|^\(\S+\)=$|\{\{|^:\w+:|[Ss]olution to|Start of|glue:", re.MULTILINE
