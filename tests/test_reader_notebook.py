@@ -81,7 +81,7 @@ def assemble(index):
         ("{ref}`ici <ch-generation>`", "ici"),  # un chapitre ne renvoie pas à lui-même
         ("{term}`jetons <jeton>`", "[jetons](glossaire.ipynb#cell-id=terme-jeton)"),
         ("la {doc}`bibliographie <../book/bibliographie>`", "la bibliographie"),
-        ("l'équation {eq}`eq-attention`", "l’équation (1)"),
+        ("l'équation {eq}`eq-attention`", "l’équation (2)"),
         ("d'un {math}`x^2`", "d’un $x^2$"),
         (
             "{cite:t}`vaswani2017attention`",
