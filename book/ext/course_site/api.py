@@ -20,6 +20,7 @@ ROOMS = (
     "tokenization",
     "finetuning",
     "distillation",
+    "preferences",
     "pruning",
     "interpretation",
     "evaluation",
