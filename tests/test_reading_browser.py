@@ -95,7 +95,7 @@ def test_a_fold_opens_with_a_key_and_says_its_name(context, site_url):
 
 def test_the_passage_being_read_stays_in_place(context, site_url):
     page = arrive(context, site_url + PAGE)
-    heading = page.locator("#noter-une-prediction > h2")
+    heading = page.locator("#trois-facons-de-se-souvenir > h2")
     page.evaluate("(h) => h.scrollIntoView({behavior: 'instant'})", heading.element_handle())
     before = heading.bounding_box()["y"]
     page.get_by_role("radio", name="Lecture").focus()
