@@ -1,8 +1,10 @@
 """Ce qu’axe reproche à une page du site, sous chacune de ses apparences."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import axe_playwright_python
+from playwright.sync_api import TimeoutError as Late
 from site_visit import DESKTOP, PHONE
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")
@@ -63,6 +65,9 @@ MARK_NEW_LOOKS = """() => {
   }
   return seen.size - before;
 }"""
+# Un tableau qui défile devient accessible au clavier un instant après un changement de largeur.
+TABLES_ARE_READY = """() => [...document.querySelectorAll('.pst-scrollable-table-container')]
+  .every((box) => box.tabIndex === 0 || box.scrollWidth <= box.clientWidth)"""
 # Le contraste ne se mesure que sur les textes marqués.
 MARKED_ONLY = "axe.configure({rules: [{id: 'color-contrast', selector: '[data-look]'}]})"
 # `preload: false` : axe n’a pas à relire les feuilles de style.
@@ -79,6 +84,8 @@ def axe_violations(visit, appearances=APPEARANCES) -> list[str]:
     for appearance in appearances:
         view, theme, width = appearance
         visit.show(view=view, theme=theme, width=width)
+        with suppress(Late):  # s’il ne le fait pas, axe le dira
+            page.wait_for_function(TABLES_ARE_READY, timeout=3_000)
         new_looks = page.evaluate(MARK_NEW_LOOKS)
         run = EVERYTHING if appearance in STRUCTURES else CONTRAST if new_looks else None
         if run is None:

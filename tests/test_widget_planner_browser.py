@@ -383,7 +383,14 @@ def test_every_field_is_reached_by_the_keyboard_and_visible(open_page):
         )
     names = [name for name, _ in reached]
     assert names[:3] == ["Rétablir", "Couches", "Largeur (d)"]
-    for wanted in ("Experts actifs", "Tête de sortie liée", "Jetons lus", "Machine", "Apprendre en", "g de"):
+    for wanted in (
+        "Experts actifs",
+        "Tête de sortie liée",
+        "Jetons lus",
+        "Machine",
+        "Apprendre en",
+        "g de",
+    ):
         assert any(name.startswith(wanted) for name in names), wanted
     assert all(visible for name, visible in reached if name)
     groups = page.get_by_role("group").all()
