@@ -220,3 +220,7 @@ def test_a_small_romancier_is_trained_measured_and_opened(shelf, tmp_path, monke
     assert training.main([*command, "--seed", "1"]) == 2
     assert "d’une autre graine" in capsys.readouterr().err
     assert (output / "model.safetensors").read_bytes() == weights
+    listing = folder / CLEAN_LIST  # un roman de moins à lire : ce n’est plus le même entraînement
+    listing.write_text(listing.read_text("utf-8").replace(",training,", ",duplicate,", 1), "utf-8")
+    assert training.main(command) == 2
+    assert "d’une autre liste" in capsys.readouterr().err

@@ -9,6 +9,7 @@ côté est lu en entier, et le modèle est écrit là où l’on dit, au format 
 `python -m course_lib write` l’ouvre. L’entraînement s’interrompt sans perte.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -103,8 +104,13 @@ class Run:
         return list(read_novels(self.corpus, CLEAN, listing=self.listing))
 
     def identity(self) -> dict:
-        """Ce qui distingue cet entraînement d’un autre dans le même dossier."""
-        return {"listing": self.listing, "seed": self.seed, "recipe": asdict(self.recipe)}
+        """Ce qui distingue cet entraînement d’un autre dans le même dossier.
+
+        La liste porte l’empreinte de chaque texte : la sienne dit donc ce que l’on lit.
+        """
+        digest = hashlib.sha256((self.corpus / self.listing).read_bytes()).hexdigest()
+        read = {"listing": self.listing, "sha256": digest}
+        return {**read, "seed": self.seed, "recipe": asdict(self.recipe)}
 
 
 def with_ends(text: str, tokenizer: Tokenizer) -> list[int]:
@@ -124,7 +130,7 @@ def prepare(run: Run) -> tuple[Tokenizer, np.ndarray]:
         ids = [np.array(with_ends(novel.text, tokenizer), dtype=np.int32) for novel in bar]
         with atomic(run.output / TOKENS) as temporary, temporary.open("wb") as stream:
             np.save(stream, np.concatenate(ids))
-    return tokenizer, np.load(run.output / TOKENS, mmap_mode="r+")
+    return tokenizer, np.load(run.output / TOKENS, mmap_mode="r")
 
 
 def measure_novels(
