@@ -25,7 +25,7 @@ from course_lib.finetuning import (
 )
 from course_lib.finetuning.adapter_settings import IGNORED, OBEYED
 from course_lib.finetuning.lora import lora_layers
-from course_lib.pretrained.families import write_config
+from course_lib.pretrained.describing import write_config
 from course_lib.pretrained.places import pack, published_place
 from course_lib.transformer import BertConfig, GPT2Config, LlamaConfig, bert, gpt2, llama
 from course_lib.transformer.recognition import config_of

@@ -8,6 +8,7 @@ import torch
 import transformers
 from pretrained_references import (
     CONTEXT,
+    FIRST_WORD,
     PROMPTS,
     REFERENCES,
     VOCAB,
@@ -30,7 +31,7 @@ B, T = 3, 11
 
 
 def random_ids(length=T):
-    return torch.randint(1, VOCAB, (B, length), generator=torch.Generator().manual_seed(0))
+    return torch.randint(FIRST_WORD, VOCAB, (B, length), generator=torch.Generator().manual_seed(0))
 
 
 def close(actual, expected):

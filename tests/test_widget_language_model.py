@@ -14,7 +14,7 @@ from safetensors.torch import load as parse
 from course_lib.corpora import generate_stories
 from course_lib.generation import SamplingConfig, next_token_distribution
 from course_lib.pretrained import load_pretrained, save_folder, save_gguf
-from course_lib.pretrained.families import write_config
+from course_lib.pretrained.describing import write_config
 from course_lib.pretrained.gguf.reader import GGUFFile
 from course_lib.pretrained.gguf.writer import write_gguf
 from course_lib.pretrained.saving import llama_weights, save_beside
