@@ -36,6 +36,7 @@ LLAMA = LlamaConfig(V, CONTEXT, 30, 3, 5, n_kv_heads=1, d_ff=37)
 MODELS = {
     "llama": lambda: llama(LLAMA),
     "qwen2": lambda: llama(replace(LLAMA, attention_bias=True, tie_weights=False)),
+    "qwen3": lambda: llama(replace(LLAMA, qk_norm=True)),
     "gpt2": lambda: gpt2(GPT2Config(V, CONTEXT, 21, 3, 7, d_ff=37, dropout=0.0)),
 }
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -240,6 +241,7 @@ TARGETS = {
         ("query", "value", "feed_forward.gate", "head"),
     ),
     "qwen2": (["v_proj", "o_proj", "lm_head"], ("key", "output", "up")),
+    "qwen3": (["q_proj", "k_proj", "gate_proj"], ("query", "key", "output")),
     "gpt2": (["c_attn", "c_fc", "mlp.c_proj"], ("query", "value", "down")),
 }
 

@@ -168,8 +168,10 @@ def test_the_widget_refuses_what_it_cannot_run():
         LanguageModelWidget(model, BPETokenizer.train(TEXTS, vocab_size=270))
     with pytest.raises(ValueError, match="de 1 à 52"):
         LanguageModelWidget(model, TOKENIZER, prompt="0123456789 " * 9)
-    with pytest.raises(ValueError, match=r"attention_bias = True, rope_scaling = None"):
+    with pytest.raises(ValueError, match=r"attention_bias = True, qk_norm = False, rope_sc"):
         LanguageModelWidget(llama(replace(CONFIG, attention_bias=True)), TOKENIZER)
+    with pytest.raises(ValueError, match=r"qk_norm = True, rope_scaling = None"):
+        LanguageModelWidget(llama(replace(CONFIG, qk_norm=True)), TOKENIZER)
     with pytest.raises(ValueError, match="type Llama"):
         LanguageModelWidget(gpt2(GPT2Config(283, 16, 12, 1, 2)), TOKENIZER)
 
