@@ -258,7 +258,7 @@ def test_what_cannot_be_shared_is_refused():
         ("tensor", llama(PRIME), "n_heads = 5 ne se partage pas entre 2 processus"),
         ("tensor", d_ff, "d_ff = 7 ne se partage pas entre 2"),
         ("tensor", dropout, r"un dropout de 0.1"),
-        ("tensor", normed, r"normes communes .qk_norm.*ddp"),
+        ("tensor", normed, "des normes communes (qk_norm)"),
         ("tensor", recurrent, "RecurrentLM n’a aucun bloc"),
         ("pipeline", None, "strategy = 'pipeline' est inconnue : choisissez parmi ddp"),
     ):
