@@ -12,6 +12,7 @@ from course_lib.tokenization import BPETokenizer, WordPieceTokenizer
 
 # Des nombres premiers, ou presque : deux dimensions échangées ne passent pas inaperçues.
 VOCAB, CONTEXT, LAYERS = 281, 31, 3
+FIRST_WORD = 3  # aucun remplissage avant lui : ni celui de BERT (0), ni celui de RoBERTa (1)
 TEXTS = ["le chat dort sur le tapis", "la chatte chasse le chat"]
 _SIZES = {
     "vocab_size": VOCAB,
@@ -46,6 +47,17 @@ def _qwen2():
     return transformers.Qwen2ForCausalLM(config)
 
 
+def _qwen3():
+    # Ni d_model = 29 ni head_dim = 14 ne vont avec 5 têtes : rien ne s’y déduit de d_model.
+    sizes = _SIZES | _GROUPED | {"hidden_size": 29, "head_dim": 14}
+    return transformers.Qwen3ForCausalLM(transformers.Qwen3Config(**sizes))
+
+
+def _helium(**changes):
+    sizes = _SIZES | _GROUPED | {"head_dim": 6} | changes
+    return transformers.HeliumForCausalLM(transformers.HeliumConfig(**sizes))
+
+
 def _gpt2():
     sizes = {"n_positions": CONTEXT, "n_embd": 21, "n_layer": LAYERS, "n_head": 7, "n_inner": 37}
     return transformers.GPT2LMHeadModel(transformers.GPT2Config(vocab_size=VOCAB, **sizes))
@@ -55,20 +67,38 @@ def _bert_config():
     return transformers.BertConfig(**_SIZES, hidden_size=21, num_attention_heads=3)
 
 
+def _roberta_sizes():
+    # Deux positions de plus : le remplissage est le jeton 1, le premier mot est à la ligne 2.
+    sizes = _SIZES | {"max_position_embeddings": CONTEXT + 2, "type_vocab_size": 1}
+    return sizes | {"hidden_size": 21, "num_attention_heads": 3}
+
+
+def _camembert_config():
+    return transformers.CamembertConfig(**_roberta_sizes())
+
+
 REFERENCES = {
     "llama": _llama,
     "llama3": lambda: _llama(rope_parameters=LLAMA3, tie_word_embeddings=True),
     "mistral": _mistral,
     "qwen2": _qwen2,
+    "qwen3": _qwen3,
+    "helium": _helium,
+    "helium-biased": lambda: _helium(attention_bias=True, tie_word_embeddings=True),
     "gpt2": _gpt2,
     "bert": lambda: transformers.BertForMaskedLM(_bert_config()),
     "bert-encoder": lambda: transformers.BertModel(_bert_config()),
+    "roberta": lambda: transformers.RobertaForMaskedLM(
+        transformers.RobertaConfig(**_roberta_sizes())
+    ),
+    "camembert": lambda: transformers.CamembertForMaskedLM(_camembert_config()),
+    "camembert-encoder": lambda: transformers.CamembertModel(_camembert_config()),
 }
 
 
 def family_of(name: str) -> str:
     """La famille d’une référence : « bert » pour « bert-encoder »."""
-    return {"llama3": "llama"}.get(name, name.removesuffix("-encoder"))
+    return {"llama3": "llama"}.get(name, name.partition("-")[0])
 
 
 def reference(name: str, seed: int = 0) -> nn.Module:

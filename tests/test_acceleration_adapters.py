@@ -1,14 +1,18 @@
-"""Les noyaux refusent un modèle qui porte un adaptateur : ils ne liraient que la base."""
+"""Les noyaux refusent un adaptateur ou des normes de tête : ils ne les liraient pas."""
+
+from dataclasses import replace
 
 import pytest
 
-from course_lib.acceleration import check_supported
+from course_lib.acceleration import NumbaReader, check_supported
 from course_lib.finetuning import (
     LoRAConfig,
     attach_lora,
     attach_soft_prompt,
 )
+from course_lib.generation import generate
 from course_lib.transformer import Decoder, LlamaConfig, llama
+from course_lib.transformer.recognition import config_of
 
 
 @pytest.fixture
@@ -32,6 +36,16 @@ def test_adapters_are_refused(model, attach, reason):
     attach(model)
     with pytest.raises(ValueError, match=reason):
         check_supported(model)
+
+
+def test_head_norms_are_refused(model):
+    """CachedReader, vers qui le message renvoie, sait écrire avec ce modèle."""
+    normed = llama(replace(config_of(model), qk_norm=True)).eval()
+    with pytest.raises(ValueError, match=r"qk_norm.* prenez reader=CachedReader"):
+        check_supported(normed)
+    with pytest.raises(ValueError, match="qk_norm"):
+        generate(normed, [[3, 5]], 2, reader=NumbaReader)
+    assert len(generate(normed, [[3, 5]], 2)[0].ids) == 2
 
 
 def test_another_attention_is_refused(model):

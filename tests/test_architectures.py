@@ -45,7 +45,13 @@ GROUPED = LlamaConfig(
 )
 BERT = BertConfig(V, CONTEXT, d_model=21, n_layers=2, n_heads=3, d_ff=37)
 BIASED = replace(GROUPED, attention_bias=True, rope_scaling=Llama3Scaling(7.0, 1.0, 3.0, 13))
-DECODERS = {"gpt2": (gpt2, GPT2), "llama": (llama, LLAMA), "llama-gqa": (llama, GROUPED)}
+NORMED = replace(GROUPED, qk_norm=True)
+DECODERS = {
+    "gpt2": (gpt2, GPT2),
+    "llama": (llama, LLAMA),
+    "llama-gqa": (llama, GROUPED),
+    "qwen3": (llama, NORMED),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -205,8 +211,9 @@ def gpt2_reference():
 
 
 def llama_reference(config: LlamaConfig):
-    reference = transformers.LlamaForCausalLM(
-        transformers.LlamaConfig(
+    kind = "Qwen3" if config.qk_norm else "Llama"
+    reference = getattr(transformers, f"{kind}ForCausalLM")(
+        getattr(transformers, f"{kind}Config")(
             vocab_size=V,
             hidden_size=config.d_model,
             intermediate_size=config.d_ff,
@@ -257,9 +264,41 @@ def test_biases_of_qwen_stop_before_the_output():
     close(model(ids), plain(ids))
 
 
+def test_head_norms_forget_the_length_of_queries_and_keys():
+    """Multiplier la matrice des requêtes ne change rien ; sans norme, tout change."""
+    model, plain = randomized(llama(NORMED)), randomized(llama(GROUPED))
+    assert count_parameters(model) == count_by_formula(NORMED)
+    assert count_by_formula(NORMED) - count_by_formula(GROUPED) == 2 * 2 * 10  # étages × 2 × Dh
+    ids = random_ids()
+    before = [one(ids) for one in (model, plain)]
+    with torch.no_grad():
+        for one in (model, plain):
+            for block in one.blocks:
+                block.self_attention.query.weight.mul_(7.0)
+                block.self_attention.key.weight.mul_(3.0)
+    assert_close(model(ids), before[0], atol=1e-3, rtol=1e-3)  # à ε près, qui s’ajoute au carré
+    assert (plain(ids) - before[1]).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("change", ["eps", "kind", "one of two"])
+def test_other_head_norms_have_no_configuration(change):
+    model = llama(NORMED)
+    attention = model.blocks[1].self_attention
+    if change == "eps":
+        attention.query_norm.eps = attention.key_norm.eps = 0.5
+    elif change == "kind":
+        attention.key_norm = nn.LayerNorm(10)
+    else:
+        attention.key_norm = None
+    with pytest.raises(ValueError, match=r"n’est ni de type Llama"):
+        config_of(model)
+
+
 def test_mixtral_has_the_same_attention():
     config = MixtralConfig(**asdict(BIASED))
     attention = mixtral(config).blocks[0].self_attention
+    assert attention.query_norm is None
+    assert mixtral(replace(config, qk_norm=True)).blocks[0].self_attention.query_norm is not None
     assert attention.query.bias is not None and attention.output.bias is None
     assert mixtral(config).rope.scaling == BIASED.rope_scaling
 
@@ -277,7 +316,7 @@ def test_stretched_positions_are_slower_and_only_that():
     close(positions.sin[:, 5:], angles.sin())
 
 
-@pytest.mark.parametrize("config", [LLAMA, GROUPED, BIASED, replace(GPT2, dropout=0.0)])
+@pytest.mark.parametrize("config", [LLAMA, GROUPED, BIASED, NORMED, replace(GPT2, dropout=0.0)])
 def test_a_model_tells_its_configuration(config):
     build = gpt2 if isinstance(config, GPT2Config) else llama
     assert config_of(build(config)) == config

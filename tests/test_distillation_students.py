@@ -34,6 +34,7 @@ CONFIGS = {
     "llama": BASE,
     "smollm": replace(BASE, n_kv_heads=1, head_dim=14, rope_theta=777.0, norm_eps=1e-6),
     "qwen": replace(BASE, attention_bias=True, tie_weights=False),
+    "qwen3": replace(BASE, qk_norm=True, n_kv_heads=1),
     "llama3": replace(BASE, rope_scaling=Llama3Scaling(8.0, 1.0, 4.0, 16)),
     "gpt2": GPT2Config(VOCAB, CONTEXT, 21, 5, 7, d_ff=37, dropout=0.0),
 }

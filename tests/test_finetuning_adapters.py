@@ -25,7 +25,7 @@ from course_lib.finetuning import (
 )
 from course_lib.finetuning.adapter_settings import IGNORED, OBEYED
 from course_lib.finetuning.lora import lora_layers
-from course_lib.pretrained.families import write_config
+from course_lib.pretrained.describing import write_config
 from course_lib.pretrained.places import pack, published_place
 from course_lib.transformer import BertConfig, GPT2Config, LlamaConfig, bert, gpt2, llama
 from course_lib.transformer.recognition import config_of
@@ -36,6 +36,7 @@ LLAMA = LlamaConfig(V, CONTEXT, 30, 3, 5, n_kv_heads=1, d_ff=37)
 MODELS = {
     "llama": lambda: llama(LLAMA),
     "qwen2": lambda: llama(replace(LLAMA, attention_bias=True, tie_weights=False)),
+    "qwen3": lambda: llama(replace(LLAMA, qk_norm=True)),
     "gpt2": lambda: gpt2(GPT2Config(V, CONTEXT, 21, 3, 7, d_ff=37, dropout=0.0)),
 }
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -240,6 +241,7 @@ TARGETS = {
         ("query", "value", "feed_forward.gate", "head"),
     ),
     "qwen2": (["v_proj", "o_proj", "lm_head"], ("key", "output", "up")),
+    "qwen3": (["q_proj", "k_proj", "gate_proj"], ("query", "key", "output")),
     "gpt2": (["c_attn", "c_fc", "mlp.c_proj"], ("query", "value", "down")),
 }
 

@@ -251,12 +251,14 @@ def test_what_cannot_be_shared_is_refused():
     experts.blocks[0].feed_forward = MixtureOfExperts(13, lambda: FeedForward(13, 4), 2, 1)
     dropout = llama(LlamaConfig(17, 11, d_model=4, n_layers=1, n_heads=2, dropout=0.1))
     d_ff = llama(LlamaConfig(17, 11, d_model=4, n_layers=1, n_heads=2, d_ff=7))
+    normed = llama(LlamaConfig(17, 11, d_model=4, n_layers=1, n_heads=2, qk_norm=True))
     recurrent = RecurrentLM(17, 5, 5)
     for strategy, model, message in (
         ("fsdp", experts, "Ce modèle a des experts"),
         ("tensor", llama(PRIME), "n_heads = 5 ne se partage pas entre 2 processus"),
         ("tensor", d_ff, "d_ff = 7 ne se partage pas entre 2"),
         ("tensor", dropout, r"un dropout de 0.1"),
+        ("tensor", normed, "des normes communes (qk_norm)"),
         ("tensor", recurrent, "RecurrentLM n’a aucun bloc"),
         ("pipeline", None, "strategy = 'pipeline' est inconnue : choisissez parmi ddp"),
     ):

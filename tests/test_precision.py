@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from pretrained_references import REFERENCES, VOCAB, reference, save_reference
+from pretrained_references import FIRST_WORD, REFERENCES, VOCAB, reference, save_reference
 from torch import nn
 from torch.testing import assert_close
 
@@ -36,7 +36,7 @@ from course_lib.transformer.normalization import RMSNorm
 from course_lib.transformer.positions import RotaryPositions, SinusoidalPositions
 
 HALVES = pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["f16", "bf16"])
-IDS = torch.randint(1, VOCAB, (16, 13), generator=torch.Generator().manual_seed(0))
+IDS = torch.randint(FIRST_WORD, VOCAB, (16, 13), generator=torch.Generator().manual_seed(0))
 DATA = SequenceBatches([[3, 5, 7], [11, 13, 2, 4], [5]], 2)
 SHAPE = LlamaConfig(53, 31, 24, 2, 2)
 

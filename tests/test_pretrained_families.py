@@ -21,7 +21,8 @@ from pretrained_references import (
 )
 from torch.testing import assert_close
 
-from course_lib.pretrained.families import FAMILIES, read_config, write_config
+from course_lib.pretrained.describing import write_config, written_family
+from course_lib.pretrained.families import FAMILIES, read_config
 from course_lib.pretrained.fields import Fields
 from course_lib.pretrained.gguf.models import config_from_gguf, gguf_settings, rope_factors
 from course_lib.pretrained.places import Place, gguf_place, pack, published_place
@@ -34,10 +35,18 @@ CLASSES = {
     "llama": transformers.LlamaConfig,
     "mistral": transformers.MistralConfig,
     "qwen2": transformers.Qwen2Config,
+    "qwen3": transformers.Qwen3Config,
+    "helium": transformers.HeliumConfig,
     "gpt2": transformers.GPT2Config,
     "bert": transformers.BertConfig,
+    "roberta": transformers.RobertaConfig,
+    "camembert": transformers.CamembertConfig,
 }
 SIZES = {"vocab_size": VOCAB, "context_length": CONTEXT, "n_layers": LAYERS, "d_ff": 37}
+HELIUM = SIZES | {"d_model": 30, "n_heads": 5, "n_kv_heads": 1, "norm_eps": 1e-8, "rope_theta": 1e5}
+ROBERTA = BertConfig(
+    **SIZES, d_model=21, n_heads=3, n_segments=1, dropout=0.0, pad_id=1, positions_after_pad=True
+)
 EXPECTED = {
     "llama": LlamaConfig(**SIZES, d_model=30, n_heads=5, norm_eps=1e-6, tie_weights=False),
     "llama3": LlamaConfig(
@@ -59,8 +68,22 @@ EXPECTED = {
     "qwen2": LlamaConfig(
         **SIZES, d_model=30, n_heads=5, n_kv_heads=1, norm_eps=1e-6, attention_bias=True
     ),
+    "qwen3": LlamaConfig(
+        **SIZES,
+        d_model=29,
+        n_heads=5,
+        n_kv_heads=1,
+        head_dim=14,
+        norm_eps=1e-6,
+        tie_weights=False,
+        qk_norm=True,
+    ),
+    "helium": LlamaConfig(**HELIUM, tie_weights=False),
+    "helium-biased": LlamaConfig(**HELIUM, attention_bias=True),
     "gpt2": GPT2Config(**SIZES, d_model=21, n_heads=7, dropout=0.0),
     "bert": BertConfig(**SIZES, d_model=21, n_heads=3, dropout=0.0),
+    "roberta": ROBERTA,
+    "camembert": ROBERTA,
 }
 
 
@@ -174,12 +197,68 @@ BERT_BASE = {
     "type_vocab_size": 2,
     "vocab_size": 30522,
 }
+QWEN3_SMALL = {
+    "model_type": "qwen3",
+    "attention_bias": False,
+    "head_dim": 128,
+    "hidden_act": "silu",
+    "hidden_size": 1024,
+    "intermediate_size": 3072,
+    "max_position_embeddings": 40960,
+    "max_window_layers": 28,
+    "num_attention_heads": 16,
+    "num_hidden_layers": 28,
+    "num_key_value_heads": 8,
+    "rms_norm_eps": 1e-06,
+    "rope_scaling": None,
+    "rope_theta": 1000000,
+    "sliding_window": None,
+    "tie_word_embeddings": True,
+    "use_sliding_window": False,
+    "vocab_size": 151936,
+}
+HELIUM_2B = {
+    "model_type": "helium",
+    "attention_bias": False,
+    "head_dim": 128,
+    "hidden_act": "silu",
+    "hidden_size": 2560,
+    "intermediate_size": 7040,
+    "max_position_embeddings": 4096,
+    "mlp_bias": False,
+    "num_attention_heads": 20,
+    "num_hidden_layers": 24,
+    "num_key_value_heads": 20,
+    "pretraining_tp": 1,
+    "rms_norm_eps": 1e-08,
+    "rope_theta": 100000.0,
+    "tie_word_embeddings": False,
+    "vocab_size": 48000,
+}
+CAMEMBERT_BASE = {
+    "model_type": "camembert",
+    "hidden_act": "gelu",
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "layer_norm_eps": 1e-05,
+    "max_position_embeddings": 514,
+    "num_attention_heads": 12,
+    "num_hidden_layers": 12,
+    "output_past": True,
+    "pad_token_id": 1,
+    "type_vocab_size": 1,
+    "vocab_size": 32005,
+}
 MINIMAL = {
     "llama": SMOLLM2,
     "mistral": MISTRAL_7B,
     "qwen2": QWEN2_HALF,
+    "qwen3": QWEN3_SMALL,
+    "helium": HELIUM_2B,
     "gpt2": GPT2,
     "bert": BERT_BASE,
+    "roberta": CAMEMBERT_BASE | {"model_type": "roberta"},
+    "camembert": CAMEMBERT_BASE,
 }
 
 
@@ -191,8 +270,11 @@ MINIMAL = {
         (MISTRAL_7B, 7_241_732_096, 4096),
         (MISTRAL_7B | {"sliding_window": None}, 7_241_732_096, 32_768),
         (QWEN2_HALF, 494_032_768, 32_768),
+        (QWEN3_SMALL, 596_049_920, 40_960),
+        (HELIUM_2B, 2_172_643_840, 4096),
         (GPT2, 124_439_808, 1024),
         (BERT_BASE, 109_514_298, 512),
+        (CAMEMBERT_BASE, 110_655_493, 512),
     ],
 )
 def test_published_models_have_their_published_size(settings, parameters, context_length):
@@ -225,8 +307,8 @@ def test_every_setting_of_transformers_is_read_or_harmless(name):
     read = set()
     FAMILIES[name].read_config(Fields(Watched(MINIMAL[name]), "config.json"))
     declared = {field.name for field in dataclasses.fields(CLASSES[name])}
-    # Qwen2 : sans fenêtre glissante (vérifié), sa largeur ne sert pas.
-    unused = HARMLESS | ({"sliding_window"} if name == "qwen2" else set())
+    # Qwen : sans fenêtre glissante (vérifié), sa largeur ne sert pas.
+    unused = HARMLESS | ({"sliding_window"} if name.startswith("qwen") else set())
     assert declared - read - unused == set()
 
 
@@ -245,6 +327,15 @@ def test_every_setting_of_transformers_is_read_or_harmless(name):
         ("llama", {"quantization_config": {"bits": 4}}, r"quantization_config = \{'bits': 4\}"),
         ("qwen2", {"use_sliding_window": True}, "use_sliding_window = True"),
         ("qwen2", {"layer_types": ["sliding_attention"]}, "layer_types = .'sliding_attention'"),
+        ("llama", {"model_type": "gemma3_text"}, "'gemma3_text'.*celui-ci avec transformers"),
+        ("qwen3", {"use_sliding_window": True}, "use_sliding_window = True"),
+        ("qwen3", {"attention_bias": True}, "attention_bias = True .*jusqu’à la sortie"),
+        ("qwen3", {"layer_types": ["sliding_attention"]}, "layer_types = .'sliding_attention'"),
+        ("qwen3", {"rope_scaling": {"rope_type": "yarn"}}, "rope_type = 'yarn' .*modèle faux"),
+        ("qwen3", {"num_key_value_heads": None}, "num_key_value_heads » manque"),
+        ("helium", {"mlp_bias": True}, "mlp_bias = True"),
+        ("helium", {"layer_types": ["sliding_attention"]}, "layer_types = .'sliding_attention'"),
+        ("helium", {"hidden_act": "gelu"}, "hidden_act = 'gelu'"),
         ("gpt2", {"activation_function": "relu"}, "activation_function = 'relu'"),
         ("gpt2", {"scale_attn_weights": False}, "scale_attn_weights = False"),
         ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, "inverse_layer_idx = True"),
@@ -255,6 +346,11 @@ def test_every_setting_of_transformers_is_read_or_harmless(name):
         ("bert", {"is_decoder": True}, "is_decoder = True"),
         ("bert", {"add_cross_attention": True}, "add_cross_attention = True"),
         ("bert", {"tie_word_embeddings": False}, "tie_word_embeddings = False"),
+        ("camembert", {"position_embedding_type": "relative_key"}, "type = 'relative_key'"),
+        ("camembert", {"is_decoder": True}, "is_decoder = True .*les deux sens"),
+        ("roberta", {"hidden_act": "gelu_new"}, "hidden_act = 'gelu_new'"),
+        ("roberta", {"tie_word_embeddings": False}, "tie_word_embeddings = False .*est liée"),
+        ("roberta", {"max_position_embeddings": 2}, "context_length = 0"),
         ("llama", {"hidden_size": "576"}, "hidden_size = '576' ; il faut un entier"),
         ("llama", {"hidden_size": True}, "hidden_size = True ; il faut un entier"),
         ("llama", {"hidden_size": 576.0}, r"hidden_size = 576\.0 ; il faut un entier"),
@@ -273,7 +369,7 @@ def test_what_our_models_cannot_do_is_refused_by_name(name, change, message):
 OPTIONAL = {"hidden_act", "activation_function", "head_dim", "sliding_window", "pad_token_id"} | {
     "tie_word_embeddings", "num_key_value_heads", "use_sliding_window", "max_window_layers",
     "rope_theta", "rope_scaling", "is_llama_config", "pretraining_tp", "rope_interleaved",
-    "torch_dtype", "n_ctx",
+    "torch_dtype", "n_ctx", "attention_bias", "mlp_bias", "output_past",
 }  # fmt: skip
 
 
@@ -299,7 +395,7 @@ def test_default_values_are_those_of_transformers():
         theirs = CLASSES[name](**{key: settings[key] for key in kept - {"model_type"}})
         # Ce dictionnaire dit tout, valeurs par défaut comprises.
         whole = json.loads(json.dumps(theirs.to_dict()))
-        if name == "bert":
+        if name == "bert":  # un BERT ancien n’en dit rien, et n’ignore alors aucun jeton
             settings["pad_token_id"] = 0
         assert read_config(settings) == read_config(whole)
 
@@ -325,7 +421,7 @@ def configs(draw):
         head_dim=2 * half,
         rope_theta=draw(st.floats(2.0, 1e7)),
         tie_weights=draw(st.booleans()),
-        attention_bias=draw(st.booleans()),
+        **draw(st.sampled_from([{}, {"attention_bias": True}, {"qk_norm": True}])),
         rope_scaling=draw(st.sampled_from([None, Llama3Scaling(3.0, 0.5, 7.0, 11)])),
     )
 
@@ -334,15 +430,14 @@ def configs(draw):
 def test_what_we_write_we_read_back(config):
     family, again = read_config(json.loads(json.dumps(write_config(config))))
     assert again == config
-    biased = isinstance(config, LlamaConfig) and config.attention_bias
-    assert family.name == (
-        "gpt2" if isinstance(config, GPT2Config) else "qwen2" if biased else "llama"
-    )
+    assert family.name == ("gpt2" if isinstance(config, GPT2Config) else written_family(config))
 
 
 def test_what_transformers_would_refuse_is_not_written():
     with pytest.raises(ValueError, match="d_model = 13 n’est pas un multiple de n_heads = 3"):
         write_config(LlamaConfig(VOCAB, d_model=13, n_heads=3, head_dim=4))
+    with pytest.raises(ValueError, match="attention_bias = True et qk_norm = True : aucune"):
+        write_config(LlamaConfig(VOCAB, attention_bias=True, qk_norm=True))
     for config in (BertConfig(), MixtralConfig(VOCAB)):
         with pytest.raises(ValueError, match=f"écrire un {type(config).__name__}"):
             write_config(config)
@@ -351,31 +446,44 @@ def test_what_transformers_would_refuse_is_not_written():
 # ------------------------------------------------------------------ noms et rangements
 
 
+def named_parameters(name):
+    """Les paramètres de transformers ; un poids lié n’y est que sous le nom de l’original."""
+    family = FAMILIES[family_of(name)]
+    found = list(reference(name).named_parameters(remove_duplicate=False))
+    shared = {id(p) for one, p in found if family.canonical(one) in family.copies.values()}
+    return {
+        one: p
+        for one, p in found
+        if family.canonical(one) not in family.copies or id(p) not in shared
+    }
+
+
 @pytest.mark.parametrize("name", EXPECTED)
 def test_names_and_shapes_of_transformers(name):
     """Chaque tenseur de transformers a sa place, et chaque place a la bonne forme."""
-    theirs = {name: tuple(p.shape) for name, p in reference(name).named_parameters()}
+    theirs = {name: tuple(p.shape) for name, p in named_parameters(name).items()}
     ours = dict(build_on_meta(EXPECTED[name]).named_parameters())
-    places = {one: published_place(family_of(name), one) for one in ours}
+    places = {one: published_place(family_of(name), one, (5, 1)) for one in ours}
     shapes = {places[one].name: places[one].file_shape(tuple(p.shape)) for one, p in ours.items()}
     assert shapes == theirs
 
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_packing_undoes_reading(name):
-    state = dict(reference(name).named_parameters())
+    state = named_parameters(name)
     ours = [one for one, _ in build_on_meta(EXPECTED[name]).named_parameters()]
-    places = {one: published_place(family_of(name), one) for one in ours}
+    places = {one: published_place(family_of(name), one, (5, 1)) for one in ours}
     weights = {one: place.read(state[place.name]) for one, place in places.items()}
     packed = pack(places, weights)
     assert packed.keys() == state.keys()
     assert all(torch.equal(packed[one], state[one]) for one in packed)
 
 
-@pytest.mark.parametrize("architecture", ["llama", "qwen2"])
+@pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3"])
 def test_gguf_names_are_those_of_llama_cpp(architecture):
     table = gguf.get_tensor_name_map(getattr(gguf.MODEL_ARCH, architecture.upper()), LAYERS)
-    for ours, _ in build_on_meta(EXPECTED["qwen2"]).named_parameters():
+    shape = EXPECTED["qwen3" if architecture == "qwen3" else "qwen2"]
+    for ours, _ in build_on_meta(shape).named_parameters():
         published = published_place(architecture, ours).name
         expected = table.get_name(published, (".weight", ".bias"))
         assert gguf_place(ours, architecture, 5, 1).name == expected
@@ -397,7 +505,18 @@ def test_only_queries_and_keys_of_llama_are_interleaved():
 
     layers = ("self_attention.query", "self_attention.key", "self_attention.value")
     assert [heads(layer, "llama") for layer in layers] == [5, 1, 0]
-    assert [heads(layer, "qwen2") for layer in layers] == [0, 0, 0]
+    for architecture in ("qwen2", "qwen3"):
+        assert [heads(layer, architecture) for layer in layers] == [0, 0, 0]
+
+
+def test_helium_rows_need_the_number_of_heads():
+    places = [
+        published_place("helium", f"blocks.2.self_attention.{layer}.weight", (5, 1))
+        for layer in ("query", "key", "value", "output")
+    ]
+    assert [place.interleaved_heads for place in places] == [5, 1, 0, 0]
+    with pytest.raises(TypeError):  # oubliées, elles donneraient un modèle faux
+        published_place("helium", "blocks.2.self_attention.query.weight")
 
 
 def test_three_matrices_in_one_are_told_apart():
@@ -417,9 +536,9 @@ def gguf_content(config, architecture, **changes):
     return settings, shapes if config.tie_weights else shapes | {"output.weight": (1, 1)}
 
 
-@pytest.mark.parametrize("name", ["llama", "mistral", "qwen2"])
+@pytest.mark.parametrize("name", ["llama", "mistral", "qwen2", "qwen3", "helium"])
 def test_gguf_settings_round_trip(name):
-    architecture = "qwen2" if name == "qwen2" else "llama"
+    architecture = written_family(EXPECTED[name])
     content = gguf_content(EXPECTED[name], architecture)
     assert config_from_gguf(*content) == (architecture, EXPECTED[name])
 
@@ -492,7 +611,7 @@ def test_a_gguf_that_is_not_a_model_is_refused(kind):
 
 
 def test_other_gguf_are_refused():
-    with pytest.raises(ValueError, match=r"general\.architecture = 'gemma'.*llama et qwen2"):
+    with pytest.raises(ValueError, match=r"general\.architecture = 'gemma'.*llama, qwen2, qwen3"):
         config_from_gguf({"general.architecture": "gemma"}, {})
     with pytest.raises(ValueError, match=r"pas de tenseur « token_embd\.weight »"):
         config_from_gguf(gguf_content(EXPECTED["llama"], "llama")[0], {})

@@ -8,6 +8,7 @@ import torch
 import transformers
 from pretrained_references import (
     CONTEXT,
+    FIRST_WORD,
     PROMPTS,
     REFERENCES,
     VOCAB,
@@ -20,6 +21,7 @@ from pretrained_references import (
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
+from course_lib.generation import SamplingConfig, generate
 from course_lib.pretrained import store
 from course_lib.pretrained.loading import load_pretrained
 from course_lib.pretrained.sentences import sentence_embeddings
@@ -30,7 +32,7 @@ B, T = 3, 11
 
 
 def random_ids(length=T):
-    return torch.randint(1, VOCAB, (B, length), generator=torch.Generator().manual_seed(0))
+    return torch.randint(FIRST_WORD, VOCAB, (B, length), generator=torch.Generator().manual_seed(0))
 
 
 def close(actual, expected):
@@ -61,10 +63,25 @@ def test_equals_transformers(name, dtype, sharded, tmp_path):
         close(ours.model(ids), expected_output(again, ids))
 
 
+@pytest.mark.parametrize("name", ["llama", "qwen3", "helium"])
+def test_the_cache_writes_as_transformers(name, tmp_path):
+    model = reference(name)
+    ours = load_pretrained(save_reference(model, name, tmp_path)).model
+    ids = random_ids()
+    cache = ours.new_cache(B, T)
+    with torch.no_grad():
+        outputs = [ours(part, cache=cache) for part in ids.split([4, 3, 1, 1, 2], dim=1)]
+        close(torch.cat(outputs, dim=1), expected_output(model, ids))
+    greedy, rules = SamplingConfig(temperature=0), {"do_sample": False, "eos_token_id": None}
+    written = model.generate(ids, max_new_tokens=17, pad_token_id=0, **rules)[:, T:].tolist()
+    found = generate(ours, ids.tolist(), 17, sampling=greedy)
+    assert [one.ids for one in found] == written
+
+
 # ------------------------------------------------------------------ positions et jetons de fin
 
 
-@pytest.mark.parametrize("name", ["llama3", "gpt2", "bert"])
+@pytest.mark.parametrize("name", ["llama3", "qwen3", "helium", "gpt2", "bert", "camembert"])
 def test_a_shorter_context_changes_nothing_else(name, tmp_path):
     folder = save_reference(reference(name), name, tmp_path)
     whole, short = load_pretrained(folder), load_pretrained(folder, context_length=13)
@@ -145,6 +162,9 @@ def renamed(pattern, replacement):
         ("bert", lambda t: t | {"bert.pooler.dense.weight": torch.ones(2, 2)}),
         ("bert", lambda t: t | {"bert.embeddings.position_ids": torch.arange(31)[None]}),
         ("bert-encoder", renamed("^", "bert.")),
+        ("camembert-encoder", renamed("^", "roberta.")),
+        ("camembert", lambda t: t | {"roberta.pooler.dense.weight": torch.ones(2, 2)}),
+        ("camembert", lambda t: t | {"roberta.embeddings.position_ids": torch.arange(33)[None]}),
     ],
 )
 def test_other_ways_of_naming_the_same_tensors(name, change, edited):
@@ -163,6 +183,16 @@ def test_other_ways_of_naming_the_same_tensors(name, change, edited):
             "qwen2",
             lambda t: {n: x for n, x in t.items() if "bias" not in n},
             r"Il manque 9 tenseurs \(layers\.0\.self_attn\.k_proj\.bias, .*…\)",
+        ),
+        (
+            "qwen3",
+            lambda t: {n: x for n, x in t.items() if "q_norm" not in n},
+            r"Il manque 3 tenseurs \(layers\.0\.self_attn\.q_norm\.weight, ",
+        ),
+        (
+            "llama",
+            lambda t: t | {"model.layers.0.self_attn.q_norm.weight": torch.ones(6)},
+            r"1 tenseur \(layers\.0\.self_attn\.q_norm\.weight\) de trop",
         ),
         (
             "llama",

@@ -26,6 +26,7 @@ from course_lib.finetuning import (
 from course_lib.generation import SamplingConfig, generate
 from course_lib.models.shipped import load_petit_llm
 from course_lib.pretrained import saving
+from course_lib.pretrained.describing import written_family
 from course_lib.pretrained.folders.replacing import FILES
 from course_lib.pretrained.gguf import writer as gguf_writer
 from course_lib.pretrained.gguf.reader import GGUFFile
@@ -46,6 +47,9 @@ CONFIGS = {
     "llama-wide": LlamaConfig(VOCAB, CONTEXT, 64, 2, 2, n_kv_heads=1, d_ff=37),  # lignes de 64
     "llama3": replace(LLAMA, rope_scaling=Llama3Scaling(8.0, 1.0, 4.0, 16), rope_theta=777.0),
     "qwen2": replace(LLAMA, attention_bias=True, n_kv_heads=1),
+    "qwen3": replace(LLAMA, qk_norm=True, n_kv_heads=1, head_dim=14, d_model=29),
+    # transformers ne lit pas la taille des têtes dans un GGUF « qwen3 » : il prend 128.
+    "qwen3-128": replace(LLAMA, qk_norm=True, n_kv_heads=1, head_dim=128),
     "gpt2": GPT2Config(VOCAB, CONTEXT, d_model=21, n_layers=3, n_heads=7, d_ff=37, dropout=0.0),
 }
 TEMPLATE = "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}"
@@ -112,7 +116,8 @@ def test_our_folder_comes_back(name, tmp_path):
     model = random_model(name)
     save_folder(model, TOKENIZER, tmp_path / "modele", chat_template=TEMPLATE, eos_ids=[5, 2])
     ours = load_pretrained(tmp_path / "modele")
-    assert (ours.config, ours.family) == (CONFIGS[name], name.split("-")[0].rstrip("3"))
+    assert ours.config == CONFIGS[name]
+    assert ours.family == ("gpt2" if name == "gpt2" else written_family(CONFIGS[name]))
     assert ours.eos_ids == (5, 2)
     assert ours.chat_template.source == TEMPLATE
     assert ours.tokenizer.token_to_id == TOKENIZER.token_to_id
@@ -255,6 +260,7 @@ def adapted(name, targets):
 @pytest.mark.parametrize(
     "name, targets",
     [("llama", ("query", "down")), ("llama", ("value", "head")), ("qwen2", ("*",)),
+     ("qwen3", ("key", "up")),
      ("gpt2", ("key", "up"))],
 )  # fmt: skip
 def test_an_adapter_is_merged_in_what_is_written(name, targets, merged, tmp_path):
@@ -336,7 +342,7 @@ def test_our_gguf_comes_back(name, kind, tmp_path):
     config = scaled_config() if name == "llama3" else CONFIGS[name]
     assert replace(ours.config, rope_theta=config.rope_theta) == config
     assert ours.config.rope_theta == pytest.approx(config.rope_theta)
-    assert ours.family == ("qwen2" if name == "qwen2" else "llama")
+    assert ours.family == written_family(config)
     assert (ours.eos_ids, ours.chat_template.source) == ((TOKENIZER.eos_id,), TEMPLATE)
     assert [ours.tokenizer.encode(text) for text in TEXTS] == list(map(TOKENIZER.encode, TEXTS))
     with torch.no_grad():
@@ -356,7 +362,7 @@ def scaled_model():
     return llama(scaled_config()).eval()
 
 
-@pytest.mark.parametrize("name", ["llama", "llama-gqa", "llama-wide", "qwen2"])
+@pytest.mark.parametrize("name", ["llama", "llama-gqa", "llama-wide", "qwen2", "qwen3-128"])
 @pytest.mark.parametrize("kind", TOLERANCE)
 def test_transformers_reads_our_gguf(name, kind, tmp_path):
     model = random_model(name)
@@ -369,6 +375,18 @@ def test_transformers_reads_our_gguf(name, kind, tmp_path):
         expected = theirs(random_ids()).logits
         close(ours(random_ids()), expected, atol=2e-5)
         assert (model(random_ids()) - expected).abs().max() <= TOLERANCE[kind]
+
+
+def test_what_no_family_has_is_refused_before_anything_is_written(tmp_path):
+    both = llama(replace(LLAMA, attention_bias=True, qk_norm=True))
+    for save in (save_folder, save_gguf):
+        with pytest.raises(ValueError, match="attention_bias = True et qk_norm = True : aucune"):
+            save(both, TOKENIZER, tmp_path / "modele")
+    for change in ({"attention_bias": True}, {"qk_norm": True}):
+        stretched = llama(replace(CONFIGS["llama3"], **change))
+        with pytest.raises(ValueError, match=r"llama\.cpp n’étire .* s’écrit en qwen.*save_folder"):
+            save_gguf(stretched, TOKENIZER, tmp_path / "m.gguf")
+    assert not list(tmp_path.iterdir())
 
 
 def test_number_formats_follow_llama_cpp(tmp_path):
@@ -486,7 +504,7 @@ def published(name, folder, **changes):
     return folder
 
 
-@pytest.mark.parametrize("name", ["llama", "llama3", "qwen2", "mistral", "gpt2"])
+@pytest.mark.parametrize("name", ["llama", "llama3", "qwen2", "qwen3", "mistral", "gpt2"])
 def test_loading_then_saving_keeps_everything(name, tmp_path):
     long = {} if name == "gpt2" else {"max_position_embeddings": 131_072}
     folder = published(name, tmp_path / "avant", **long)
@@ -530,7 +548,7 @@ def test_another_tokenizer_takes_neither_ends_nor_template(tmp_path):
     assert (again.eos_ids, again.chat_template) == ((3, 2), None)  # 2 : la fin du tokeniseur
 
 
-@pytest.mark.parametrize("name", ["llama", "qwen2", "mistral"])
+@pytest.mark.parametrize("name", ["llama", "qwen2", "qwen3", "helium", "mistral"])
 def test_loading_then_saving_a_gguf_keeps_what_it_can(name, tmp_path):
     long = {"max_position_embeddings": 131_072}
     ours = load_pretrained(published(name, tmp_path / "avant", **long))

@@ -7,7 +7,7 @@ import pytest
 import torch
 import transformers
 from huggingface_hub.errors import StrictDataclassError
-from pretrained_references import LLAMA3, VOCAB, reference, save_reference
+from pretrained_references import FIRST_WORD, LLAMA3, VOCAB, reference, save_reference
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from course_lib.pretrained.families import FAMILIES, read_config
@@ -73,8 +73,8 @@ EXTRA = {
     "final_logit_softcapping": [30.0, None],
     "quantization_config": [{"quant_method": "gptq", "bits": 4}, None],
     "auto_map": [{"AutoModel": "modeling.Other"}],
-    "architectures": [["LlamaBiModel"], ["Qwen3ForCausalLM"]],
-    "model_type": ["qwen3", "llama", "qwen2", "mistral"],
+    "architectures": [["LlamaBiModel"], ["Qwen3MoeForCausalLM"]],
+    "model_type": ["qwen3", "llama", "qwen2", "mistral", "helium", "roberta"],
 }
 
 
@@ -109,7 +109,7 @@ def gap_with_transformers(ours, model, folder):
     theirs = type(model)(config).eval()
     theirs.load_state_dict(model.state_dict())
     width = min(19, ours.embedding.context_length)
-    ids = torch.randint(1, VOCAB, (2, width), generator=torch.Generator().manual_seed(0))
+    ids = torch.randint(FIRST_WORD, VOCAB, (2, width), generator=torch.Generator().manual_seed(0))
     return float((ours(ids) - theirs(ids, return_dict=True).logits).abs().max())
 
 
@@ -137,7 +137,7 @@ def test_each_setting_is_obeyed_or_refused(family, tmp_path):
         obeyed.add(name)
     assert {"quantization_config", "auto_map", "architectures", "logit_scale"} <= refused
     assert {"eos_token_id", "dtype", "torch_dtype"} <= obeyed
-    rotary = family not in ("gpt2", "bert")
+    rotary = family not in ("gpt2", "bert", "roberta", "camembert")
     assert ("rope_scaling" in refused and "rope_scaling" in obeyed) or not rotary
 
 
@@ -185,7 +185,7 @@ def test_a_setting_under_two_names_must_agree():
 
 def test_every_other_family_is_refused_by_its_name():
     others, settings = sorted(CONFIG_MAPPING.keys() - FAMILIES.keys()), settings_of("llama")
-    assert {"qwen3", "gemma3", "phi", "camembert", "roberta", "mixtral"} <= set(others)
+    assert {"qwen3_moe", "gemma3_text", "phi", "xlm-roberta", "mixtral"} <= set(others)
     for other in others:
         with pytest.raises(
             ValueError, match=f"model_type = '{other}' ; on sait charger llama, mis"

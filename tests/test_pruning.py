@@ -36,12 +36,14 @@ CONFIGS = {
     "llama": BASE,
     "groupes": replace(BASE, n_heads=6, n_kv_heads=3, head_dim=DH),
     "qwen": replace(BASE, n_heads=6, n_kv_heads=3, head_dim=DH, attention_bias=True),
+    "qwen3": replace(BASE, n_heads=6, n_kv_heads=3, head_dim=DH, qk_norm=True),
     "gpt2": GPT2Config(VOCAB, CONTEXT, D, 3, 5, d_ff=F, dropout=0.0),
 }
 HEADS = {
     "llama": {0: [1], 2: [0, 3, 4]},
     "groupes": {0: [2, 3], 2: [5, 0, 4, 1]},
     "qwen": {0: [2, 3], 2: [5, 0, 4, 1]},
+    "qwen3": {0: [2, 3], 2: [5, 0, 4, 1]},
     "gpt2": {0: [1], 2: [0, 3, 4]},
 }
 ROWS = [[3, 5, 7], [11, 13, 17, 19, 23], [29, 31], [2, 3, 5, 7, 11, 13, 17], [37], [41, 43, 47]]
@@ -121,7 +123,7 @@ def test_parameters_really_fall(name):
     before, bias = count_parameters(model), name == "gpt2"
     prune_heads(model, HEADS[name])
     removed = sum(len(heads) for heads in HEADS[name].values())
-    n_keys = removed // 2 if name in ("groupes", "qwen") else removed
+    n_keys = removed // 2 if name in ("groupes", "qwen", "qwen3") else removed
     rows = (removed + 2 * n_keys) * DH  # requêtes, clés, valeurs
     columns = removed * DH
     assert count_parameters(model) == before - (rows + columns) * D - rows * (

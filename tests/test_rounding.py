@@ -118,7 +118,9 @@ def test_calibrated_rounding_keeps_the_products_better(kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [{}, {"tie_weights": False}, {"attention_bias": True}])
+@pytest.mark.parametrize(
+    "options", [{}, {"tie_weights": False}, {"attention_bias": True}, {"qk_norm": True}]
+)
 def test_a_rounded_model_stays_near_and_its_file_is_itself(tmp_path, options):
     model = small_model(**options)
     before = {name: weight.clone() for name, weight in model.state_dict().items()}

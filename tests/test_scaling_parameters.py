@@ -37,6 +37,7 @@ def configs(draw):
     decoder = common | {"d_model": d_model, "n_layers": layers, "context_length": context}
     llama = decoder | {"vocab_size": vocab, "n_kv_heads": heads, "tie_weights": draw(st.booleans())}
     llama |= {"d_model": draw(small), "head_dim": 2 * half, "attention_bias": draw(st.booleans())}
+    llama["qk_norm"] = draw(st.booleans())
     experts = draw(st.integers(1, 5))
     both = {
         "n_encoder_layers": layers,
@@ -48,6 +49,7 @@ def configs(draw):
             [
                 GPT2Config(vocab_size=vocab, **decoder),
                 BertConfig(vocab_size=vocab, n_segments=draw(small), **decoder),
+                BertConfig(vocab, pad_id=draw(small), positions_after_pad=True, **decoder),
                 LlamaConfig(**llama),
                 MixtralConfig(**llama, n_experts=experts, n_active=draw(st.integers(1, experts))),
                 OriginalTransformerConfig(

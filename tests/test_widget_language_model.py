@@ -14,7 +14,7 @@ from safetensors.torch import load as parse
 from course_lib.corpora import generate_stories
 from course_lib.generation import SamplingConfig, next_token_distribution
 from course_lib.pretrained import load_pretrained, save_folder, save_gguf
-from course_lib.pretrained.families import write_config
+from course_lib.pretrained.describing import write_config
 from course_lib.pretrained.gguf.reader import GGUFFile
 from course_lib.pretrained.gguf.writer import write_gguf
 from course_lib.pretrained.saving import llama_weights, save_beside
@@ -168,8 +168,10 @@ def test_the_widget_refuses_what_it_cannot_run():
         LanguageModelWidget(model, BPETokenizer.train(TEXTS, vocab_size=270))
     with pytest.raises(ValueError, match="de 1 à 52"):
         LanguageModelWidget(model, TOKENIZER, prompt="0123456789 " * 9)
-    with pytest.raises(ValueError, match=r"attention_bias = True, rope_scaling = None"):
+    with pytest.raises(ValueError, match=r"attention_bias = True, qk_norm = False, rope_sc"):
         LanguageModelWidget(llama(replace(CONFIG, attention_bias=True)), TOKENIZER)
+    with pytest.raises(ValueError, match=r"qk_norm = True, rope_scaling = None"):
+        LanguageModelWidget(llama(replace(CONFIG, qk_norm=True)), TOKENIZER)
     with pytest.raises(ValueError, match="type Llama"):
         LanguageModelWidget(gpt2(GPT2Config(283, 16, 12, 1, 2)), TOKENIZER)
 

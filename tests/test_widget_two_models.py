@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from course_lib.generation import SamplingConfig, TextGenerator
-from course_lib.pretrained.families import write_config
+from course_lib.pretrained.describing import write_config
 from course_lib.pretrained.saving import llama_weights
 from course_lib.tokenization import BPETokenizer, CharTokenizer
 from course_lib.tokenization.splits import QWEN2

@@ -62,6 +62,8 @@ def _unsupported(model: nn.Module) -> str:
             return "il a une attention croisée"
         if not block.norm_first or not isinstance(block.feed_forward, SwiGLU):
             return "ses blocs ne sont pas « norme avant, SwiGLU »"
+        if attention.query_norm is not None:
+            return "ses têtes normalisent leurs requêtes et leurs clés (qk_norm)"
         projections = (*attention.children(), *block.feed_forward.children())
         if not all(isinstance(layer, nn.Linear | QuantizedLinear) for layer in projections):
             return _ADAPTED

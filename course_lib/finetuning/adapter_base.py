@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from course_lib.finetuning.layers import linear_layers
 from course_lib.finetuning.lora import base_weight
+from course_lib.pretrained.folders.origin import origin_of
 
 DIGEST, SAMPLE = "course_lib.digest", "course_lib.base"
 N_NUMBERS = 16  # par matrice
@@ -67,6 +68,27 @@ def check_same_base(model: nn.Module, metadata: Mapping[str, str], where: str) -
                 f"{where} : cet adaptateur a été fait pour une autre base, dont les poids de "
                 f"« {path} » ne sont pas ceux de ce modèle. Posez-le sur le modèle avec lequel il "
                 "a appris."
+            )
+
+
+def check_same_rows(
+    model: nn.Module, paths: Mapping[str, str], metadata: Mapping[str, str], where: str
+) -> None:
+    """ValueError si l’on ne sait pas dans quel ordre l’adaptateur range les lignes d’une couche.
+
+    `paths` : nom de la couche dans le fichier → le nôtre. Helium entrelace les lignes des requêtes
+    et des clés ; chargées, elles ne le sont plus, et les formes sont les mêmes.
+    """
+    origin = origin_of(model)
+    if origin is None or origin.family != "helium" or SAMPLE in metadata:
+        return
+    for name, path in paths.items():
+        if name != path and path.endswith((".query", ".key")):
+            raise ValueError(
+                f"{where} vise « {name} » : dans transformers, Helium y range les lignes par "
+                "paires voisines, et rien ne dit si cet adaptateur fait de même. Écrivez le modèle "
+                "avec save_folder et refaites l’adaptateur sur ce dossier, ou visez d’autres "
+                "couches."
             )
 
 

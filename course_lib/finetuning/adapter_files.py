@@ -16,7 +16,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from course_lib.files import new_folder
-from course_lib.finetuning.adapter_base import check_intact, check_same_base, is_close, marks
+from course_lib.finetuning.adapter_base import (
+    check_intact,
+    check_same_base,
+    check_same_rows,
+    is_close,
+    marks,
+)
 from course_lib.finetuning.adapter_layers import (
     FileLayer,
     Matrices,
@@ -84,7 +90,7 @@ def save_adapter(
                 "a-t-il divergé ?"
             )
     family = published_family(model) if for_transformers else None
-    task = None if family in (None, "bert") else "CAUSAL_LM"
+    task = None if family in (None, "bert", "roberta") else "CAUSAL_LM"
     content = write_settings(configs, base_model, task, transposed=family == "gpt2")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with new_folder(folder) as temporary:
@@ -96,7 +102,8 @@ def load_adapter(model: nn.Module, folder: str | Path, name: str = DEFAULT_NAME)
     """Pose sur le modèle un adaptateur enregistré ; rend les noms des couches adaptées.
 
     Il vient de save_adapter, ou de peft, sur notre modèle ou sur le même dans transformers
-    (llama, mistral, qwen2, gpt2, bert). Il prend le type de nombres de la base.
+    (llama, mistral, qwen2, qwen3, gpt2, bert, roberta, camembert ; helium, hors des requêtes et des
+    clés, dont il entrelace les lignes). Il prend le type de nombres de la base.
     FileNotFoundError si un fichier manque. ValueError si l’adaptateur n’est pas un LoRA que l’on
     sait lire, s’il est abîmé, ou s’il est d’une autre base : le message nomme le champ, la couche
     ou la forme ; le modèle est alors inchangé.
@@ -109,6 +116,8 @@ def load_adapter(model: nn.Module, folder: str | Path, name: str = DEFAULT_NAME)
     for layer, matrices in found.items():
         _check_fits(model, layer, names[layer], matrices, settings.config_of(layer))
     check_same_base(model, metadata, f"« {folder} »")
+    rows = {layer: names[layer][0].path for layer in found}
+    check_same_rows(model, rows, metadata, f"« {folder} »")
     _check_targets(settings, set(found), names)
     parts = {
         one.path: (settings.config_of(layer), one.take(matrices))

@@ -48,7 +48,7 @@ class FileLayer:
 def published_family(model: nn.Module) -> str | None:
     """La famille dont transformers emploierait les noms pour ce modèle ; None s’il n’y en a pas."""
     if isinstance(model, Encoder):
-        return "bert"
+        return "roberta" if model.embedding.positions.first else "bert"
     if isinstance(model, Decoder):
         return "gpt2" if model.rope is None else "llama"
     return None
@@ -65,7 +65,7 @@ def published_layers(model: nn.Module) -> dict[str, list[FileLayer]]:
     layers: dict[str, list[FileLayer]] = {}
     if family is None:
         return layers
-    bare = isinstance(getattr(model, "head", None), nn.Identity)  # un BERT sans sa tête
+    bare = isinstance(getattr(model, "head", None), nn.Identity)  # un encodeur sans sa tête
     for path in linear_layers(model):
         try:
             place = published_place(family, f"{path}.weight")

@@ -37,7 +37,8 @@ def split_block(block: Block, mesh) -> Block:
     """Répartit en place les têtes et le réseau d’un bloc entre les processus de `mesh`.
 
     ValueError si têtes ou d_ff ne se partagent pas en parts égales, si le réseau est un mélange
-    d’experts, ou si l’attention a un dropout (ses tirages seraient les mêmes dans chaque part).
+    d’experts, si l’attention a un dropout (ses tirages seraient les mêmes dans chaque part), ou si
+    ses têtes ont des normes.
     """
     plan = {}
     for name, n_inputs in _SUBLAYERS.items():
@@ -65,6 +66,11 @@ def _check_division(sublayer: nn.Module, n_workers: int) -> None:
             raise ValueError(
                 f"L’attention a un dropout de {sublayer.dropout} : chaque processus tirerait le "
                 "même pour ses têtes. Mettez dropout=0, ou partagez les données (ddp)."
+            )
+        if sublayer.query_norm is not None:
+            raise ValueError(
+                "Les têtes de cette attention ont des normes communes (qk_norm) : chaque processus "
+                "n’en aurait le gradient que pour les siennes. Partagez les données (ddp)."
             )
     else:
         sizes = {"d_ff": sublayer.up.out_features}

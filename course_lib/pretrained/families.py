@@ -1,7 +1,8 @@
-"""Les familles de modèles publiés : leur `config.json` et notre configuration, dans les deux sens.
+"""Les familles de modèles publiés : leur `config.json` et notre configuration.
 
-    llama    Llama 1 à 3, SmolLM2…       mistral  Mistral 7B…       qwen2    Qwen 2 et 2.5
-    gpt2     GPT-2                       bert     BERT, MiniLM…
+    llama    Llama 1 à 3, SmolLM2…    mistral  Mistral 7B…    qwen2    Qwen 2 et 2.5
+    qwen3    Qwen 3                   helium   Helium 1       gpt2     GPT-2
+    bert     BERT, MiniLM…            roberta  RoBERTa…       camembert  CamemBERT
 
 Un réglage qui change le calcul et que nos modèles ne connaissent pas est refusé, avec son nom et sa
 valeur : mieux vaut ne pas charger un modèle que le charger faux. Les réglages qui ne changent rien
@@ -19,13 +20,18 @@ from course_lib.transformer import BertConfig, GPT2Config, LlamaConfig
 
 Config = LlamaConfig | GPT2Config | BertConfig
 _FIXED = "Nos modèles n’ont pas ce réglage."
+_NO_OUTPUT_BIAS = "Nos biais (attention_bias de LlamaConfig) ne vont pas jusqu’à la sortie."
 _GPT2_ALIASES = {
     "hidden_size": "n_embd",
     "max_position_embeddings": "n_positions",
     "num_attention_heads": "n_head",
     "num_hidden_layers": "n_layer",
 }
-_MISTRAL_WINDOW = 4096  # valeur d’un config.json qui n’en dit rien
+# Valeurs d’un config.json qui n’en dit rien.
+_MISTRAL_WINDOW = 4096
+_HEAD_DIM = 128  # Qwen3 et Helium : jamais d_model / n_heads
+_THETA, _HELIUM_THETA = 10000.0, 100000.0
+_ROBERTA_PAD = 1
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,7 @@ class Family:
 
     `prefix` : ce que certains fichiers mettent devant les noms et d’autres pas. `useless` : débuts
     ou fins de noms de tenseurs à ignorer. `copies` : tenseurs qui répètent un autre, s’il est lié.
+    `word_head` : début des noms de la tête qui devine les mots cachés ; None pour un décodeur.
     """
 
     name: str
@@ -41,6 +48,7 @@ class Family:
     prefix: str
     useless: tuple[str, ...]
     copies: Mapping[str, str]
+    word_head: str | None = None
 
     def canonical(self, name: str) -> str:
         """Le nom d’un tenseur sans préfixe, les normes à l’ancienne (gamma, beta) renommées."""
@@ -75,82 +83,15 @@ def read_config(content: Mapping[str, object], where: str = "config.json") -> tu
             )
         raise ValueError(
             f"{where} : model_type = {name!r} ; on sait charger {known}. Un modèle d’une autre "
-            "famille ne fait pas le même calcul."
+            "famille ne fait pas le même calcul : choisissez-en un de celles-ci, ou lisez celui-ci "
+            "avec transformers."
         )
-    check_foreign(fields, family.name, causal=family.name != "bert")
+    check_foreign(fields, family.name, causal=family.word_head is None)
     return family, family.read_config(fields)
 
 
-def write_config(config: Config) -> dict[str, object]:
-    """Le config.json (llama, qwen2 ou gpt2) que `transformers` lit, d’après notre configuration.
-
-    ValueError si transformers n’accepterait pas ces tailles.
-    """
-    if isinstance(config, GPT2Config):
-        return _write_gpt2(config)
-    if type(config) is not LlamaConfig:
-        raise ValueError(
-            f"On ne sait pas écrire un {type(config).__name__} : donnez un LlamaConfig ou un "
-            "GPT2Config."
-        )
-    if config.d_model % config.n_heads != 0:
-        raise ValueError(
-            f"d_model = {config.d_model} n’est pas un multiple de n_heads = {config.n_heads} : "
-            "transformers refuse de tels modèles."
-        )
-    return _write_llama(config)
-
-
-def _write_llama(config: LlamaConfig) -> dict[str, object]:
-    scaling = config.rope_scaling
-    content = {
-        "architectures": ["Qwen2ForCausalLM" if config.attention_bias else "LlamaForCausalLM"],
-        "model_type": "qwen2" if config.attention_bias else "llama",
-        "vocab_size": config.vocab_size,
-        "hidden_size": config.d_model,
-        "intermediate_size": config.d_ff,
-        "num_hidden_layers": config.n_layers,
-        "num_attention_heads": config.n_heads,
-        "num_key_value_heads": config.n_kv_heads,
-        "head_dim": config.head_dim,
-        "hidden_act": "silu",
-        "max_position_embeddings": config.context_length,
-        "rms_norm_eps": config.norm_eps,
-        "rope_theta": config.rope_theta,
-        "rope_scaling": None,
-        "tie_word_embeddings": config.tie_weights,
-    }
-    if scaling is not None:
-        content["rope_scaling"] = {
-            "rope_type": "llama3",
-            "factor": scaling.factor,
-            "low_freq_factor": scaling.low_freq_factor,
-            "high_freq_factor": scaling.high_freq_factor,
-            "original_max_position_embeddings": scaling.original_context_length,
-        }
-    own = {"use_sliding_window": False} if config.attention_bias else {"mlp_bias": False}
-    return content | own
-
-
-def _write_gpt2(config: GPT2Config) -> dict[str, object]:
-    return {
-        "architectures": ["GPT2LMHeadModel"],
-        "model_type": "gpt2",
-        "vocab_size": config.vocab_size,
-        "n_positions": config.context_length,
-        "n_embd": config.d_model,
-        "n_layer": config.n_layers,
-        "n_head": config.n_heads,
-        "n_inner": config.d_ff,
-        "activation_function": "gelu_new",
-        "layer_norm_epsilon": config.norm_eps,
-        "tie_word_embeddings": True,
-    }
-
-
 def _read_llama(fields: Fields) -> LlamaConfig:
-    reason = "Nos biais (attention_bias de LlamaConfig) ne vont pas jusqu’à la sortie."
-    fields.demand("attention_bias", [False], False, reason)
+    fields.demand("attention_bias", [False], False, _NO_OUTPUT_BIAS)
     fields.demand("mlp_bias", [False], False, _FIXED)
     check_layer_types(fields, ["full_attention"])
     return _read_llama_like(fields, fields.integer("num_key_value_heads", None))
@@ -172,14 +113,38 @@ def _read_qwen2(fields: Fields) -> LlamaConfig:
     return _read_llama_like(fields, fields.integer("num_key_value_heads"), attention_bias=True)
 
 
+def _read_qwen3(fields: Fields) -> LlamaConfig:
+    fields.demand("use_sliding_window", [False], False, "Notre attention lit tout le contexte.")
+    fields.demand("attention_bias", [False], False, _NO_OUTPUT_BIAS)
+    check_layer_types(fields, ["full_attention"])
+    n_kv_heads = fields.integer("num_key_value_heads")
+    return _read_llama_like(fields, n_kv_heads, head_dim=_HEAD_DIM, qk_norm=True)
+
+
+def _read_helium(fields: Fields) -> LlamaConfig:
+    fields.demand("mlp_bias", [False], False, _FIXED)
+    check_layer_types(fields, ["full_attention"])
+    return _read_llama_like(
+        fields,
+        fields.integer("num_key_value_heads"),
+        head_dim=_HEAD_DIM,
+        default_theta=_HELIUM_THETA,
+        attention_bias=fields.boolean("attention_bias", False),
+    )
+
+
 def _read_llama_like(
     fields: Fields,
     n_kv_heads: int | None,
+    *,
     window: int | None = None,
-    attention_bias: bool = False,
+    head_dim: int | None = None,
+    default_theta: float = _THETA,
+    **options: bool,
 ) -> LlamaConfig:
+    """`head_dim`, `default_theta` : faute de mieux ; `options` : des champs de LlamaConfig."""
     fields.demand("hidden_act", ["silu", "swish"], "silu", "Notre réseau à porte est SwiGLU.")
-    theta, scaling = read_rope(fields)
+    theta, scaling = read_rope(fields, default_theta)
     context_length = fields.integer("max_position_embeddings")
     return LlamaConfig(
         vocab_size=fields.integer("vocab_size"),
@@ -189,13 +154,13 @@ def _read_llama_like(
         n_layers=fields.integer("num_hidden_layers"),
         n_heads=fields.integer("num_attention_heads"),
         n_kv_heads=n_kv_heads,
-        head_dim=fields.integer("head_dim", None),
+        head_dim=fields.integer("head_dim", head_dim),
         d_ff=fields.integer("intermediate_size"),
         rope_theta=theta,
         norm_eps=fields.number("rms_norm_eps"),
         tie_weights=fields.boolean("tie_word_embeddings", False),
-        attention_bias=attention_bias,
         rope_scaling=scaling,
+        **options,
     )
 
 
@@ -220,14 +185,28 @@ def _read_gpt2(fields: Fields) -> GPT2Config:
 
 
 def _read_bert(fields: Fields) -> BertConfig:
+    return _read_encoder(fields, fields.integer("max_position_embeddings"))
+
+
+def _read_roberta(fields: Fields) -> BertConfig:
+    pad_id = fields.integer("pad_token_id", _ROBERTA_PAD)
+    # Les lignes 0 à pad_id de la table ne sont la position d’aucun mot.
+    context_length = fields.integer("max_position_embeddings") - pad_id - 1
+    return _read_encoder(fields, context_length, pad_id, positions_after_pad=True)
+
+
+def _read_encoder(
+    fields: Fields, context_length: int, pad_id: int | None = None, **options: bool
+) -> BertConfig:
+    """`pad_id` : si le fichier n’en dit rien."""
     fields.demand("hidden_act", ["gelu"], "gelu", _FIXED)
     fields.demand("position_embedding_type", ["absolute"], "absolute", _FIXED)
-    fields.demand("is_decoder", [False], False, "Notre BERT lit dans les deux sens.")
+    fields.demand("is_decoder", [False], False, "Notre encodeur lit dans les deux sens.")
     fields.demand("add_cross_attention", [False], False, _FIXED)
-    fields.demand("tie_word_embeddings", [True], True, "La tête de notre BERT est liée.")
+    fields.demand("tie_word_embeddings", [True], True, "La tête de notre encodeur est liée.")
     return BertConfig(
         vocab_size=fields.integer("vocab_size"),
-        context_length=fields.integer("max_position_embeddings"),
+        context_length=context_length,
         d_model=fields.integer("hidden_size"),
         n_layers=fields.integer("num_hidden_layers"),
         n_heads=fields.integer("num_attention_heads"),
@@ -235,7 +214,8 @@ def _read_bert(fields: Fields) -> BertConfig:
         n_segments=fields.integer("type_vocab_size"),
         dropout=0.0,
         norm_eps=fields.number("layer_norm_eps"),
-        pad_id=fields.integer("pad_token_id", None),
+        pad_id=fields.integer("pad_token_id", pad_id),
+        **options,
     )
 
 
@@ -249,6 +229,20 @@ def _llama_like(name: str, read: Callable[[Fields], LlamaConfig]) -> Family:
     )
 
 
+def _roberta_like(name: str) -> Family:
+    return Family(
+        name,
+        _read_roberta,
+        prefix="roberta.",
+        useless=("pooler.", "embeddings.position_ids", "embeddings.token_type_ids"),
+        copies={
+            "lm_head.decoder.weight": "embeddings.word_embeddings.weight",
+            "lm_head.decoder.bias": "lm_head.bias",
+        },
+        word_head="lm_head.",
+    )
+
+
 def _by_name(families: Iterable[Family]) -> dict[str, Family]:
     return {family.name: family for family in families}
 
@@ -258,6 +252,8 @@ FAMILIES = _by_name(
         _llama_like("llama", _read_llama),
         _llama_like("mistral", _read_mistral),
         _llama_like("qwen2", _read_qwen2),
+        _llama_like("qwen3", _read_qwen3),
+        _llama_like("helium", _read_helium),
         Family(
             "gpt2",
             _read_gpt2,
@@ -274,6 +270,9 @@ FAMILIES = _by_name(
                 "cls.predictions.decoder.weight": "embeddings.word_embeddings.weight",
                 "cls.predictions.decoder.bias": "cls.predictions.bias",
             },
+            word_head="cls.predictions.",
         ),
+        _roberta_like("roberta"),
+        _roberta_like("camembert"),
     )
 )

@@ -42,8 +42,8 @@ _GGUF_ENDS = ("eot", "eom", "eog")
 class Pretrained:
     """Un modèle chargé, prêt à servir. `eos_ids` : les jetons qui finissent une réponse.
 
-    `family` : « llama », « mistral », « qwen2 », « gpt2 » ou « bert ». `sentence_files` : ce que
-    dit de lui-même un encodeur de phrases (`sentence_settings`).
+    `family` : un nom de `FAMILIES`. `sentence_files` : ce que dit de lui-même un encodeur de
+    phrases (`sentence_settings`).
     """
 
     model: Decoder | Encoder
@@ -92,9 +92,13 @@ def _load_folder(folder: Path, context_length: int | None) -> Pretrained:
             family.is_useless,
         )
         model = build_empty(config, len(names))
-        if isinstance(config, BertConfig) and not any(n.startswith("cls.pred") for n in names):
+        head = family.word_head
+        if head is not None and not any(name.startswith(head) for name in names):
             model.head = nn.Identity()  # un encodeur de phrases : il rend ses vecteurs
-        places = {ours: published_place(family.name, ours) for ours, _ in model.named_parameters()}
+        heads = (config.n_heads, getattr(config, "n_kv_heads", config.n_heads))
+        places = {
+            ours: published_place(family.name, ours, heads) for ours, _ in model.named_parameters()
+        }
         places = {
             ours: replace(place, name=family.canonical(place.name))
             for ours, place in places.items()
@@ -105,7 +109,7 @@ def _load_folder(folder: Path, context_length: int | None) -> Pretrained:
         *(settings, generation, tokenizer_settings(folder)),
     )
     model, config = _place(model, config, context_length)
-    sentences = sentence_files(folder) if family.name == "bert" else {}
+    sentences = sentence_files(folder) if isinstance(config, BertConfig) else {}
     return Pretrained(model, tokenizer, config, family.name, template, eos_ids, sentences)
 
 
@@ -181,7 +185,7 @@ def _place(
     if isinstance(config, LlamaConfig):
         model.rope = llama_positions(config)
     else:
-        table = model.embedding.positions.table.weight
-        shorter = table.detach()[:context_length].clone()
-        model.embedding.positions.table = nn.Embedding.from_pretrained(shorter, freeze=False)
+        positions = model.embedding.positions
+        shorter = positions.table.weight.detach()[: positions.first + context_length].clone()
+        positions.table = nn.Embedding.from_pretrained(shorter, freeze=False)
     return model.eval(), config

@@ -4,8 +4,8 @@
     blocks.3.self_attention.query.weight      model.layers.3.self_attn.q_proj…   blk.3.attn_q…
 
 Trois rangements diffèrent du nôtre. GPT-2 transpose ses matrices (`Conv1D`) et empile requêtes,
-clés et valeurs. Un GGUF « llama » entrelace les lignes des requêtes et des clés : ses paires
-rotatives sont voisines (2i, 2i + 1), les nôtres sont à une demi-tête l’une de l’autre.
+clés et valeurs. Helium et un GGUF « llama » entrelacent les lignes des requêtes et des clés : leurs
+paires rotatives sont voisines (2i, 2i + 1), les nôtres à une demi-tête l’une de l’autre.
 """
 
 import re
@@ -23,6 +23,8 @@ _LLAMA = {
     "blocks.*.self_attention_norm": ("model.layers.*.input_layernorm", "blk.*.attn_norm"),
     "blocks.*.self_attention.query": ("model.layers.*.self_attn.q_proj", "blk.*.attn_q"),
     "blocks.*.self_attention.key": ("model.layers.*.self_attn.k_proj", "blk.*.attn_k"),
+    "blocks.*.self_attention.query_norm": ("model.layers.*.self_attn.q_norm", "blk.*.attn_q_norm"),
+    "blocks.*.self_attention.key_norm": ("model.layers.*.self_attn.k_norm", "blk.*.attn_k_norm"),
     "blocks.*.self_attention.value": ("model.layers.*.self_attn.v_proj", "blk.*.attn_v"),
     "blocks.*.self_attention.output": ("model.layers.*.self_attn.o_proj", "blk.*.attn_output"),
     "blocks.*.feed_forward_norm": ("model.layers.*.post_attention_layernorm", "blk.*.ffn_norm"),
@@ -64,12 +66,21 @@ _BERT = {
     "head.3": "cls.predictions.decoder",
     "head.3.bias": "cls.predictions.bias",  # nom complet : il n’a pas la forme des autres
 }
+_ROBERTA = {
+    ours: theirs.replace("bert.", "roberta.")
+    for ours, theirs in _BERT.items()
+    if not ours.startswith("head.")
+} | {
+    "head.0": "lm_head.dense",
+    "head.2": "lm_head.layer_norm",
+    "head.3": "lm_head.decoder",
+    "head.3.bias": "lm_head.bias",
+}
 _PUBLISHED = {
-    "llama": _PUBLISHED_LLAMA,
-    "mistral": _PUBLISHED_LLAMA,
-    "qwen2": _PUBLISHED_LLAMA,
+    **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3", "helium"), _PUBLISHED_LLAMA),
     "gpt2": _GPT2,
     "bert": _BERT,
+    **dict.fromkeys(("roberta", "camembert"), _ROBERTA),
 }
 _PARTS = ("query", "key", "value")
 
@@ -105,9 +116,14 @@ class Place:
         return shape[::-1] if self.transposed else shape
 
 
-def published_place(family: str, ours: str) -> Place:
-    """Où un dossier de Hugging Face de la famille `family` range notre poids `ours`."""
+def published_place(family: str, ours: str, heads: tuple[int, int] | None = None) -> Place:
+    """Où un dossier de Hugging Face de la famille `family` range notre poids `ours`.
+
+    `heads` : têtes de requêtes et têtes de clés ; Helium en a besoin, qui entrelace leurs paires.
+    """
     name = _translate(_PUBLISHED[family], ours)
+    if family == "helium":
+        return _paired(name, ours, *heads)
     if family != "gpt2":
         return Place(name)
     layer = ours.split(".")[-2]
@@ -117,9 +133,13 @@ def published_place(family: str, ours: str) -> Place:
 
 def gguf_place(ours: str, architecture: str, n_heads: int, n_kv_heads: int) -> Place:
     """Où un GGUF range notre poids `ours` ; seule l’architecture « llama » entrelace les paires."""
-    layer = ours.split(".")[-2]
-    heads = {"query": n_heads, "key": n_kv_heads} if architecture == "llama" else {}
-    return Place(_translate(_GGUF, ours), interleaved_heads=heads.get(layer, 0))
+    name = _translate(_GGUF, ours)
+    return _paired(name, ours, n_heads, n_kv_heads) if architecture == "llama" else Place(name)
+
+
+def _paired(name: str, ours: str, n_heads: int, n_kv_heads: int) -> Place:
+    heads = {"query": n_heads, "key": n_kv_heads}
+    return Place(name, interleaved_heads=heads.get(ours.split(".")[-2], 0))
 
 
 def pack(places: Mapping[str, Place], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

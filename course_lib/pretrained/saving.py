@@ -24,6 +24,7 @@ from course_lib.pretrained.contents import (
     named_weights,
     template_source,
 )
+from course_lib.pretrained.describing import written_family
 from course_lib.pretrained.disk import explained
 from course_lib.pretrained.folders.keeping import kept_gguf_settings
 from course_lib.pretrained.folders.origin import origin_of
@@ -57,13 +58,13 @@ def save_folder(
 ) -> None:
     """Écrit un dossier que lisent AutoModelForCausalLM et AutoTokenizer, hors ligne.
 
-    Modèles de type Llama (« llama », ou « qwen2 » s’il a des biais) et GPT-2. `dtype` :
-    « float32 », « float16 » ou « bfloat16 ». Un adaptateur LoRA qui sert est fondu dans les poids
-    écrits ; le modèle, lui, ne change pas. `eos_ids` : les jetons où s’arrête une génération ;
-    par défaut, comme `chat_template`, ceux du fichier dont vient le modèle s’il garde son
-    tokeniseur, sinon le jeton de fin de celui-ci. D’un modèle chargé restent aussi le nombre de
-    positions, la fenêtre de Mistral, les réglages de génération et ceux du tokeniseur ; une table
-    de positions apprises, raccourcie au chargement, le reste.
+    Modèles de type Llama (« llama », « qwen2 » s’il a des biais, « qwen3 » s’il a des normes de
+    tête) et GPT-2. `dtype` : « float32 », « float16 » ou « bfloat16 ». Un adaptateur LoRA qui sert
+    est fondu dans les poids écrits ; le modèle, lui, ne change pas. `eos_ids` : les jetons où
+    s’arrête une génération ; par défaut, comme `chat_template`, ceux du fichier dont vient le
+    modèle s’il garde son tokeniseur, sinon le jeton de fin de celui-ci. D’un modèle chargé restent
+    aussi le nombre de positions, la fenêtre de Mistral, les réglages de génération et ceux du
+    tokeniseur ; une table de positions apprises, raccourcie au chargement, le reste.
     `overwrite` : remplace, avec tout son contenu, un dossier qui n’est pas de nous. ValueError si
     le modèle est d’un autre type, ou porte un goulot ou une amorce ; si le tokeniseur
     a plus de jetons que lui, si un poids n’est pas un nombre ou déborde de `dtype` ;
@@ -148,7 +149,13 @@ def save_gguf(
             "Seuls les modèles de type Llama s’écrivent ici en GGUF : enregistrez celui-ci avec "
             "save_folder."
         )
-    architecture = "qwen2" if config.attention_bias else "llama"
+    architecture = written_family(config)
+    if config.rope_scaling is not None and architecture != "llama":
+        raise ValueError(
+            f"rope_scaling = {config.rope_scaling} : llama.cpp n’étire les positions que de "
+            f"l’architecture llama, et ce modèle s’écrit en {architecture}. Enregistrez plutôt un "
+            "dossier (save_folder)."
+        )
     metadata = _gguf_metadata(model, tokenizer, config, architecture, chat_template)
     weights, rounded = named_weights(model), rounded or {}
     _check_rounded(weights, rounded)

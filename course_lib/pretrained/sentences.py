@@ -12,7 +12,7 @@ from course_lib.pretrained.folders.sentence_settings import (
     read_sentence_settings,
 )
 from course_lib.pretrained.loading import Pretrained
-from course_lib.tokenization import WordPieceTokenizer
+from course_lib.transformer import Encoder
 
 _BATCH = 32
 
@@ -22,9 +22,9 @@ def sentence_embeddings(
 ) -> Tensor:
     """Un vecteur de norme 1 par phrase, (N, D) : leur produit scalaire est leur ressemblance.
 
-    Le modèle dit comment il le tire des vecteurs de ses jetons, `[CLS]` et `[SEP]` compris : leur
-    moyenne s’il n’en dit rien, le premier, le maximum… S’il déclare le produit scalaire pour
-    mesure, la norme n’est pas ramenée à 1. Une phrase plus longue que le contexte, ou que la
+    Le modèle dit comment il le tire des vecteurs de ses jetons, début et fin compris : leur moyenne
+    s’il n’en dit rien, le premier, le maximum… S’il déclare le produit scalaire pour mesure, la
+    norme n’est pas ramenée à 1. Une phrase plus longue que le contexte, ou que la
     longueur que déclare le modèle, est coupée. `prompt_name` : la consigne du modèle à mettre
     devant chaque phrase (« query », « passage »…). TypeError pour une phrase seule, ValueError si
     le modèle n’est pas un encodeur de phrases, ou s’il a une étape que l’on ne sait pas faire.
@@ -33,7 +33,7 @@ def sentence_embeddings(
     if isinstance(sentences, str):
         raise TypeError("Donnez une liste de phrases ; pour une seule : [phrase].")
     model, tokenizer = pretrained.model, pretrained.tokenizer
-    if pretrained.family != "bert" or not isinstance(tokenizer, WordPieceTokenizer):
+    if not isinstance(model, Encoder):
         raise ValueError(
             f"Un modèle {pretrained.family} au tokeniseur {type(tokenizer).__name__} n’est pas un "
             "encodeur de phrases que l’on sache lire : prenez load_pretrained(minilm_folder())."
@@ -50,7 +50,7 @@ def sentence_embeddings(
     for start in range(0, len(order), _BATCH):
         ranks = order[start : start + _BATCH]
         rows = [torch.tensor(lines[rank]) for rank in ranks]
-        ids = torch.nn.utils.rnn.pad_sequence(rows, True, tokenizer.pad_id)  # (B, T)
+        ids = torch.nn.utils.rnn.pad_sequence(rows, True, model.pad_id or 0)  # (B, T)
         mask = torch.zeros_like(ids, dtype=torch.bool)
         for row, line in zip(mask, rows, strict=True):
             row[: len(line)] = True

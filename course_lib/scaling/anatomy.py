@@ -36,6 +36,7 @@ class Stack:
     causal: bool = True
     cross: bool = False
     projection_bias: bool = False  # biais des requêtes, clés et valeurs seulement (Qwen2)
+    qk_norm: bool = False  # une norme des requêtes et une des clés de chaque tête (Qwen3)
 
     @property
     def attention_matrices(self) -> int:
@@ -118,7 +119,7 @@ def _(config: LlamaConfig) -> Anatomy:
     heads = (config.n_heads, config.n_kv_heads, config.head_dim)
     experts = (config.n_experts, config.n_active) if isinstance(config, MixtralConfig) else (0, 0)
     sizes = (config.n_layers, d, *heads, config.d_ff, False, True, d, True, *experts)
-    stack = Stack(*sizes, projection_bias=config.attention_bias)
+    stack = Stack(*sizes, projection_bias=config.attention_bias, qk_norm=config.qk_norm)
     return Anatomy(
         decoder=stack,
         encoder=None,
@@ -143,7 +144,7 @@ def _(config: BertConfig) -> Anatomy:
         vocab_size=config.vocab_size,
         context_length=config.context_length,
         embeddings=(config.vocab_size + config.n_segments) * d,
-        positions=config.context_length * d,
+        positions=(config.first_position + config.context_length) * d,
         embedding_norm=2 * d,
         # Une couche d → d, sa norme, et un biais par mot : la matrice finale est liée.
         head_parameters=d * d + d + 2 * d + config.vocab_size,

@@ -43,11 +43,12 @@ def _stack_breakdown(stack: Stack) -> dict[str, int]:
     n_networks = max(stack.n_experts, 1)
     network = n_networks * (stack.network_matrices + network_biases)
     norms = stack.n_layers * (n_attentions + 1) + stack.final_norm
+    head_norms = stack.n_layers * 2 * stack.head_dim if stack.qk_norm else 0
     return {
         "attention": stack.n_layers * n_attentions * attention,
         "experts" if stack.n_experts else "feed_forward": stack.n_layers * network,
         "router": stack.n_layers * stack.d_model * stack.n_experts,
-        "norms": norms * stack.norm_size,
+        "norms": norms * stack.norm_size + head_norms,
     }
 
 

@@ -122,7 +122,11 @@ def _original_norm(config: OriginalTransformerConfig) -> nn.LayerNorm:
 
 @dataclass(frozen=True)
 class BertConfig:
-    """Tailles de BERT ; par défaut, celles de BERT-base."""
+    """Tailles de BERT ; par défaut, celles de BERT-base.
+
+    `positions_after_pad` : la table des positions commence par `pad_id` + 1 lignes sans emploi, et
+    la première position est la suivante (RoBERTa, CamemBERT).
+    """
 
     vocab_size: int = 30522
     context_length: int = 512
@@ -134,10 +138,21 @@ class BertConfig:
     dropout: float = 0.1
     norm_eps: float = 1e-12
     pad_id: int | None = 0
+    positions_after_pad: bool = False
 
     def __post_init__(self):
         check_sizes(self)
         check_heads(self.d_model, self.n_heads, self.n_heads)
+        if self.positions_after_pad and self.pad_id is None:
+            raise ValueError(
+                "positions_after_pad = True et pad_id = None : les positions commencent après "
+                "l’identifiant du remplissage. Donnez pad_id (1 chez RoBERTa)."
+            )
+
+    @property
+    def first_position(self) -> int:
+        """La ligne de la table des positions que prend le premier jeton."""
+        return self.pad_id + 1 if self.positions_after_pad else 0
 
 
 def bert(config: BertConfig, seed: int = 0) -> Encoder:
@@ -150,7 +165,7 @@ def bert(config: BertConfig, seed: int = 0) -> Encoder:
         config.vocab_size,
         config.d_model,
         config.context_length,
-        positions=LearnedPositions(config.context_length, config.d_model),
+        positions=LearnedPositions(config.context_length, config.d_model, config.first_position),
         n_segments=config.n_segments,
         norm=norm(),
         dropout=config.dropout,

@@ -6,6 +6,7 @@ Un masque est booléen : True = lecture permise.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -96,7 +97,8 @@ class Attention(nn.Module):
     """Attention à plusieurs têtes, propre (x lit x) ou croisée (x lit `memory`).
 
     `n_kv_heads` < `n_heads` : les têtes de requêtes se partagent les clés par groupes
-    (Ainslie et al. 2023). `output_bias` : par défaut, comme `bias`.
+    (Ainslie et al. 2023). `output_bias` : par défaut, comme `bias`. `make_head_norm()` fabrique la
+    norme des requêtes d’une tête, puis celle de ses clés, avant qu’elles ne tournent (Qwen3).
     Source : Vaswani et al. 2017, §3.2.2.
     """
 
@@ -109,6 +111,7 @@ class Attention(nn.Module):
         bias: bool = True,
         output_bias: bool | None = None,
         dropout: float = 0.0,
+        make_head_norm: Callable[[], nn.Module] | None = None,
     ):
         super().__init__()
         output_bias = bias if output_bias is None else output_bias
@@ -121,6 +124,8 @@ class Attention(nn.Module):
         self.key = nn.Linear(d_model, self.n_kv_heads * self.head_dim, bias=bias)
         self.value = nn.Linear(d_model, self.n_kv_heads * self.head_dim, bias=bias)
         self.output = nn.Linear(self.n_heads * self.head_dim, d_model, bias=output_bias)
+        self.query_norm = make_head_norm() if make_head_norm is not None else None
+        self.key_norm = make_head_norm() if make_head_norm is not None else None
 
     def forward(
         self,
@@ -135,6 +140,8 @@ class Attention(nn.Module):
     ) -> Float[Tensor, "B Tq D"] | tuple[Float[Tensor, "B Tq D"], Float[Tensor, "B H Tq Tk"]]:
         """Rend (B, Tq, D), suivi des poids (B, H, Tq, Tk) si `return_weights`."""
         q = self._split_heads(self.query(x))
+        if self.query_norm is not None:
+            q = self.query_norm(q)
         if rope is not None:
             q = rotate(q, rope)
         k, v = self._keys_values(x, memory, rope, cache)
@@ -160,6 +167,8 @@ class Attention(nn.Module):
             return cache.read()
         source = x if memory is None else memory
         k, v = self._split_heads(self.key(source)), self._split_heads(self.value(source))
+        if self.key_norm is not None:
+            k = self.key_norm(k)
         if rope is not None:
             k = rotate(k, rope)
         return (k, v) if cache is None else cache.append(k, v)

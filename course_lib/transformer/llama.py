@@ -3,6 +3,7 @@
 Llama 1 et 2, SmolLM2    les réglages par défaut
 Mistral                  moins de têtes de clés que de requêtes (n_kv_heads)
 Qwen2                    des biais aux requêtes, aux clés et aux valeurs (attention_bias)
+Qwen3                    une norme des requêtes et des clés de chaque tête (qk_norm)
 Llama 3.1 et suivants    des positions étirées (rope_scaling)
 """
 
@@ -30,6 +31,7 @@ class LlamaConfig:
     matrice de plus, ce compte égale alors 4 × d_model. `replace` les déduit à nouveau.
     `attention_bias` : des biais aux requêtes, aux clés et aux valeurs, aucun à la sortie (Qwen2).
     `rope_scaling` : l’étirement des positions de Llama 3.1, ou le dictionnaire de ses champs.
+    `qk_norm` : une RMSNorm des requêtes de chaque tête, une autre de ses clés (Qwen3).
     """
 
     vocab_size: int
@@ -46,6 +48,7 @@ class LlamaConfig:
     tie_weights: bool = True
     attention_bias: bool = False
     rope_scaling: Llama3Scaling | dict | None = None
+    qk_norm: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "rope_scaling", _read_scaling(self.rope_scaling))
@@ -102,6 +105,10 @@ def llama(config: LlamaConfig, seed: int = 0) -> Decoder:
 
 def llama_attention(config: LlamaConfig) -> Attention:
     """L’attention d’un étage."""
+
+    def head_norm() -> RMSNorm:
+        return RMSNorm(config.head_dim, config.norm_eps)
+
     return Attention(
         config.d_model,
         config.n_heads,
@@ -110,6 +117,7 @@ def llama_attention(config: LlamaConfig) -> Attention:
         bias=config.attention_bias,
         output_bias=False,
         dropout=config.dropout,
+        make_head_norm=head_norm if config.qk_norm else None,
     )
 
 

@@ -58,14 +58,18 @@ class SinusoidalPositions(_ExactTables):
 
 
 class LearnedPositions(nn.Module):
-    """Un vecteur appris par position (BERT, GPT-2)."""
+    """Un vecteur appris par position (BERT, GPT-2).
 
-    def __init__(self, context_length: int, d_model: int):
+    `first` : la ligne de la table où l’on commence ; celles d’avant ne servent pas (RoBERTa).
+    """
+
+    def __init__(self, context_length: int, d_model: int, first: int = 0):
         super().__init__()
-        self.table = nn.Embedding(context_length, d_model)
+        self.first = first
+        self.table = nn.Embedding(first + context_length, d_model)
 
     def forward(self, positions: Int[Tensor, "*B T"]) -> Float[Tensor, "*B T D"]:
-        return self.table(positions)
+        return self.table(self.first + positions)
 
 
 @dataclass(frozen=True)

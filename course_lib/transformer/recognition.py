@@ -54,6 +54,8 @@ def _is_llama(model: Decoder) -> bool:
         model.rope is not None
         and embedding.positions is None
         and _is_plain(model, nn.RMSNorm, SwiGLU)
+        and len({_head_norm_eps(block.self_attention) for block in model.blocks}) == 1
+        and _head_norm_eps(model.blocks[0].self_attention) in (None, model.norm.eps)
         and all(
             _has_bias(attention.query) == _has_bias(attention.key) == _has_bias(attention.value)
             and _has_bias(attention.query) == _has_bias(model.blocks[0].self_attention.query)
@@ -69,6 +71,7 @@ def _is_gpt2(model: Decoder) -> bool:
         and isinstance(model.embedding.positions, LearnedPositions)
         and model.head.weight is model.embedding.tokens.weight
         and _is_plain(model, nn.LayerNorm, FeedForward)
+        and all(_head_norm_eps(block.self_attention) is None for block in model.blocks)
         and all(
             _has_bias(layer)
             for block in model.blocks
@@ -106,6 +109,16 @@ def _has_bias(layer: nn.Linear) -> bool:
     return layer.bias is not None
 
 
+def _head_norm_eps(attention: nn.Module) -> float | str | None:
+    """L’ε des normes d’une tête ; None sans norme, « autre » si ce n’en sont pas de Qwen3."""
+    norms = (attention.query_norm, attention.key_norm)
+    if norms == (None, None):
+        return None
+    if not all(isinstance(norm, nn.RMSNorm) for norm in norms) or norms[0].eps != norms[1].eps:
+        return "autre"
+    return norms[0].eps
+
+
 def _llama_config(model: Decoder) -> LlamaConfig:
     attention = model.blocks[0].self_attention
     vocab_size, d_model = model.embedding.tokens.weight.shape
@@ -123,6 +136,7 @@ def _llama_config(model: Decoder) -> LlamaConfig:
         tie_weights=model.head.weight is model.embedding.tokens.weight,
         attention_bias=_has_bias(attention.query),
         rope_scaling=model.rope.scaling,
+        qk_norm=attention.query_norm is not None,
     )
 
 

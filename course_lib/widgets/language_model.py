@@ -18,7 +18,7 @@ import traitlets
 
 from course_lib.generation import SamplingConfig, generate, next_token_distribution
 from course_lib.pretrained import load_pretrained
-from course_lib.pretrained.families import write_config
+from course_lib.pretrained.describing import write_config
 from course_lib.pretrained.saving import llama_weights
 from course_lib.tokenization import BPETokenizer
 from course_lib.transformer import Decoder

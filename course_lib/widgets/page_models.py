@@ -106,10 +106,11 @@ def _llama_config(model: Decoder) -> LlamaConfig:
             f"{type(model).__name__} n’est pas un décodeur de type Llama (positions rotatives, "
             "SwiGLU, sans biais). Construisez-le avec llama(LlamaConfig(…))."
         )
-    if config.attention_bias or config.rope_scaling is not None:
+    if config.attention_bias or config.qk_norm or config.rope_scaling is not None:
         raise ValueError(
-            f"attention_bias = {config.attention_bias}, rope_scaling = {config.rope_scaling} : la "
-            "page du cours ne sait refaire ni l’un ni l’autre. Choisissez un modèle qui s’en passe."
+            f"attention_bias = {config.attention_bias}, qk_norm = {config.qk_norm}, rope_scaling = "
+            f"{config.rope_scaling} : la page du cours ne sait refaire aucun des trois. Choisissez "
+            "un modèle qui s’en passe."
         )
     return config
 

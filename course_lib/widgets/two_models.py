@@ -12,7 +12,7 @@ from typing import Any
 import traitlets
 
 from course_lib.generation import SamplingConfig, TextGenerator
-from course_lib.pretrained.families import write_config
+from course_lib.pretrained.describing import write_config
 from course_lib.pretrained.saving import llama_weights
 from course_lib.tokenization import BPETokenizer
 from course_lib.transformer import Decoder

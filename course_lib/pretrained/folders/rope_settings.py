@@ -13,29 +13,32 @@ Source : transformers, `modeling_rope_utils.py`.
 from course_lib.pretrained.fields import Fields
 from course_lib.transformer.positions import Llama3Scaling
 
-_DEFAULT_THETA = 10000.0
 _PLACES = ("rope_parameters", "rope_scaling")
 _PLAIN = {"rope_type", "rope_theta", "partial_rotary_factor", "original_max_position_embeddings"}
 _LLAMA3 = _PLAIN | {"factor", "low_freq_factor", "high_freq_factor"}
 _ORIGINAL = "original_max_position_embeddings"
 
 
-def read_rope(fields: Fields) -> tuple[float, Llama3Scaling | None]:
+def read_rope(fields: Fields, default_theta: float) -> tuple[float, Llama3Scaling | None]:
     """Base des fréquences et étirement de Llama 3.1, ou None.
 
+    `default_theta` : la base de la famille, pour un fichier qui n’en dit rien.
     ValueError, avec les noms et les valeurs, pour tout autre étirement, pour deux écritures qui se
     contredisent, ou si une part des têtes seulement tourne.
     """
     fields.demand("partial_rotary_factor", [None, 1, 1.0], None, "Nos têtes tournent en entier.")
     top = fields.number("rope_theta", None)
-    found = {place: _normal(fields, place, top) for place in _PLACES if fields.content.get(place)}
+    usual = default_theta if top is None else top
+    found = {
+        place: _normal(fields, place, top, usual) for place in _PLACES if fields.content.get(place)
+    }
     if len(found) == 2 and found[_PLACES[0]] != found[_PLACES[1]]:
         shown = " et ".join(f"{place} = {fields.content[place]!r}" for place in _PLACES)
         raise ValueError(
             f"{fields.where} : {shown} se contredisent. Retirez de ce fichier celui des deux qui "
             "n’est pas du modèle."
         )
-    content = next(iter(found.values()), {"rope_theta": top or _DEFAULT_THETA})
+    content = next(iter(found.values()), {"rope_theta": usual})
     rope = Fields(content, f"{fields.where}, positions rotatives")
     rope.demand("partial_rotary_factor", [None, 1, 1.0], None, "Nos têtes tournent en entier.")
     theta = rope.number("rope_theta")
@@ -50,8 +53,8 @@ def read_rope(fields: Fields) -> tuple[float, Llama3Scaling | None]:
     )
 
 
-def _normal(fields: Fields, place: str, top: float | None) -> dict[str, object]:
-    """Le dictionnaire écrit en `place`, à l’écriture d’aujourd’hui, sa base comprise."""
+def _normal(fields: Fields, place: str, top: float | None, usual: float) -> dict[str, object]:
+    """Le dictionnaire écrit en `place`, à l’écriture d’aujourd’hui ; sa base, sinon `usual`."""
     content = fields.content[place]
     if not isinstance(content, dict):
         raise ValueError(f"{fields.where} : {place} = {content!r} ; il faut un dictionnaire.")
@@ -80,7 +83,7 @@ def _normal(fields: Fields, place: str, top: float | None) -> dict[str, object]:
     theta = one.number("rope_theta", None)
     if theta is not None and top is not None:
         _check_same(fields, "rope_theta", theta)
-    normal["rope_theta"] = theta if theta is not None else _DEFAULT_THETA if top is None else top
+    normal["rope_theta"] = usual if theta is None else theta
     return normal
 
 

@@ -13,7 +13,8 @@ from course_lib.pretrained.contents import (
     named_weights,
     template_source,
 )
-from course_lib.pretrained.families import Config, write_config
+from course_lib.pretrained.describing import write_config
+from course_lib.pretrained.families import Config
 from course_lib.pretrained.folders.keeping import (
     as_dtype,
     kept_generation,

@@ -2,9 +2,10 @@
 
     llama.embedding_length, llama.block_count, llama.attention.head_count…     → LlamaConfig
 
-Deux architectures se lisent et s’écrivent : « llama » (Llama, Mistral, SmolLM2) et « qwen2 ».
-L’étirement des positions de Llama 3.1 n’y est pas un réglage mais un tenseur, `rope_freqs.weight` :
-de combien chaque fréquence est divisée. Source : llama.cpp, `convert_hf_to_gguf.py`.
+Trois architectures se lisent et s’écrivent : « llama » (Llama, Mistral, SmolLM2), « qwen2 » et
+« qwen3 ». L’étirement des positions de Llama 3.1 n’y est pas un réglage mais un tenseur,
+`rope_freqs.weight` : de combien chaque fréquence est divisée.
+Source : llama.cpp, `convert_hf_to_gguf.py`.
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from course_lib.pretrained.fields import Fields
 from course_lib.transformer import LlamaConfig
 from course_lib.transformer.positions import Llama3Scaling, rotary_frequencies
 
-ARCHITECTURES = ("llama", "qwen2")
+ARCHITECTURES = ("llama", "qwen2", "qwen3")
 ROPE_FACTORS = "rope_freqs.weight"
 _NAMES = {
     "d_model": "embedding_length",
@@ -52,7 +53,7 @@ def config_from_gguf(
     if architecture not in ARCHITECTURES:
         raise ValueError(
             f"general.architecture = {architecture!r} : on sait lire les GGUF "
-            f"{' et '.join(ARCHITECTURES)}."
+            f"{', '.join(ARCHITECTURES)}. Choisissez-en un, ou lisez celui-ci avec llama.cpp."
         )
     prefix = f"{architecture}."
     content = {k.removeprefix(prefix): v for k, v in metadata.items() if k.startswith(prefix)}
@@ -73,6 +74,7 @@ def config_from_gguf(
         **sizes,
         tie_weights="output.weight" not in shapes,
         attention_bias=architecture == "qwen2",
+        qk_norm=architecture == "qwen3",
         rope_scaling=_read_scaling(rope_factors, sizes["head_dim"], theta),
     )
 
