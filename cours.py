@@ -247,7 +247,7 @@ COMMANDS = (livre, lab, test, essai, chapitres, bench, modeles, site, style, net
 
 
 def fetch_models():
-    """Les deux modèles publiés que les chapitres 06 à 08 chargent."""
+    """Les deux modèles publiés que les chapitres 07 à 09 chargent."""
     python("-m", "course_lib.pretrained")
 
 

@@ -90,7 +90,7 @@ def open_classroom(seed: int, budget: Budget, folder: Path) -> Classroom:
 
 
 def train_specialist(seed: int, budget: Budget, tokenizer: Tokenizer) -> Decoder:
-    """Le petit LLM affiné en entier sur les questions, au taux du chapitre 07."""
+    """Le petit LLM affiné en entier sur les questions, au taux du chapitre 08."""
     teacher, _ = load_petit_llm()
     teacher.requires_grad_(True)
     data = question_examples(seed, budget, tokenizer)

@@ -1,4 +1,4 @@
-"""Les deux modèles livrés que le chapitre 5 interroge : graine 0, réglages de leurs relevés.
+"""Les deux modèles livrés des chapitres 05 et 06 : graine 0, réglages de leurs relevés.
 
     python -m course_experiments.limits_models
 

@@ -4,7 +4,7 @@ Installer PyTorch dans un environnement neuf prend des minutes. On part plutôt 
 la cellule d’installation, on suit leurs dépendances, et l’on cache à Python tout le reste : ce qui
 n’y est pas lève ModuleNotFoundError, comme dans un environnement nu.
 
-    python tests/bare_environment.py cahiers/09_du_texte_a_la_distillation.ipynb …
+    python tests/bare_environment.py cahiers/10_du_texte_a_la_distillation.ipynb …
 """
 
 import os

@@ -6,7 +6,7 @@ de fils, ordre des ensembles de Python, et, pour les cases « bruit », un derni
 poids de départ. Le bilan liste les échecs, puis les bornes que l’écart entre cases menace.
 
     python tests/processeurs.py                            # toute la matrice, tests et chapitres
-    python tests/processeurs.py --cases avx2 ancien --chapitres 05_limites
+    python tests/processeurs.py --cases avx2 ancien --chapitres 05_limites_entrainement
     python tests/processeurs.py --tests tests/test_recurrent.py --sans-chapitres
 
 Une case finie n’est pas refaite ; `--refaire` l’exige. Tout est écrit dans `_build/processeurs/`.

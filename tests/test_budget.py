@@ -23,11 +23,12 @@ GLUE = "application/papermill.record/"
 # mesure revenue dans le budget quitte la liste.
 DEBTS = {
     "04_avantages": {"words": 3318, "words_per_picture": 255, "screens": 23},
-    "05_limites": {"words": 4494, "longest": 17, "words_per_picture": 408, "screens": 26},
-    "06_preentraines": {"words": 3130, "longest": 23, "words_per_picture": 447, "screens": 23},
-    "07_affinage": {"longest": 24, "words_per_picture": 352, "screens": 21},
-    "08_distillation": {"words": 3171, "longest": 33, "words_per_picture": 396, "screens": 23},
-    "09_du_texte_a_la_distillation": {"words_per_picture": 455},
+    "05_limites_entrainement": {"longest": 17, "words_per_picture": 589},
+    "06_limites_emploi": {"words_per_picture": 325},
+    "07_preentraines": {"words": 3130, "longest": 23, "words_per_picture": 447, "screens": 23},
+    "08_affinage": {"longest": 24, "words_per_picture": 352, "screens": 21},
+    "09_distillation": {"words": 3171, "longest": 33, "words_per_picture": 396, "screens": 23},
+    "10_du_texte_a_la_distillation": {"words_per_picture": 455},
 }
 
 budget = load_script(ROOT / "book" / "budget.py")

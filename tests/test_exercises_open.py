@@ -11,11 +11,11 @@ from course_lib.exercises import (
     distillation,
     finetuning,
     generation,
-    limits,
     pretrained,
     size,
     tokens,
     transformer,
+    use_limits,
 )
 from course_lib.models import load_petit_llm
 from course_lib.transformer import GPT2Config, LlamaConfig, gpt2, llama
@@ -219,7 +219,7 @@ def test_own_audiences_refuses(answer, said):
     assert said in refusal(benefits.own_audiences, answer)
 
 
-TRUTHS = [float(truth) for _, truth in limits.STATEMENTS]
+TRUTHS = [float(truth) for _, truth in use_limits.STATEMENTS]
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ TRUTHS = [float(truth) for _, truth in limits.STATEMENTS]
     ],
 )
 def test_own_calibration_is_measured(answer, said, capsys):
-    assert said in praise(limits.own_calibration, answer, capsys)
+    assert said in praise(use_limits.own_calibration, answer, capsys)
 
 
 @pytest.mark.parametrize(
@@ -246,13 +246,13 @@ def test_own_calibration_is_measured(answer, said, capsys):
     ],
 )
 def test_own_calibration_refuses(answer, said):
-    assert said in refusal(limits.own_calibration, answer)
+    assert said in refusal(use_limits.own_calibration, answer)
 
 
 @given(st.lists(st.floats(0, 1), min_size=10, max_size=10).filter(lambda p: set(p) != {0.5}))
 def test_any_ten_probabilities_are_an_answer(answer):
     """Le juge ne dit jamais lesquelles des dix sont vraies : toute réponse honnête est reçue."""
-    limits.own_calibration(answer)
+    use_limits.own_calibration(answer)
 
 
 CONTEXTS = [

@@ -1,4 +1,4 @@
-"""Les modèles livrés du chapitre 5 : on les relit, et la commande n’en refait aucun."""
+"""Les modèles livrés des chapitres 05 et 06 : on les relit, et la commande n’en refait aucun."""
 
 import pytest
 import torch

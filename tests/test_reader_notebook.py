@@ -303,7 +303,7 @@ def test_what_transformers_uses_without_asking_is_installed(notebooks):
     from reader_notebook.colab import requirements
 
     asked = {name: requirements(made.cells) for name, made in notebooks.items()}
-    assert {"accelerate", "gguf", "transformers"} <= set(asked["06_preentraines.ipynb"])
+    assert {"accelerate", "gguf", "transformers"} <= set(asked["07_preentraines.ipynb"])
     assert asked["03_generation.ipynb"] == ["course-lib[all]", "course-experiments"]
 
 
@@ -548,7 +548,7 @@ def test_a_notebook_runs_from_top_to_bottom_in_a_bare_environment(notebooks, tmp
     import nbformat
     from reader_notebook.colab import requirements
 
-    notebook = notebooks["09_du_texte_a_la_distillation.ipynb"]
+    notebook = notebooks["10_du_texte_a_la_distillation.ipynb"]
     nbformat.write(notebook, tmp_path / "cahier.ipynb")
     done = run_bare(tmp_path / "cahier.ipynb", requirements(notebook.cells))
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]

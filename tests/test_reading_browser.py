@@ -7,7 +7,7 @@ from site_visit import CHAPTERS, PHONE, READY
 pytestmark = pytest.mark.browser
 
 PAGE = "chapters/00_jetons_et_modeles.html"
-SHORT = "chapters/09_du_texte_a_la_distillation.html"
+SHORT = "chapters/10_du_texte_a_la_distillation.html"
 OPEN = "[...document.querySelectorAll('details.role')].map((fold) => fold.open)"
 # À chaque image dessinée : les replis encore fermés.
 WATCH_FRAMES = """

@@ -217,7 +217,7 @@ def test_search_leads_to_sections_in_french(browser, site_url, site_folder):
 
 def test_teacher_and_student_write_in_the_closing_page(browser, site_url):
     """Les deux modèles livrés, lus à leur adresse, écrivent sans réseau : la fin du cours."""
-    with Visit(browser, f"{site_url}chapters/09_du_texte_a_la_distillation.html") as visit:
+    with Visit(browser, f"{site_url}chapters/10_du_texte_a_la_distillation.html") as visit:
         page = visit.page
         page.locator(".cw-two").scroll_into_view_if_needed()
         page.wait_for_selector(".cw-two textarea", timeout=30_000)

@@ -1,4 +1,4 @@
-"""Les explorateurs du chapitre 6 dans un navigateur : au clavier, mêmes nombres qu’en Python."""
+"""Les explorateurs des vrais modèles dans un navigateur : au clavier, mêmes nombres qu’ailleurs."""
 
 import re
 from pathlib import Path
