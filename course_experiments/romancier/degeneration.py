@@ -2,22 +2,30 @@
 
     python -m course_experiments.romancier.degeneration --novels DOSSIER
 
-Cent débuts, pris dans les romans que le romancier n’a pas lus : il en écrit la suite par le choix
-glouton, et l’on mesure aussi la vraie suite. `--strategies` ajoute d’autres façons de tirer,
-où une graine est un tirage : le modèle n’a été entraîné qu’une fois.
+Cent débuts, pris dans les romans que le romancier n’a pas lus : il en écrit la suite de plusieurs
+façons, et l’on mesure aussi la vraie suite. Une graine est un tirage : le modèle n’a été entraîné
+qu’une fois. Les mots qu’aucun roman d’entraînement n’écrit sont comptés : un juge partiel.
+`--strategies` choisit les façons de tirer ; la même commande reprend où elle en était.
 Les mesures vont dans `results/romancier.degeneration.json`.
 """
 
+import re
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from course_experiments.experiment import Experiment
-from course_experiments.romancier.novels import CLEAN, add_novels_option, read_novels, with_novels
+from course_experiments.romancier.novels import (
+    CLEAN,
+    add_novels_option,
+    read_novels,
+    with_novels,
+)
 from course_lib.arguments import FrenchArgumentParser
 from course_lib.generation import SamplingConfig, beam_search, generate
 from course_lib.generation.readers import reading
@@ -27,6 +35,9 @@ from course_lib.tokenization import Tokenizer
 NOVELS = "les romans"
 BEAM = "faisceau de 4"
 GREEDY = "gloutonne"
+PENALIZED = "gloutonne, pénalité 1,2"
+ALONE = (GREEDY, PENALIZED, BEAM)  # rien n’y est tiré au sort : une seule suite par début
+DRAWN = ("T = 0,5", "T = 0,8", "T = 1", "T = 1,2", "top-k = 40", "top-p = 0,95", "min-p = 0,1")
 STRATEGIES = {
     GREEDY: SamplingConfig(temperature=0),
     "T = 0,5": SamplingConfig(0.5),
@@ -40,7 +51,7 @@ STRATEGIES = {
     "min-p = 0,05": SamplingConfig(min_p=0.05),
     "min-p = 0,1": SamplingConfig(min_p=0.1),
     "T = 0,8, top-p = 0,95": SamplingConfig(0.8, top_p=0.95),
-    "gloutonne, pénalité 1,2": SamplingConfig(temperature=0, repetition_penalty=1.2),
+    PENALIZED: SamplingConfig(temperature=0, repetition_penalty=1.2),
     "T = 1, pénalité 1,2": SamplingConfig(repetition_penalty=1.2),
 }
 
@@ -127,6 +138,26 @@ def repeated_4grams(ids: Sequence[int]) -> float:
     return 1 - len(set(groups)) / len(groups)
 
 
+def common_words(text: str) -> list[str]:
+    """Les mots sans majuscule, entiers ; un nom propre n’est pas une faute."""
+    return re.findall(r"(?<!\w)[a-zà-öø-ÿœ]+(?!\w)", text)
+
+
+@cache
+def read_words(novels: Path) -> frozenset[str]:
+    """Tous les mots sans majuscule que les romans d’entraînement écrivent."""
+    words: set[str] = set()
+    for novel in read_novels(novels, "training"):
+        words.update(common_words(novel.text))
+    return frozenset(words)
+
+
+def unread_share(texts: Sequence[str], known: frozenset[str]) -> float:
+    """Part des mots de ces textes qui ne sont pas dans `known` ; bords ôtés, s’ils sont coupés."""
+    words = [word for text in texts for word in common_words(text)[1:-1]]
+    return sum(word not in known for word in words) / len(words) if words else 0.0
+
+
 @torch.no_grad()
 def nats_per_token(model: nn.Module, prompt: Sequence[int], ids: Sequence[int]) -> float:
     """La surprise moyenne de cette suite pour le modèle, à T = 1, en nats par jeton."""
@@ -143,8 +174,9 @@ def measures(
     prompts: Sequence[list[int]],
     written: Sequence[list[int]],
     protocol: Protocol,
+    known: frozenset[str],
 ) -> dict:
-    """Redites, variété des mots, boucles et surprise d’un lot de suites."""
+    """Redites, variété des mots, boucles, mots jamais lus et surprise d’un lot de suites."""
     texts = [tokenizer.decode(ids, skip_special_tokens=True) for ids in written]
     words = [text.lower().split() for text in texts]
     loops = [loop_length(ids, protocol.min_loop) for ids in written]
@@ -157,6 +189,7 @@ def measures(
         "distinct_words": sum(len(set(w)) / len(w) for w in words) / len(words),
         "looping_share": len(looping) / len(loops),
         "loop_tokens": sum(looping) / len(looping) if looping else 0.0,
+        "unread_words": unread_share(texts, known),
         "nats_per_token": sum(nats_per_token(model, p, ids) for p, ids in pairs) / len(written),
         "first": texts[0],
     }
@@ -171,25 +204,30 @@ def measure(name: str, seed: int, protocol: Protocol, novels: Path | None = None
         written = [true for _, true in pairs]
     else:
         written = continuations(loaded.model, prompts, name, seed, protocol)
-    return measures(loaded.model, loaded.tokenizer, prompts, written, protocol)
+    return measures(loaded.model, loaded.tokenizer, prompts, written, protocol, read_words(novels))
 
 
 def adapted(experiment: Experiment, options: Namespace) -> Experiment:
     """L’expérience, une fois connus le dossier des romans et les façons de tirer à essayer."""
-    return replace(with_novels(experiment, options), names=options.strategies)
+    chosen = options.strategies
+    return replace(
+        with_novels(experiment, options),
+        names=[name for name in chosen if name not in ALONE],
+        once=[GREEDY, NOVELS, *(name for name in chosen if name in ALONE)],
+    )
 
 
 def add_options(parser: FrenchArgumentParser) -> None:
-    """Où sont les romans, et ce que l’on essaie de plus que le choix glouton."""
+    """Où sont les romans, et ce que l’on essaie avec le choix glouton."""
     add_novels_option(parser)
-    others = [BEAM, *(name for name in STRATEGIES if name != GREEDY)]
+    others = [*(name for name in STRATEGIES if name != GREEDY), BEAM]
     parser.add_argument(
         "--strategies",
         nargs="+",
         choices=others,
-        default=[],
+        default=[*DRAWN, PENALIZED, BEAM],
         metavar="NOM",
-        help=f"façons de tirer à mesurer aussi (une à trois minutes chacune) : {', '.join(others)}",
+        help=f"façons de tirer à mesurer (une à trois minutes chacune), parmi {', '.join(others)}",
     )
 
 
@@ -197,11 +235,11 @@ EXPERIMENT = Experiment(
     name="romancier.degeneration",
     description="Mesure ce que chaque façon de choisir fait aux textes du romancier.",
     settings=Protocol(),
-    names=(),
-    once=(GREEDY, NOVELS),
-    seeds=(0,),
+    names=DRAWN,
+    once=(GREEDY, NOVELS, PENALIZED, BEAM),
+    seeds=(0, 1),
     measure=measure,
-    n_threads=2,
+    seeds_option=("--draws", "tirages"),
     add_options=add_options,
     adapt=adapted,
 )
