@@ -52,8 +52,11 @@ def show_source(*objects: object):
     return Markdown(f"```python\n{code}\n```")
 
 
-def show_text(text: str, width: int = 76) -> None:
-    """Affiche un texte, replié à la largeur de la page ; hors d’un cahier, à `width` signes."""
+def show_text(text: str, width: int = 76, summary: str = "") -> None:
+    """Affiche un texte, replié à la largeur de la page ; hors d’un cahier, à `width` signes.
+
+    `summary` : ce que dit la ligne qui l’ouvre, s’il est trop long pour se montrer d’abord.
+    """
     plain = textwrap.fill(text, width)
     try:
         from IPython import get_ipython
@@ -64,6 +67,8 @@ def show_text(text: str, width: int = 76) -> None:
         print(plain)
         return
     page = f'<pre class="shown-text" style="white-space: pre-wrap">{html.escape(text)}</pre>'
+    if summary:
+        page = f"<details><summary>{html.escape(summary)}</summary>{page}</details>"
     display({"text/plain": plain, "text/html": page}, raw=True)
 
 

@@ -12,7 +12,7 @@ from course_lib.figures.curves import (
 from course_lib.figures.diagrams import attention_by_hand, context_diagram, tokenization_ladder
 from course_lib.figures.families import context_curve, descent_panels, model_dots
 from course_lib.figures.finetuning import cost_quality, lora_diagram
-from course_lib.figures.generation import probability_panels, quality_diversity
+from course_lib.figures.generation import paired_bars, probability_panels, quality_diversity
 from course_lib.figures.intervals import interval_points
 from course_lib.figures.maps import (
     attention_heatmap,
@@ -51,6 +51,7 @@ __all__ = [
     "lora_diagram",
     "model_dots",
     "new_figure",
+    "paired_bars",
     "probability_panels",
     "quality_diversity",
     "roofline",

@@ -1,4 +1,4 @@
-"""Figures de la génération : jetons suivants, qualité et diversité."""
+"""Figures de la génération : jetons suivants, qualité et diversité, ce que coûte un réglage."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -93,4 +93,38 @@ def quality_diversity(
     axes.margins(x=0.16, y=0.09)
     light_grid(axes, "both")
     set_title(axes, title)
+    return figure
+
+
+@styled
+def paired_bars(
+    rows: Mapping[str, tuple[float, float]],
+    titles: tuple[str, str],
+    *,
+    reference: str = "",
+    color: str = COLORS["blue"],
+    alt: str | None = None,
+) -> CourseFigure:
+    """Deux parts (de 0 à 1) par ligne, en deux cadres voisins, chacun à son échelle.
+
+    `titles` : ce que chaque cadre compte. `reference` : la ligne qui sert de modèle ; elle a sa
+    couleur, et un trait la rappelle sur toute la hauteur.
+    """
+    names = list(rows)
+    alt = alt or f"Barres, {titles[0]} et {titles[1]} : {', '.join(names)}"
+    figure, axes = new_figure(0.7 + 0.3 * len(names), alt, columns=2, sharey=True)
+    for side, (frame, title) in enumerate(zip(axes, titles, strict=True)):
+        values = [rows[name][side] for name in names]
+        colors = [COLORS["orange"] if name == reference else color for name in names]
+        frame.barh(range(len(names)), values, color=colors, alpha=0.75, height=0.66)
+        for rank, value in enumerate(values):
+            text = french_spaces(format_percent(value, 0 if value >= 0.1 else 1))
+            frame.text(value + 0.02 * max(values), rank, text, va="center", fontsize=10)
+        if reference:
+            frame.axvline(rows[reference][side], color=COLORS["orange"], linestyle="--", lw=1.2)
+        frame.set(xlim=(0, 1.25 * max(values)), xticks=[], ylim=(len(names) - 0.4, -0.6))
+        frame.tick_params(axis="y", length=0)
+        frame.spines["bottom"].set_visible(False)
+        frame.set_title(french_spaces(title), loc="left", fontsize=10.5, fontweight="bold")
+    axes[0].set_yticks(range(len(names)), [french_spaces(name) for name in names], fontsize=10.5)
     return figure
