@@ -151,7 +151,6 @@ ROUNDED = {
     "size.learning_memory": ([48, 48.0], [45, 50]),
     "size.spend_budget": ([707, 707.1, 700, 710], [650, 750]),
     "generation.cool_down": ([0.76, 0.762, 16 / 21], [0.75, 0.77, 0.8]),
-    "generation.cut_top_p": ([0.59, 0.588, 10 / 17], [0.58, 0.6, 0.63]),
     "benefits.kandel_moles": ([108.8, 108.82, 109], [108, 110, 98.3]),
     "benefits.baseline": ([0.5, 1 / 2], [0.49, 0.33, 2]),
     "training_limits.ring": ([24, 24.0], [23.5, 25, 32]),

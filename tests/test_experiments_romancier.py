@@ -14,6 +14,7 @@ from course_experiments.romancier import (
     context,
     degeneration,
     invention,
+    long_text,
     own_data,
     passages,
     prejudice,
@@ -122,9 +123,50 @@ def test_every_strategy_writes_and_is_measured(novels, toy, name):
     prompts = [prompt for prompt, _ in degeneration.beginnings(novels, tokenizer, protocol)]
     written = degeneration.continuations(model, prompts, name, 1, protocol)
     assert [len(ids) for ids in written] == [13] * (2 if name == degeneration.BEAM else 6)
-    found = degeneration.measures(model, tokenizer, prompts, written, protocol)
+    known = degeneration.read_words(novels)
+    found = degeneration.measures(model, tokenizer, prompts, written, protocol, known)
     assert found["texts"] == len(written) and 0 < found["distinct_words"] <= 1
     assert 0 <= found["repeated_4grams"] < 1 and found["nats_per_token"] > 0
+    assert 0 <= found["unread_words"] <= 1
+
+
+def test_invented_words_are_those_of_no_novel(novels):
+    known = degeneration.read_words(novels)
+    assert {"cuisinier", "brûla", "un"} <= known and not {"Berger", "Un"} & known
+    text = "ccuis un cuisinier zarbla, Xavier sortit. Une bergerie br"  # bords coupés, nom propre
+    assert degeneration.common_words(text)[1:-1] == [
+        "un",
+        "cuisinier",
+        "zarbla",
+        "sortit",
+        "bergerie",
+    ]
+    assert degeneration.unread_share([text], known) == pytest.approx(2 / 5)
+    assert degeneration.unread_share(["Non"], known) == 0
+
+
+def test_names_of_the_start_are_counted_by_slice(toy):
+    slices = ["alors Jean vit Marie, et Monsieur de Paris", "puis Jean, Jean et Luc", "rien"]
+    assert long_text.proper_names(slices[0]) == ["Jean", "Marie", "Paris"]
+    assert long_text.names_of_the_start(slices) == [(2, 3), (0, 0)]
+    _, tokenizer = toy
+    protocol = long_text.Protocol(new_tokens=12, slice_tokens=4)
+    rows = [[7] * 12, list(range(40, 52))]
+    found = long_text.measures(tokenizer, rows, protocol)
+    assert found["texts"] == 2 and len(found["names"]) == 2
+    assert found["repeated_4grams"] == [0.0, 0.0, 0.0]
+
+
+def test_long_texts_are_written_and_measured(novels, toy, monkeypatch):
+    model, tokenizer = toy
+    monkeypatch.setattr(
+        long_text, "load_pretrained", lambda _: SimpleNamespace(model=model, tokenizer=tokenizer)
+    )
+    protocol = long_text.Protocol(n_beginnings=2, prompt_tokens=5, new_tokens=150, slice_tokens=50)
+    written = long_text.measure(long_text.WRITTEN, 0, protocol, novels)  # au-delà du contexte
+    true = long_text.measure(long_text.NOVELS, 0, protocol, novels)
+    assert len(written["repeated_4grams"]) == 3 and written["first"] and "first" not in true
+    assert "first" not in long_text.measure(long_text.WRITTEN, 1, protocol, novels)
 
 
 def test_a_trade_is_counted_whole_whatever_its_capital():

@@ -105,6 +105,11 @@ def build_all() -> dict[str, Figure]:
         "calibration": figures.calibration_diagram(
             {"connus": ([0.1, 0.9], [0.0, 1.0], [3, 40]), "inconnus": ([0.5], [0.1], [7])}
         ),
+        "costs of settings": figures.paired_bars(
+            {"gloutonne": (0.55, 0.0), "T = 1": (0.004, 0.006), "les romans": (0.005, 0.0007)},
+            ("redites", "mots jamais lus"),
+            reference="les romans",
+        ),
         "quality": figures.quality_diversity(
             {"gloutonne": (0.1, 0.9, 0.85, 0.95), "T = 1": (0.5, 0.8, 0.7, 0.9)}, (0.6, 1.0)
         ),

@@ -62,6 +62,16 @@ def test_a_text_of_a_notebook_folds_with_the_page(monkeypatch):
     assert max(map(len, data["text/plain"].splitlines())) <= 20
 
 
+def test_a_long_text_opens_on_demand(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.get_ipython", object)
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
+    notebook.show_text("un mot", summary="3 < 4 pages")
+    (data,) = shown
+    assert data["text/html"].startswith("<details><summary>3 &lt; 4 pages</summary><pre")
+    assert data["text/html"].endswith("un mot</pre></details>") and data["text/plain"] == "un mot"
+
+
 def test_a_table_is_aligned_and_whole():
     lines = notebook.table(["nom", "n"], [["a", "1"], ["b", "2"]]).data.splitlines()
     assert lines == ["| nom | n |", "| --- | --: |", "| a | 1 |", "| b | 2 |"]

@@ -92,6 +92,7 @@ EXPERIMENT = Experiment(
     settings=Protocol(),
     names=(WRITTEN,),
     once=(NOVELS,),
+    seeds=(0, 1),
     measure=measure,
     seeds_option=("--draws", "tirages"),
     add_options=add_novels_option,
