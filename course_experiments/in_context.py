@@ -36,7 +36,7 @@ N_STEPS, BATCH_SIZE, EVAL_EVERY, MAX_PAIRS = 800, 32, 20, 8
 COUNTS = (0, 1, 2, 4, 8, 12, 16, 24, 32)  # au-delà de MAX_PAIRS : plus qu’à l’entraînement
 LIMIT_FORMS, LIMIT_COUNTS, CURVE_COUNTS = ("reversed", "two_words", "keys_only"), (2, 4, 8), (4, 8)
 N_PROMPTS, N_CURVE_PROMPTS = 500, 200
-CONTEXT_LENGTH, ROPE_THETA = 128, 100.0
+CONTEXT_LENGTH, ROPE_THETA, EMBEDDING_STD = 128, 100.0, 1.0
 LAST_WORD = "dernier mot"
 
 
@@ -52,7 +52,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Setting:
-    """Un modèle et ses réglages ; `embedding_std` : taille de départ des embeddings."""
+    """Un modèle et ses réglages."""
 
     name: str
     family: str  # "transformer", "lstm" ou "ngram"
@@ -62,7 +62,6 @@ class Setting:
     hidden_size: int = 0
     order: int = 0
     learning_rate: float = 0.0
-    embedding_std: float = 1.0
 
 
 def _transformer(name: str, d_model: int, n_layers: int, **options) -> Setting:
@@ -81,10 +80,8 @@ SETTINGS = (
     _transformer("2 couches, largeur 64", 64, 2),
     _transformer("1 couche, largeur 64", 64, 1),
     _transformer("1 couche, largeur 96", 96, 1),
-    _transformer("2 couches, petits embeddings", 64, 2, embedding_std=0.02),
     *(_lstm(rate) for rate in (4e-3, 1e-2, 2e-2)),
     Setting("3-gramme", "ngram", order=3),
-    Setting("5-gramme", "ngram", order=5),
 )
 
 
@@ -123,7 +120,7 @@ def build_network(setting: Setting, vocab_size: int, seed: int) -> nn.Module:
         sizes = (setting.d_model, setting.n_layers, setting.n_heads)
         options = {"rope_theta": ROPE_THETA, "tie_weights": False}
         model = llama(LlamaConfig(vocab_size, CONTEXT_LENGTH, *sizes, **options), seed)
-        return scale_embeddings(model, setting.embedding_std)
+        return scale_embeddings(model, EMBEDDING_STD)
     if setting.family != "lstm":
         raise ValueError(f"family = {setting.family!r} n’est pas un réseau : transformer ou lstm.")
     with torch.random.fork_rng(devices=[]):
@@ -133,9 +130,9 @@ def build_network(setting: Setting, vocab_size: int, seed: int) -> nn.Module:
 
 
 def scale_embeddings(model: Decoder, std: float) -> Decoder:
-    """Donne aux embeddings l’écart-type voulu ; le tirage reste le même, à l’échelle près.
+    """Donne à la table de plongement l’écart-type voulu, sans rien changer d’autre au tirage.
 
-    Trop petits, ils se perdent dans ce que le premier étage ajoute, et le modèle tarde à recopier.
+    Trop petite, elle se perd dans ce que le premier bloc ajoute, et le modèle tarde à recopier.
     """
     weight = model.embedding.tokens.weight
     with torch.no_grad():

@@ -56,7 +56,7 @@ def test_embeddings_start_at_the_asked_scale():
         if setting.family == "transformer":
             model = in_context.build_network(setting, 101, 3)
             std = float(model.embedding.tokens.weight.std().detach())
-            assert std == pytest.approx(setting.embedding_std)
+            assert std == pytest.approx(in_context.EMBEDDING_STD)
             assert len(model.blocks) == setting.n_layers
     with pytest.raises(ValueError, match="n’est pas un réseau"):
         in_context.build_network(TINY[2], 101, 3)
