@@ -4,8 +4,7 @@
 
 Le modèle lit une fiche de faits et une étiquette (`corpora.microworld.audiences`) ; la perte ne
 porte que sur le texte qui suit. Un texte sur quatre a l’étiquette neutre « [récit] » : sans public
-désigné, le modèle écrit pour un public au hasard. Le débutant est le même modèle, qui n’a lu que
-2 500 textes. On mesure la lisibilité des textes écrits, leur
+désigné, le modèle écrit pour un public au hasard. On mesure la lisibilité des textes écrits, leur
 correction, les faits gardés, et ce que change l’étiquette quand la fiche ne change pas. Repères :
 un 5-gramme, et la réponse la plus fréquente. Les mesures vont dans `results/audiences.json`, une
 graine après l’autre : une commande interrompue reprend à la graine qui manque.
@@ -41,7 +40,6 @@ from course_lib.transformer import Decoder, LlamaConfig, count_parameters, llama
 N_TOKENIZER_TEXTS, N_CURVE, NEUTRAL_SHARE = 700, 30, 0.25
 MAX_NEW_TOKENS, NGRAM_ORDER, N_POINTS = 120, 5, 8
 VOCAB_SIZE = 1536
-READER, BEGINNER, N_BEGINNER_TEXTS = "petit modèle", "débutant", 2_500
 
 
 @dataclass(frozen=True)
@@ -195,10 +193,9 @@ def tokenizer() -> BPETokenizer:
 
 
 def measure(name: str, seed: int, budget: Budget) -> dict:
-    """Entraîne et éprouve une graine, du petit modèle ou du débutant."""
+    """Entraîne et éprouve une graine."""
     words, n_test = tokenizer(), budget.test_sheets
-    n_texts = N_BEGINNER_TEXTS if name == BEGINNER else budget.texts
-    task = build_task(n_texts, seed, words)
+    task = build_task(budget.texts, seed, words)
     model, measures = train_model(task, seed, budget)
     references = {name: generate_audience_texts(n_test, name, "test") for name in AUDIENCES}
     facts = [text.facts for text in references["enfant"]]
@@ -232,7 +229,7 @@ EXPERIMENT = Experiment(
     "audiences",
     "Entraîne un modèle à écrire pour trois publics et mesure ce qu’il en fait.",
     Budget(),
-    [READER, BEGINNER],
+    ["petit modèle"],
     measure,
 )
 load_results = EXPERIMENT.load

@@ -22,7 +22,6 @@ GLUE = "application/papermill.record/"
 # Ce qui dépasse, dans les chapitres qui restent à réécrire. Un nombre ne peut que baisser ; une
 # mesure revenue dans le budget quitte la liste.
 DEBTS = {
-    "04_avantages": {"words": 3318, "words_per_picture": 255, "screens": 23},
     "05_limites_entrainement": {"longest": 17, "words_per_picture": 589},
     "06_limites_emploi": {"words_per_picture": 325},
     "07_preentraines": {"words": 3130, "longest": 23, "words_per_picture": 447, "screens": 23},
