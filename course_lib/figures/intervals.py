@@ -7,9 +7,9 @@ import numpy as np
 from course_lib.figures.style import (
     INK,
     CourseFigure,
-    color_of,
     french_ticks,
     light_grid,
+    model_color,
     new_figure,
     set_title,
     styled,
@@ -48,7 +48,9 @@ def interval_points(
     for row, (name, group) in enumerate(groups.items()):
         for each, points in group.items():
             rank = series.index(each)
-            handles[each] = _draw(axes, row + _offset(rank, len(series)), points, color_of(rank))
+            handles[each] = _draw(
+                axes, row + _offset(rank, len(series)), points, model_color(each, rank)
+            )
         if name in (marks or {}):
             (handles[mark_label],) = axes.plot(
                 [marks[name]] * 2,
