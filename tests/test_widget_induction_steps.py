@@ -25,7 +25,7 @@ def test_notes_come_first_and_the_answer_last():
 
 def test_it_makes_a_step_diagram():
     shown = StepDiagram(induction_frames(WORDS), title="Retrouver un mot").fallback_html()
-    assert shown.count("<li>") == 4 and "« lune »" in shown
+    assert shown.count("<li>") == 4 and "«\u00a0lune\u00a0»" in shown
 
 
 @pytest.mark.parametrize("words", [["bif", "lune", "bif", "sel"], ["bif", "lune", "zan"]])
