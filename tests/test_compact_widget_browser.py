@@ -191,7 +191,7 @@ def test_it_writes_past_its_context_and_says_so(open_page):
     page.get_by_role("button", name="Continuer").wait_for()
     assert area.input_value().startswith(PROMPT)
     mean = page.locator(".cw-most-read").inner_text()
-    page.get_by_label("Couche").select_option("1")
+    page.get_by_label("Bloc").select_option("1")
     page.get_by_label("Tête").select_option("2")
     assert page.locator(".cw-most-read").inner_text() != mean
 

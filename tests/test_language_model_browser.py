@@ -333,7 +333,7 @@ def test_typing_updates_predictions_attention_and_summary(open_page):
     assert "Jeton suivant" in page.locator(".cw-llm [aria-live]").inner_text()
     assert "ms par jeton" in page.locator(".cw-facts").inner_text()
     mean = page.locator(".cw-most-read").inner_text()
-    page.get_by_label("Couche").select_option("1")
+    page.get_by_label("Bloc").select_option("1")
     page.get_by_label("Tête").select_option("2")
     assert page.locator(".cw-most-read").inner_text() != mean
     page.get_by_label("Top-k").fill("3")
@@ -362,7 +362,7 @@ def test_keyboard_alone_goes_through_everything(open_page):
     names = [name for name, _ in reached]
     assert names[:3] == ["Continuer", "Effacer", "Température"]
     fields = ("Top-k", "Top-p", "Min-p", "Pénalité de répétition", "Graine")
-    for wanted in (*fields, "Couche", "Tête"):
+    for wanted in (*fields, "Bloc", "Tête"):
         assert any(wanted in name for name in names), wanted
     assert sum(name.startswith("Ajouter") for name in names) == 10
     inside = reached[: 3 + 1 + len(fields) + 10 + 2]

@@ -238,7 +238,7 @@ def test_editing_recounts_and_reset_brings_the_model_back(open_page):
     planner = page.locator(".cw-planner")
     assert "124 439 808 paramètres" in text_of(planner)
     assert "Jetons non publiés" in text_of(planner)
-    page.get_by_label("Couches").fill("13")
+    page.get_by_label("Blocs").fill("13")
     # Un bloc de plus : 12 × 768² + 13 × 768 = 7 087 872 paramètres.
     assert "131 527 680 paramètres" in text_of(planner)
     assert "Réglages modifiés" in text_of(planner)
@@ -249,7 +249,7 @@ def test_editing_recounts_and_reset_brings_the_model_back(open_page):
     )
     page.get_by_role("button", name="Rétablir").click()
     assert "124 439 808 paramètres" in text_of(planner)
-    assert page.get_by_label("Couches").input_value() == "12"
+    assert page.get_by_label("Blocs").input_value() == "12"
 
 
 def test_experts_come_and_go(open_page):
@@ -257,11 +257,11 @@ def test_experts_come_and_go(open_page):
     planner = page.locator(".cw-planner")
     page.get_by_label("Modèle publié").select_option("Mistral-7B")
     assert page.get_by_label("Experts actifs").is_disabled()
-    page.get_by_label("Experts par couche").fill("8")
+    page.get_by_label("Experts par bloc").fill("8")
     assert page.get_by_label("Experts actifs").input_value() == "2"
     assert "46 702 792 704 paramètres" in text_of(planner)  # Mixtral est un Mistral à huit experts
     assert "dont 12 879 925 248" in text_of(planner) and "à experts" in text_of(planner)
-    page.get_by_label("Experts par couche").fill("0")
+    page.get_by_label("Experts par bloc").fill("0")
     assert "7 241 732 096 paramètres" in text_of(planner)
 
 
@@ -270,10 +270,10 @@ REFUSALS = [
     ("GPT-2", "Largeur (d)", "770", "768 ou 780, ou 11 ou 14 têtes."),
     ("GPT-2", "Têtes", "5", "768 ne se partage pas entre 5 têtes"),
     ("GPT-2", "Contexte (jetons)", "0", "« 0 » : il faut un entier de 1 à"),
-    ("GPT-2", "Couches", "", "Champ vide : il faut un entier de 1 à 10 000 000. Écrivez par exem"),
-    ("GPT-2", "Couches", "douze", "« douze » : il faut un entier"),
-    ("GPT-2", "Couches", "1,5", "« 1,5 » : il faut un entier"),
-    ("GPT-2", "Couches", "-3", "« -3 » : il faut un entier"),
+    ("GPT-2", "Blocs", "", "Champ vide : il faut un entier de 1 à 10 000 000. Écrivez par exem"),
+    ("GPT-2", "Blocs", "douze", "« douze » : il faut un entier"),
+    ("GPT-2", "Blocs", "1,5", "« 1,5 » : il faut un entier"),
+    ("GPT-2", "Blocs", "-3", "« -3 » : il faut un entier"),
     ("GPT-2", "Rendement (%)", "101", "« 101 » : il faut un nombre de 0,001 à 100"),
     ("GPT-2", "Jetons par texte", "1025", "1 025 jetons dépassent le contexte : prenez 1 024"),
     ("GPT-2", "Nombre de machines", "0", "« 0 » : il faut un entier de 1"),
@@ -286,7 +286,7 @@ REFUSALS = [
         "9 actifs sur 8 : un jeton traverse au moins un",
     ),
     ("Mixtral-8x7B", "Experts actifs", "0", "0 actifs sur 8"),
-    ("Switch-C", "Experts par couche", "0", "« 0 » : il faut un entier de 1"),
+    ("Switch-C", "Experts par bloc", "0", "« 0 » : il faut un entier de 1"),
 ]
 
 
@@ -312,10 +312,10 @@ def test_what_is_impossible_is_refused_and_keeps_the_last_result(open_page, case
 
 def test_a_model_too_large_to_be_counted_exactly_is_refused(open_page):
     page = open_page()
-    page.get_by_label("Couches").fill("10000000")
+    page.get_by_label("Blocs").fill("10000000")
     page.get_by_label("Largeur du réseau").fill("10000000")
     notice = text_of(page.locator(".cw-error"))
-    # 10⁷ couches de 2 × 768 × 10⁷ paramètres au moins.
+    # 10⁷ blocs de 2 × 768 × 10⁷ paramètres au moins.
     assert "1,5 × 10¹⁷ paramètres ; la page compte juste jusqu’à 9 × 10¹⁵." in notice
     assert "dernier réglage valide" in notice
 
@@ -382,7 +382,7 @@ def test_every_field_is_reached_by_the_keyboard_and_visible(open_page):
                   getComputedStyle(e).outlineStyle !== "none"]; }""")
         )
     names = [name for name, _ in reached]
-    assert names[:3] == ["Rétablir", "Couches", "Largeur (d)"]
+    assert names[:3] == ["Rétablir", "Blocs", "Largeur (d)"]
     for wanted in (
         "Experts actifs",
         "Tête de sortie liée",

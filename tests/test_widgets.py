@@ -24,7 +24,7 @@ def tokenizers() -> dict:
 
 
 def attention_explorer(**options) -> AttentionExplorer:
-    """Deux phrases de trois mots, deux couches, cinq têtes."""
+    """Deux phrases de trois mots, deux blocs, cinq têtes."""
     weights = np.random.default_rng(3).dirichlet(np.ones(3), (2, 2, 5, 3))
     return AttentionExplorer(weights, [WORDS, [*WORDS[:2], "so"]], **options)
 
@@ -130,11 +130,11 @@ def test_attention_refuses_inconsistent_data():
     square = np.zeros((1, 1, 3, 3))
     with pytest.raises(ValueError, match="le nombre de mots"):
         AttentionExplorer([square], [WORDS[:2]])
-    with pytest.raises(ValueError, match="couches, têtes, Tq, Tk"):
+    with pytest.raises(ValueError, match="blocs, têtes, Tq, Tk"):
         AttentionExplorer([square[0]], [WORDS])
     with pytest.raises(ValueError, match="autant de tableaux"):
         AttentionExplorer([square], [WORDS, WORDS])
-    with pytest.raises(ValueError, match="même nombre de couches"):
+    with pytest.raises(ValueError, match="même nombre de blocs"):
         AttentionExplorer([square, np.zeros((2, 1, 3, 3))], [WORDS, WORDS])
     with pytest.raises(ValueError, match="n’est pas dans la phrase"):
         attention_explorer(query="street")

@@ -110,7 +110,7 @@ def test_attention_answers_to_keyboard_and_mouse(open_page, theme):
     text = page.locator(".cw-panel").inner_text()
     assert "+1,00" in text and "−1,00" in text and "tired / wide" in text
     page.get_by_label("Voir").select_option("each")
-    page.get_by_label("Couche").select_option("sum")
+    page.get_by_label("Bloc").select_option("sum")
     page.get_by_label("Tête").select_option("1")
     assert "« animal » (2,00)" in summary.inner_text().replace("\u00a0", " ")
 

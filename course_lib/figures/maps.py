@@ -135,18 +135,18 @@ def delta_map(
     label: str = "Δ",
     alt: str | None = None,
 ) -> CourseFigure:
-    """Carte de contraste, positions × couches ; `delta` a la forme `(couches, positions)`.
+    """Carte de contraste, positions × blocs ; `delta` a la forme `(blocs, positions)`.
 
     Le blanc vaut zéro ; rouge et bleu s’opposent, et l’échelle est symétrique.
     """
     delta = as_array(delta)
     _require_shape(delta, (delta.shape[0], len(words)), "delta")
-    alt = alt or f"Carte de {label} pour {len(words)} positions et {delta.shape[0]} couches"
+    alt = alt or f"Carte de {label} pour {len(words)} positions et {delta.shape[0]} blocs"
     figure, axes = new_figure(1.9 + 0.5 * delta.shape[0], alt)
     limit = max(float(np.abs(delta).max()), 1e-9)
     image = paint(axes, delta, DIVERGING, (-limit, limit))
     _label(axes, [str(i + 1) for i in range(delta.shape[0])], words)
-    axes.set(ylabel="couche", xlabel="mot (position)")
+    axes.set(ylabel="bloc", xlabel="mot (position)")
     _color_bar(figure, image, axes, label)
     set_title(axes, title)
     return figure

@@ -1,4 +1,4 @@
-"""L’explorateur d’attention : qui regarde qui, couche par couche, tête par tête."""
+"""L’explorateur d’attention : qui regarde qui, bloc par bloc, tête par tête."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from course_lib.widgets.bundle import bundle
 class AttentionExplorer(CourseWidget):
     """Montre les poids d’attention d’une ou deux phrases, côte à côte, et leur différence.
 
-    `attention` : un tableau par phrase, de forme `(couches, têtes, Tq, Tk)`, ou la liste des cartes
+    `attention` : un tableau par phrase, de forme `(blocs, têtes, Tq, Tk)`, ou la liste des cartes
     `(1, têtes, Tq, Tk)` que rend `attention_maps`. `words` : les mots de chaque phrase. Pour une
     attention croisée, `key_words` donne les mots regardés. `query` est le mot choisi d’abord (son
     texte ou sa position) ; `layer` et `head` un numéro à partir de 1, "mean" ou "sum".
@@ -69,7 +69,7 @@ class AttentionExplorer(CourseWidget):
         )
 
     def fallback_html(self) -> str:
-        """Rend un tableau par phrase : les poids du mot choisi, couche et tête choisies."""
+        """Rend un tableau par phrase : les poids du mot choisi, bloc et tête choisis."""
         return "".join(self._fallback_table(sentence) for sentence in self.sentences)
 
     def _fallback_table(self, sentence: dict[str, Any]) -> str:
@@ -85,7 +85,7 @@ class AttentionExplorer(CourseWidget):
 
 
 def _reduce(weights: np.ndarray, selection: str) -> np.ndarray:
-    """Réduit le premier axe : moyenne, somme, ou la couche (la tête) choisie."""
+    """Réduit le premier axe : moyenne, somme, ou le bloc (la tête) choisi."""
     if selection == "mean":
         return weights.mean(0)
     return weights.sum(0) if selection == "sum" else weights[int(selection)]
@@ -94,7 +94,7 @@ def _reduce(weights: np.ndarray, selection: str) -> np.ndarray:
 def _sentence(
     attention: Any, queries: list[str], keys: list[str], label: str, decimals: int
 ) -> dict[str, Any]:
-    """Prépare une phrase pour JSON ; `attention` devient `(couches, têtes, Tq, Tk)` arrondi."""
+    """Prépare une phrase pour JSON ; `attention` devient `(blocs, têtes, Tq, Tk)` arrondi."""
     weights = _to_array(attention)
     if weights.shape[2:] != (len(queries), len(keys)):
         raise ValueError(
@@ -105,7 +105,7 @@ def _sentence(
 
 
 def _to_array(attention: Any) -> np.ndarray:
-    """Accepte tableau, tenseur ou liste de cartes `(1, H, Tq, Tk)` par couche."""
+    """Accepte tableau, tenseur ou liste de cartes `(1, H, Tq, Tk)` par bloc."""
     if isinstance(attention, list | tuple):
         layers = [np.asarray(a.detach().cpu() if hasattr(a, "detach") else a) for a in attention]
         attention = np.stack([a[0] if a.ndim == 4 else a for a in layers])
@@ -114,7 +114,7 @@ def _to_array(attention: Any) -> np.ndarray:
     weights = np.asarray(attention, dtype=float)
     if weights.ndim != 4 or not np.isfinite(weights).all():
         raise ValueError(
-            f"L’attention a la forme {weights.shape} ; il faut (couches, têtes, Tq, Tk), sans "
+            f"L’attention a la forme {weights.shape} ; il faut (blocs, têtes, Tq, Tk), sans "
             "valeur infinie ni indéfinie. Passez une phrase à la fois, sans axe de lot."
         )
     return weights
@@ -128,11 +128,11 @@ def _round(weights: np.ndarray, decimals: int) -> list:
 
 
 def _common_grid(sentences: list[dict[str, Any]]) -> tuple[int, int]:
-    """Rend (couches, têtes), qui doivent être les mêmes pour toutes les phrases."""
+    """Rend (blocs, têtes), qui doivent être les mêmes pour toutes les phrases."""
     grids = {(len(s["weights"]), len(s["weights"][0])) for s in sentences}
     if len(grids) != 1:
         raise ValueError(
-            f"Les phrases n’ont pas le même nombre de couches et de têtes : {sorted(grids)}. "
+            f"Les phrases n’ont pas le même nombre de blocs et de têtes : {sorted(grids)}. "
             "Elles doivent venir du même modèle."
         )
     return grids.pop()

@@ -25,7 +25,7 @@ function chosen(items, selection) {
   return [items, selection === "mean" ? 1 / items.length : 1];
 }
 
-/** Les poids (un par mot regardé) du mot `query`, couche et tête choisies. */
+/** Les poids (un par mot regardé) du mot `query`, bloc et tête choisis. */
 function weightsOf(sentence, query, layer, head) {
   const totals = sentence.keys.map(() => 0);
   const [layers, layerScale] = chosen(sentence.weights, layer);
@@ -171,17 +171,17 @@ function axisOptions(count, all) {
   return count > 1 ? [...options, ...reductions] : [...options, ["mean", all]];
 }
 
-/** Les menus : vue, couche, tête. */
+/** Les menus : vue, bloc, tête. */
 function controls(model) {
   const sentences = model.get("sentences");
   const choose = (name) => (value) => {
     model.set(name, value);
     model.save_changes();
   };
-  const layers = axisOptions(sentences[0].weights.length, "toutes");
+  const layers = axisOptions(sentences[0].weights.length, "tous");
   const heads = axisOptions(sentences[0].weights[0].length, "toutes");
   const nodes = [
-    setting("Couche", layers, model.get("layer"), choose("layer")),
+    setting("Bloc", layers, model.get("layer"), choose("layer")),
     setting("Tête", heads, model.get("head"), choose("head")),
   ];
   if (comparable(sentences)) {

@@ -108,7 +108,7 @@ function axis(label, count, onChange) {
 /** Le texte ombré par l’attention du dernier jeton, et la liste de ce qu’il a le plus lu. */
 export function attentionView(session, onChange) {
   const { num_hidden_layers: layers, num_attention_heads: heads } = session.decoder.config;
-  const [layer, head] = [axis("Couche", layers, onChange), axis("Tête", heads, onChange)];
+  const [layer, head] = [axis("Bloc", layers, onChange), axis("Tête", heads, onChange)];
   const shaded = h("p", { class: "cw-shaded", "aria-hidden": "true" });
   const list = h("ol", { class: "cw-most-read", "aria-label": "Jetons les plus lus" });
   const controls = h("div", { class: "cw-controls" }, layer.node, head.node);

@@ -7,7 +7,7 @@ import { format, h } from "./nodes.js";
 
 const LARGEST = 1e7;
 const MODEL = [
-  { name: "layers", label: "Couches" },
+  { name: "layers", label: "Blocs" },
   { name: "width", label: "Largeur (d)" },
   { name: "heads", label: "Têtes" },
   { name: "kvHeads", label: "Têtes de clés" },
@@ -15,7 +15,7 @@ const MODEL = [
   { name: "innerWidth", label: "Largeur du réseau" },
   { name: "vocabulary", label: "Vocabulaire" },
   { name: "context", label: "Contexte (jetons)", max: 1e9 },
-  { name: "experts", label: "Experts par couche", min: 0 },
+  { name: "experts", label: "Experts par bloc", min: 0 },
   { name: "active", label: "Experts actifs", min: 0 },
 ];
 const TRAINING = [
@@ -179,7 +179,7 @@ export class PlannerForm {
     const { shape, sizes, tokens } = preset;
     this.shape = shape;
     const both = shape.encoder && shape.decoder;
-    this.fields.layers.title.textContent = both ? "Couches (par pile)" : "Couches";
+    this.fields.layers.title.textContent = both ? "Blocs (par pile)" : "Blocs";
     for (const name of ["kvHeads", "headSize", "experts", "active", "tied"]) {
       this.fields[name].input.disabled = !shape.editable.includes(name);
     }

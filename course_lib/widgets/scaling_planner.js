@@ -158,7 +158,7 @@ function presetBar(presets, onChoose, onReset) {
 /** Assez grand pour que les comptes d’un navigateur cessent d’être exacts. */
 function tooLarge(total) {
   if (total <= Number.MAX_SAFE_INTEGER) return "";
-  return `Ce modèle aurait ${large(total, "paramètre")}\u202f; la page compte juste jusqu’à ${large(Number.MAX_SAFE_INTEGER)}. Réduisez la largeur, les couches ou les experts.`;
+  return `Ce modèle aurait ${large(total, "paramètre")}\u202f; la page compte juste jusqu’à ${large(Number.MAX_SAFE_INTEGER)}. Réduisez la largeur, les blocs ou les experts.`;
 }
 
 function render({ model, el }) {
