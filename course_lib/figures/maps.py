@@ -167,7 +167,7 @@ def sinusoidal_positions(
     )
     figure, axes = new_figure(3.6, alt)
     image = axes.imshow(encoding, cmap=DIVERGING, vmin=-1, vmax=1, aspect="auto")
-    axes.set(xlabel="dimension du vecteur", ylabel="position dans la phrase")
+    axes.set(xlabel="dimension du vecteur", ylabel="position")
     _color_bar(figure, image, axes, "valeur")
     set_title(axes, title)
     return figure
