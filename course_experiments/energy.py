@@ -8,7 +8,6 @@ Les poids sont tirés au sort : ce que coûte un jeton ne dépend pas de ce que 
 Les mesures vont dans `results/energy.json` ; une commande interrompue reprend où elle en était.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -17,7 +16,7 @@ import torch
 from course_experiments.experiment import Experiment
 from course_lib.footprint import WATTS_PER_CORE, EnergyMeter, footprint_from_flops
 from course_lib.generation import CachedReader, RereadingReader, generate
-from course_lib.scaling import MACHINES, chinchilla, count_by_formula, forward_flops
+from course_lib.scaling import MACHINES, count_by_formula, forward_flops
 from course_lib.scaling.anatomy import anatomy
 from course_lib.transformer import LlamaConfig, llama
 
@@ -113,51 +112,6 @@ def warm_up(budget: Budget) -> None:
     for use_cache in (True, False):
         for batch_size in budget.batch_sizes:
             measure_writing(model, budget, batch_size, use_cache, 0)
-
-
-@dataclass(frozen=True)
-class TradeOff:
-    """Le modèle le moins cher pour un emploi ; énergies estimées, en kWh, et joules par jeton."""
-
-    inference_tokens: float
-    parameters: float
-    training_tokens: float
-    training_kwh: float
-    inference_kwh: float
-    joules_per_token: float
-
-
-def inference_trade_off(
-    training_flops: float = 1e21,
-    inference_tokens: Sequence[float] = (0.0, 1e10, 1e11, 1e12, 1e13, 1e14),
-    machine_name: str = "A100 80 Go",
-) -> list[TradeOff]:
-    """Plus de texte à l’apprentissage, moins d’énergie à l’emploi : le même niveau, à chaque fois.
-
-    La perte visée est celle du meilleur modèle pour `training_flops`. Plus il servira, plus il
-    vaut mieux le prendre petit et le faire lire longtemps. Tout est estimé : loi de Chinchilla,
-    puissance et vitesse de la machine.
-    """
-    target = chinchilla.optimal(training_flops).loss
-    machine = MACHINES[machine_name]
-
-    def energy(flops: float):
-        return footprint_from_flops(flops, machine, dtype="bfloat16")
-
-    points = []
-    for tokens in inference_tokens:
-        plan = chinchilla.cheapest_model(target, tokens)
-        points.append(
-            TradeOff(
-                tokens,
-                plan.parameters,
-                plan.tokens,
-                energy(plan.training_flops).kwh,
-                energy(plan.inference_flops).kwh,
-                energy(2 * plan.parameters).joules,
-            )
-        )
-    return points
 
 
 EXPERIMENT = Experiment(

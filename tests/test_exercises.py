@@ -154,6 +154,7 @@ ROUNDED = {
     "benefits.kandel_moles": ([108.8, 108.82, 109], [108, 110, 98.3]),
     "benefits.baseline": ([0.5, 1 / 2], [0.49, 0.33, 2]),
     "training_limits.ring": ([24, 24.0], [23.5, 25, 32]),
+    "use_limits.word_weight": ([1.73, 1.735, 1.7346], [1.7, 1.77]),
     "pretrained.bound": ([22, 22.2, 22.22], [21, 23, 25]),
     "finetuning.count_correction": ([6144], [6145, 6100]),
     "distillation.temperature": ([[0.79, 0.58], (0.787, 0.576)], [[0.8, 0.6], [0.79, 0.5]]),

@@ -1,6 +1,5 @@
 """L’expérience de l’énergie : opérations exactes, mesures reprises, compromis cohérent."""
 
-import itertools
 import json
 from dataclasses import replace
 
@@ -11,7 +10,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from course_experiments import energy as lab
 from course_experiments.records import load_records
 from course_lib.generation import CachedReader, RereadingReader, generate
-from course_lib.scaling import chinchilla
 from course_lib.transformer import llama
 
 TINY = lab.Budget(
@@ -52,26 +50,6 @@ def test_every_setting_is_measured_and_labelled():
         first = found["settings"][0]
         expected = lab.WATTS_PER_CORE * first["cpu_seconds_per_token"]
         assert first["joules_per_token"] == pytest.approx(expected, rel=1e-3)
-
-
-def test_more_use_wants_a_smaller_model_that_read_more():
-    points = lab.inference_trade_off()
-    assert points[0].inference_kwh == 0
-    assert points[0].parameters == pytest.approx(chinchilla.optimal(1e21).parameters, rel=1e-3)
-    for before, after in itertools.pairwise(points):
-        assert after.parameters < before.parameters
-        assert after.training_tokens > before.training_tokens
-        assert after.training_kwh > before.training_kwh
-        assert after.joules_per_token < before.joules_per_token
-        loss = chinchilla.loss(after.parameters, after.training_tokens)
-        assert loss == pytest.approx(chinchilla.optimal(1e21).loss)
-
-
-def test_trade_off_energy_by_hand():
-    point = lab.inference_trade_off(1e21, (1e12,))[0]
-    joules = 2 * point.parameters / (312e12 * 0.4) * 400
-    assert point.joules_per_token == pytest.approx(joules)
-    assert point.inference_kwh == pytest.approx(joules * 1e12 / 3.6e6)
 
 
 @pytest.mark.slow

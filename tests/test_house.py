@@ -19,6 +19,7 @@ FLOORS = {
     "corpora": 0,
     "tokenization": 0,
     "cleaning": 0,
+    "retrieval": 0,
     "ngram": 1,
     "recurrent": 1,
     "transformer": 1,

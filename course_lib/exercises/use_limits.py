@@ -1,17 +1,38 @@
-"""Les exercices des limites de l’emploi : une calibration, la vôtre."""
+"""Les exercices des limites de l’emploi : un mot cherché, une calibration, la vôtre."""
 
+import math
 from typing import Any
 
 from course_lib.evaluation.calibration import calibration_error
 from course_lib.exercises import judges
 from course_lib.exercises.answers import as_numbers
 from course_lib.exercises.exercise import Exercise, require
+from course_lib.retrieval import BM25
 from course_lib.typography import format_number, format_percent
 
 
 def _total(bins: list[tuple[int, float, float]]) -> int:
     return sum(n for n, _, _ in bins)
 
+
+# Ce que vaut, pour BM25, un mot présent dans une fiche sur neuf.
+word_weight = Exercise(
+    judges.Number(
+        BM25(["un mot", *["autre"] * 8]).weight("mot"),
+        [
+            (math.log(9), "il manque les demis : comptez 0,5 de plus en haut comme en bas"),
+            (math.log(8), "il manque les demis : comptez 0,5 de plus en haut comme en bas"),
+            (8.5 / 1.5, "il reste à prendre le logarithme"),
+            (math.log10(8.5 / 1.5), "c'est le logarithme décimal : prenez le naturel"),
+            (math.log(1.5 / 8.5), "la fraction est retournée : un mot rare vaut davantage"),
+            (0.0, "seul un mot de plus de la moitié des fiches ne vaut rien"),
+        ],
+    ),
+    (
+        "N est le nombre de fiches, n le nombre de celles qui contiennent le mot.",
+        "en haut, les fiches sans le mot ; en bas, celles qui l'ont ; ajoutez 0,5 à chacun.",
+    ),
+)
 
 # Écrire `calibration_gap(bins)`.
 write_gap = Exercise(

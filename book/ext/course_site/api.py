@@ -33,6 +33,7 @@ ROOMS = (
     "recurrent",
     "corpora",
     "cleaning",
+    "retrieval",
     "figures",
     "widgets",
     "checks",
