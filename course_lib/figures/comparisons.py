@@ -43,7 +43,7 @@ def dot_rows(
     """
     series = list(dict.fromkeys(name for row in rows.values() for name in row))
     alt = alt or f"Points, {x_label}, pour {', '.join(rows)} : {', '.join(series)}"
-    figure, axes = new_figure(1.3 + (0.24 + 0.13 * len(series)) * len(rows), alt)
+    figure, axes = new_figure(1.3 + (0.18 + 0.1 * len(series)) * len(rows), alt)
     for index, name in enumerate(series):
         color, mark = color_of(index), MARKS[index % len(MARKS)]
         shift = 0.2 * (index - (len(series) - 1) / 2)
@@ -89,7 +89,7 @@ def calibration_diagram(
     l’effectif de sa tranche. Source : Guo et al. 2017, arXiv:1706.04599, figure 1.
     """
     alt = alt or f"Diagramme de calibration, justesse selon la confiance : {', '.join(curves)}"
-    figure, axes = new_figure(4.4, alt)
+    figure, axes = new_figure(3.7, alt)
     style: dict[str, Any] = {"color": MUTED, "linestyle": "--", "linewidth": 1.4}
     axes.plot([0, 100], [0, 100], label=french_spaces("calibration parfaite"), **style)
     for index, (name, (confidence, accuracy, counts)) in enumerate(curves.items()):
