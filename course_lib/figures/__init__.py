@@ -23,6 +23,7 @@ from course_lib.figures.maps import (
 )
 from course_lib.figures.real_models import ecosystem_map, roofline, skill_timelines
 from course_lib.figures.scaling import log_curves, log_map, share_bars, size_curve
+from course_lib.figures.sharing import pipeline_scheme, sharing_scheme
 from course_lib.figures.style import COLORS, CourseFigure, french_ticks, new_figure
 from course_lib.figures.transformer import transformer_diagram
 from course_lib.typography import format_number, format_percent
@@ -52,11 +53,13 @@ __all__ = [
     "model_dots",
     "new_figure",
     "paired_bars",
+    "pipeline_scheme",
     "probability_panels",
     "quality_diversity",
     "roofline",
     "seed_strips",
     "share_bars",
+    "sharing_scheme",
     "sinusoidal_positions",
     "size_curve",
     "skill_timelines",

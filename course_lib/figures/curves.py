@@ -92,7 +92,8 @@ def intervention_bars(
     for row, name in enumerate(names):
         axes.barh(row, rates[name], color=color, alpha=0.75, height=0.58)
         low, high = (intervals or {}).get(name, (rates[name], rates[name]))
-        axes.plot([low, high], [row, row], color=INK, linewidth=2, marker="|", markersize=10)
+        if low < high:
+            axes.plot([low, high], [row, row], color=INK, linewidth=2, marker="|", markersize=10)
         text = format_number(100 * rates[name], 0) + "\u00a0%"
         axes.text(max(high, rates[name]) + 0.02, row, text, va="center", fontweight="bold")
     if chance is not None:

@@ -47,6 +47,7 @@ from course_lib.parallel.processes import (
     open_workers,
     run_processes,
 )
+from course_lib.parallel.ring import ring_turns
 from course_lib.parallel.volumes import (
     Volume,
     data_parallel_volume,
@@ -64,6 +65,7 @@ __all__ = [
     "data_parallel_volume",
     "fully_sharded_volume",
     "open_workers",
+    "ring_turns",
     "run_processes",
     "tensor_parallel_volume",
 ]
