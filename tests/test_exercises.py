@@ -153,6 +153,7 @@ ROUNDED = {
     "generation.cool_down": ([0.76, 0.762, 16 / 21], [0.75, 0.77, 0.8]),
     "benefits.kandel_moles": ([108.8, 108.82, 109], [108, 110, 98.3]),
     "benefits.baseline": ([0.5, 1 / 2], [0.49, 0.33, 2]),
+    "training_limits.resemblance": ([0.43, 0.429, 3 / 7], [0.4, 0.45, 0.5]),
     "training_limits.ring": ([24, 24.0], [23.5, 25, 32]),
     "use_limits.word_weight": ([1.73, 1.735, 1.7346], [1.7, 1.77]),
     "pretrained.bound": ([22, 22.2, 22.22], [21, 23, 25]),

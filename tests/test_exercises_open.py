@@ -14,6 +14,7 @@ from course_lib.exercises import (
     pretrained,
     size,
     tokens,
+    training_limits,
     transformer,
     use_limits,
 )
@@ -217,6 +218,45 @@ def test_own_audiences_are_measured(capsys):
 )
 def test_own_audiences_refuses(answer, said):
     assert said in refusal(benefits.own_audiences, answer)
+
+
+OWN_TRAINING = (
+    "Llama-2-70B",
+    70e9,
+    2e12,
+    "A100 80 Go",
+    1_720_320,
+    "Touvron et coll., Llama 2, table 2",
+)
+
+
+def test_own_training_is_counted_again(capsys):
+    said = praise(training_limits.own_training, OWN_TRAINING, capsys)
+    assert "43 % de la vitesse de pointe" in said and "688,1 MWh" in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({0: "LLaMA 2 7B"}, "a déjà compté"),
+        ({0: "GPT-3"}, "a déjà compté"),
+        ({0: 70}, "est un nom"),
+        ({0: " "}, "est un nom"),
+        ({1: 70}, "non des milliards"),
+        ({2: 2}, "mille milliards"),
+        ({2: "2e12"}, "ôtez les guillemets"),
+        ({3: "H100"}, "la machine est l'une de celles-ci"),
+        ({4: 0}, "toutes les machines, additionnées"),
+        ({4: 1720}, "une unité est fausse"),
+        ({4: 1.7e9}, "vérifiez les unités"),
+        ({5: "un article"}, "otre source compte 2 mots"),
+        ({5: None}, "devrait être un texte"),
+    ],
+)
+def test_own_training_refuses(changes, said):
+    answer = tuple(changes.get(i, part) for i, part in enumerate(OWN_TRAINING))
+    assert said in refusal(training_limits.own_training, answer)
+    assert "six choses" in refusal(training_limits.own_training, answer[:4])
 
 
 TRUTHS = [float(truth) for _, truth in use_limits.STATEMENTS]

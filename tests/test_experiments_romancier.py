@@ -19,6 +19,7 @@ from course_experiments.romancier import (
     passages,
     prejudice,
     pronouns,
+    repeats,
     trades,
 )
 from course_experiments.romancier.novels import CLEAN, read_novels
@@ -358,3 +359,49 @@ def test_attention_of_the_last_word_is_shared_among_all(toy):
     assert every.shape == (4, 1, 4) and torch.allclose(every, torch.ones(4, 1, 4), atol=1e-5)
     some = pronouns.attention_to(model, sentences, sentences.subject)
     assert (some > 0).all() and (some < 1).all()
+
+
+def words(start: int, n: int = 400) -> str:
+    """Un texte de `n` mots tous différents."""
+    return " ".join(f"mot{rank}" for rank in range(start, start + n))
+
+
+def made_up(*texts: str, roles: dict[int, str] | None = None) -> list[repeats.Novel]:
+    """Des romans de ces textes, chacun d’un auteur."""
+    roles = roles or {}
+    return [
+        repeats.Novel(
+            f"R{rank}", f"Auteur{rank}, A", "T", "1860", roles.get(rank, "training"), text
+        )
+        for rank, text in enumerate(texts)
+    ]
+
+
+def test_doubles_are_counted_by_kind():
+    """Copie mot pour mot, édition voisine, roman repris dans un recueil."""
+    tale, other = words(0), words(5000)
+    collection = "\n".join([words(9000), tale.replace("mot399", "fin"), words(20000), words(30000)])
+    novels = made_up(other, other.upper(), other.replace("mot5200", "autre"), collection, tale)
+    found = repeats.count_doubles(novels, repeats.Settings())
+    assert {k: found.get(k, 0) for k in ("exact", "near", "contained")} == {
+        "exact": 1,
+        "near": 1,
+        "contained": 0,  # un seul paragraphe, retouché : rien ne le retrouve
+    }
+    novels = made_up(collection.replace("fin", "mot399"), tale)
+    found = repeats.count_doubles(novels, repeats.Settings())
+    assert found["contained"] == 1 and found["repeated_characters"] == len(tale)
+
+
+def test_close_novels_are_paired_with_their_two_resemblances():
+    novels = made_up(words(0), words(0).replace("mot200", "autre"), words(5000))
+    ((a, b, estimate, exact),) = repeats.close_pairs(novels, 0, repeats.Settings())["pairs"]
+    assert (a, b) == ("R0", "R1")
+    assert exact == pytest.approx(391 / 401) and abs(estimate - exact) < 0.06
+
+
+def test_a_test_novel_read_in_training_is_found(monkeypatch):
+    monkeypatch.setattr(repeats, "QUOTATIONS", ())
+    novels = made_up(words(0), words(5000), words(300) + " fin", roles={0: CLEAN, 1: CLEAN})
+    found = repeats.search_test_set(novels)
+    assert found["shares"] == {"Auteur0, A": pytest.approx(88 / 388), "Auteur1, A": 0}

@@ -7,6 +7,7 @@ from matplotlib.text import Text
 
 from course_lib import figures
 from course_lib.figures import style, themes
+from course_lib.figures.sharing import pipeline_calendar
 
 SENTENCE = "the animal did not cross the street because it was too tired"
 WORDS = SENTENCE.split()
@@ -53,6 +54,8 @@ def build_all() -> dict[str, Figure]:
             [1, 0], [[1, 0], [0, 1], [1, 1]], [[1, 0], [0, 1], [1, 1]]
         ),
         "strips": figures.seed_strips({"0": [0.5, 1.0, 1.5], "1": [2.0]}, x_label="Δ"),
+        "sharing": figures.sharing_scheme("matrices"),
+        "pipeline": figures.pipeline_scheme(3, 5),
         "ladder": figures.tokenization_ladder(),
         "shares": figures.share_bars(
             {"petit": {"tête": 3, "corps": 7}, "grand": {"tête": 1, "corps": 99}}
@@ -327,3 +330,21 @@ def test_wrong_shapes_are_refused():
         figures.training_curves([0, 1, 2], {"x": [1.0, 2.0]})
     with pytest.raises(ValueError, match="même longueur"):
         figures.attention_by_hand([1], [[1], [2]], [[1], [2]], ["un"])
+
+
+@pytest.mark.parametrize(("n_stages", "n_parts"), [(2, 1), (4, 4), (3, 8)])
+def test_a_pipeline_does_each_part_once_and_in_order(n_stages, n_parts):
+    """L’aller descend les processus, le retour les remonte ; personne ne fait deux choses."""
+    calendar, waiting = pipeline_calendar(n_stages, n_parts)
+    for part in range(1, n_parts + 1):
+        forward = [row.index(part) for row in calendar]
+        backward = [row.index(-part) for row in calendar]
+        assert forward == sorted(forward) and backward == sorted(backward, reverse=True)
+        assert forward[-1] < backward[-1]
+        assert all(row.count(part) == 1 and row.count(-part) == 2 for row in calendar)
+    assert waiting == pytest.approx((n_stages - 1) / (n_stages + n_parts - 1))  # GPipe, § 2.3
+
+
+def test_an_unknown_sharing_is_refused():
+    with pytest.raises(ValueError, match=r"Façon reçue : 'tout'\. Choisissez parmi données, poids"):
+        figures.sharing_scheme("tout")

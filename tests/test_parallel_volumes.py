@@ -7,6 +7,7 @@ from course_lib.parallel import (
     Volume,
     data_parallel_volume,
     fully_sharded_volume,
+    ring_turns,
     tensor_parallel_volume,
 )
 from course_lib.transformer import count_parameters, llama
@@ -39,31 +40,22 @@ def test_the_formulas_by_hand():
     assert tensor_parallel_volume(model, 44, 2).all_reduce == 2 * 4 * 44 * 13 * 4 + 16
 
 
-def ring_all_reduce(numbers):
-    """Un all-reduce en anneau, joué pour de vrai, un nombre par processus et par morceau.
-
-    Rend ce que chacun tient à la fin, et combien de nombres il a envoyés à son voisin.
-    """
-    n = len(numbers)
-    held, sent = [list(row) for row in numbers], [0] * n
-    for turn in range(2 * (n - 1)):
-        adding = turn < n - 1  # d’abord les sommes, puis leur diffusion
-        letters = [(r, (r - turn) % n, held[r][(r - turn) % n]) for r in range(n)]
-        for r, chunk, content in letters:
-            right = held[(r + 1) % n]
-            right[chunk] = right[chunk] + content if adding else content
-            sent[r] += 1
-    return held, sent
-
-
 @pytest.mark.parametrize("n", [2, 3, 7])
 def test_a_ring_sends_what_the_formula_says(n):
     numbers = [[(7 * r + 3 * c) % 11 for c in range(n)] for r in range(n)]
-    held, sent = ring_all_reduce(numbers)
     totals = [sum(column) for column in zip(*numbers, strict=True)]
-    assert held == [totals] * n
-    assert sent == [Volume(n, all_reduce=n).sent_bytes] * n  # un nombre vaut ici un octet
+    turns = list(ring_turns(numbers))
+    assert numbers == [totals] * n
+    assert all(len(sent) == n for sent in turns)  # à chaque tour, chacun envoie un nombre
+    assert len(turns) == Volume(n, all_reduce=n).sent_bytes  # un nombre vaut ici un octet
     assert Volume(n, all_gather=n).sent_bytes == Volume(n, reduce_scatter=n).sent_bytes == n - 1
+
+
+def test_a_ring_needs_as_many_pieces_as_processes():
+    with pytest.raises(
+        ValueError, match=r"3 processus, mais des tableaux de \[2\] morceaux : coupez"
+    ):
+        list(ring_turns([[1, 2]] * 3))
 
 
 def test_two_steps_cost_twice():

@@ -3,8 +3,8 @@
     python -m course_experiments.romancier.repeats --novels DOSSIER
 
 Les outils sont ceux du micro-web (`course_lib.cleaning`). « paires » : les romans que MinHash
-rapproche, leur ressemblance estimée et la vraie ; une graine est un tirage des hachages. « doubles »
-et « jeu de test » ne dépendent d’aucun tirage qui compte. Les mesures vont dans
+rapproche, leur ressemblance estimée et la vraie ; une graine est un tirage des hachages.
+« doubles » et « jeu de test » sont mesurés une fois. Les mesures vont dans
 `results/romancier.repeats.json`.
 """
 

@@ -10,26 +10,25 @@ from course_lib.parallel.volumes import Volume
 from course_lib.scaling.machines import MACHINES
 from course_lib.typography import format_number, format_percent, large_number
 
-FIRST, SECOND = "la pluie tombe sur la ville", "la pluie tombe sur la mer"
+FIRST, SECOND = "la pluie tombe fort sur nous", "la pluie tombe souvent sur nous"
 
 # Deux phrases, des suites de deux mots : leur ressemblance ?
 resemblance = Exercise(
     judges.Number(
         jaccard(FIRST, SECOND, 2),
         [
-            (4, "ce sont les suites communes ; rapportez-les à toutes les suites"),
+            (3, "ce sont les suites communes ; rapportez-les à toutes les suites"),
             (
-                4 / 5,
-                "vous divisez par les suites d'une seule phrase : au dénominateur, l'union des deux",
+                3 / 5,
+                "ce sont les suites d'une seule phrase qui divisent ; il faut celles des deux",
             ),
             (
-                4 / 10,
+                3 / 10,
                 "une suite présente des deux côtés ne compte qu'une fois dans l'union",
             ),
             (jaccard(FIRST, SECOND, 1), "ce sont les mots ; on demande les suites de deux mots"),
             (jaccard(FIRST, SECOND, 3), "ce sont les suites de trois mots ; on en demande deux"),
-            (2 / 6, "c'est la part de ce qui diffère"),
-            (2 / 3 / 2, "c'est la moitié : les suites communes ne se partagent pas"),
+            (4 / 7, "c'est la part de ce qui diffère"),
         ],
     ),
     (

@@ -90,9 +90,7 @@ def pipeline_scheme(n_stages: int = 4, n_parts: int = 4, *, alt: str | None = No
             text = str(abs(task)) if task else ""
             box(axes, time + 0.5, stage + 0.5, 0.9, 0.82, text, fill, fontsize=10)
     arrow(axes, (0, n_stages + 0.3), (length, n_stages + 0.3), color=MUTED)
-    axes.text(
-        length / 2, n_stages + 0.45, "temps", ha="center", va="top", fontsize=11, color=MUTED
-    )
+    axes.text(length / 2, n_stages + 0.45, "temps", ha="center", va="top", fontsize=11, color=MUTED)
     return figure
 
 

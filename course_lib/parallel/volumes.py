@@ -60,7 +60,7 @@ def fully_sharded_volume(model: nn.Module, n_workers: int) -> Volume:
     """Un pas à modèle partagé : poids réunis à l’aller puis au retour, gradients découpés.
 
     Chaque poids est complété pour que sa première dimension se coupe en n. Ce qui n’est pas dans
-    un bloc (embeddings, dernière norme, tête) n’est réuni qu’une fois.
+    un bloc (table de plongement, dernière norme, tête) n’est réuni qu’une fois.
     """
     stages = [module for module in model.modules() if isinstance(module, Block)]
     inside = {parameter for block in stages for parameter in block.parameters()}

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from itertools import pairwise
 
 from course_lib.cleaning.exact import words_of
 from course_lib.parallel.ring import ring_turns
@@ -15,7 +16,7 @@ N_DRAWS = 6
 def word_pairs(sentence: str) -> list[str]:
     """Les suites de deux mots d’une phrase, sans répétition, dans l’ordre."""
     words = words_of(sentence)
-    return list(dict.fromkeys(f"{a} {b}" for a, b in zip(words, words[1:], strict=False)))
+    return list(dict.fromkeys(f"{a} {b}" for a, b in pairwise(words)))
 
 
 def draw_numbers(first: str, second: str, n_draws: int, seed: int = 0) -> list[dict[str, int]]:
@@ -45,8 +46,8 @@ def minhash_frames(first: str, second: str, n_draws: int = N_DRAWS, seed: int = 
         agreed += low_a == low_b
         same = "le même" if low_a == low_b else f"contre {low_b}"
         captions.append(
-            f"Tirage {rank} : on numérote les suites au hasard. Le plus petit numéro de la première "
-            f"phrase est {low_a}, {same} dans la seconde. Jusqu’ici, {agreed} sur {rank}."
+            f"Tirage {rank} : on numérote les suites au hasard. Le plus petit numéro de la "
+            f"première phrase est {low_a}, {same} dans la seconde. Jusqu’ici, {agreed} sur {rank}."
         )
     captions.append(
         f"Les deux signatures ont {agreed} places égales sur {n_draws} : ressemblance estimée, "
@@ -120,8 +121,9 @@ def ring_frames(parts: Sequence[Sequence[int]]) -> Frames:
     frames.append(
         (
             _ring_drawing(state, total, None),
-            f"Tous ont tout, après {n - 1} + {n - 1} = {turns} envois d’un morceau chacun : {turns} "
-            f"fois un {'quart' if n == 4 else f'{n}e'} du gradient, soit {turns}/{n} de sa taille.",
+            f"Tous ont tout, après {n - 1} + {n - 1} = {turns} envois d’un morceau chacun : "
+            f"{turns} fois un {'quart' if n == 4 else f'{n}e'} du gradient, soit {turns}/{n} de "
+            "sa taille.",
         )
     )
     return frames
