@@ -245,7 +245,7 @@ def test_own_training_is_counted_again(capsys):
         ({1: 70}, "non des milliards"),
         ({2: 2}, "mille milliards"),
         ({2: "2e12"}, "ôtez les guillemets"),
-        ({3: "H100"}, "la machine est l'une de celles-ci"),
+        ({3: "H100"}, "une de celles-ci"),
         ({4: 0}, "toutes les machines, additionnées"),
         ({4: 1720}, "une unité est fausse"),
         ({4: 1.7e9}, "vérifiez les unités"),
