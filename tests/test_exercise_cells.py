@@ -6,12 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
-from test_exercises import CHAPTERS
+from test_exercises import ANNEXES, CHAPTERS
 
 from course_lib.exercises import use_limits
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "chapters").glob("0*_*.md"))
+WITH_EXERCISES = [*SOURCES, ROOT / "chapters" / "annexe_decodage.md"]
 CELL = re.compile(r"^```\{code-cell\} ipython3\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HEADER = re.compile(r"\A(?:---\n.*?\n---\n|(?::\w+:[^\n]*\n)*)", re.DOTALL)
 LONGEST = 6
@@ -63,7 +64,7 @@ def judged(code: str) -> set[str]:
     return set(re.findall(r"\bexercises\.(\w+)\(", code))
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("source", WITH_EXERCISES, ids=lambda path: path.stem)
 def test_an_exercise_cell_holds_no_answer(source):
     cells = [code for part in parts(source) for code, tags in cells_of(part) if "exercise" in tags]
     assert cells, "aucune cellule à remplir"
@@ -73,7 +74,7 @@ def test_an_exercise_cell_holds_no_answer(source):
         assert len(judged(code)) == 1, code
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("source", WITH_EXERCISES, ids=lambda path: path.stem)
 def test_each_exercise_has_one_cell_and_a_solution_for_the_same_judge(source):
     for part in parts(source):
         filled = [code for code, tags in cells_of(part) if "exercise" in tags]
@@ -85,7 +86,7 @@ def test_each_exercise_has_one_cell_and_a_solution_for_the_same_judge(source):
 
 
 def test_every_exercise_of_the_library_is_in_its_chapter():
-    for source, name in zip(SOURCES, CHAPTERS, strict=True):
+    for source, name in zip(WITH_EXERCISES, (*CHAPTERS, *ANNEXES), strict=True):
         module = importlib.import_module(f"course_lib.exercises.{name}")
         text = source.read_text("utf-8")
         assert f"from course_lib.exercises import {name} as exercises" in text, source.name

@@ -27,9 +27,10 @@ CHAPTERS = (
     "finetuning",
     "distillation",
 )
+ANNEXES = ("decoding",)
 EXERCISES = {
     f"{chapter}.{name}": exercise
-    for chapter in CHAPTERS
+    for chapter in (*CHAPTERS, *ANNEXES)
     for name, exercise in vars(importlib.import_module(f"course_lib.exercises.{chapter}")).items()
     if isinstance(exercise, Exercise)
 }
@@ -156,7 +157,7 @@ ROUNDED = {
     "training_limits.resemblance": ([0.43, 0.429, 3 / 7], [0.4, 0.45, 0.5]),
     "training_limits.ring": ([24, 24.0], [23.5, 25, 32]),
     "use_limits.word_weight": ([1.73, 1.735, 1.7346], [1.7, 1.77]),
-    "pretrained.bound": ([22, 22.2, 22.22], [21, 23, 25]),
+    "decoding.bound": ([22, 22.2, 22.22], [21, 23, 25]),
     "finetuning.count_correction": ([6144], [6145, 6100]),
     "distillation.temperature": ([[0.79, 0.58], (0.787, 0.576)], [[0.8, 0.6], [0.79, 0.5]]),
     "distillation.cache_weight": ([[983, 1.92], [983.04, 1.9]], [[1000, 2], [983, 1.28]]),

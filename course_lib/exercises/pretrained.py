@@ -1,4 +1,4 @@
-"""Les exercices des pré-entraînés : des bits, une borne, un gabarit, une sonde à soi."""
+"""Les exercices des pré-entraînés : des bits, un gabarit, une sonde à soi."""
 
 import math
 from functools import cache
@@ -67,32 +67,6 @@ bits_per_byte = Exercise(
         "additionnez les `-math.log2(p)`, puis divisez par `len(text.encode())`.",
     ),
 )
-
-PARAMETERS, BITS, BANDWIDTH = 8e9, 4.5, 100e9
-BOUND = BANDWIDTH / (PARAMETERS * BITS / 8)
-
-# Les jetons par seconde d’un modèle de 8 milliards sur 4,5 bits.
-bound = Exercise(
-    judges.Number(
-        BOUND,
-        [
-            (BOUND * BITS / 4, "les échelles comptent : 4,5 bits par poids, et non 4"),
-            (BOUND / 8, "un octet a huit bits : vous lisez huit fois trop"),
-            (BOUND * 8, "vous divisez deux fois par huit : il n'y a qu'un passage aux octets"),
-            (BANDWIDTH / (2 * PARAMETERS), "ce serait sur seize bits par poids"),
-            (BANDWIDTH / PARAMETERS, "ce serait sur huit bits par poids"),
-            (1 / BOUND, "ce sont des secondes par jeton"),
-            (PARAMETERS * BITS / 8 / 1e9, "ce sont les gigaoctets à lire par jeton"),
-            (BOUND / 2, "c'est moitié moins : chaque poids n'est lu qu'une fois par jeton"),
-        ],
-        tolerance=0.015,
-    ),
-    (
-        "écrire un jeton, c'est lire tous les poids : combien d'octets cela fait-il ?",
-        "divisez ce que la mémoire livre en une seconde par ce qu'il faut lire pour un jeton.",
-    ),
-)
-
 
 def _message(message: dict[str, str]) -> str:
     return f"<|im_start|>{message['role']}\n{message['content']}<|im_end|>\n"
