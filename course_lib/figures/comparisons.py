@@ -14,6 +14,7 @@ from course_lib.figures.style import (
     french_ticks,
     legend_above,
     light_grid,
+    model_color,
     new_figure,
     set_title,
     styled,
@@ -45,7 +46,7 @@ def dot_rows(
     alt = alt or f"Points, {x_label}, pour {', '.join(rows)} : {', '.join(series)}"
     figure, axes = new_figure(1.3 + (0.18 + 0.1 * len(series)) * len(rows), alt)
     for index, name in enumerate(series):
-        color, mark = color_of(index), MARKS[index % len(MARKS)]
+        color, mark = model_color(name, index), MARKS[index % len(MARKS)]
         shift = 0.2 * (index - (len(series) - 1) / 2)
         label = french_spaces(name)
         for rank, row in enumerate(rows.values()):
