@@ -22,7 +22,6 @@ GLUE = "application/papermill.record/"
 # Ce qui dépasse, dans les chapitres qui restent à réécrire. Un nombre ne peut que baisser ; une
 # mesure revenue dans le budget quitte la liste.
 DEBTS = {
-    "07_preentraines": {"words": 3130, "longest": 23, "words_per_picture": 447, "screens": 23},
     "08_affinage": {"longest": 24, "words_per_picture": 352, "screens": 21},
     "09_distillation": {"words": 3171, "longest": 33, "words_per_picture": 396, "screens": 23},
     "10_du_texte_a_la_distillation": {"words_per_picture": 455},

@@ -68,6 +68,7 @@ bits_per_byte = Exercise(
     ),
 )
 
+
 def _message(message: dict[str, str]) -> str:
     return f"<|im_start|>{message['role']}\n{message['content']}<|im_end|>\n"
 

@@ -139,7 +139,7 @@ def ecosystem_map(*, title: str = "", alt: str | None = None) -> CourseFigure:
             "application",
             COLORS["green"],
             "#d3efe2",
-            ("cahier", "site, service", "ordinateur seul"),
+            ("cahier", "site, service", "votre ordinateur"),
         ),
     )
     centers: list[list[tuple[float, float]]] = []

@@ -7,7 +7,7 @@ from course_lib.widgets.drawing import WIDTH, Drawing
 
 _LEFT, _ROOM, _ROW = 92, 320, 36  # place du nom, longueur d’une barre pleine, hauteur d’une ligne
 _THICK = 7
-_SHOWN = 150  # signes du texte écrit à cette étape
+_SHOWN = 300  # signes du texte écrit à cette étape
 
 
 def skill_frames(
