@@ -44,7 +44,6 @@ def _drawing(step: int, skills: Mapping[str, Sequence[float]]) -> Drawing:
         drawing.text(_LEFT - 12, y + 13, name, anchor="end")
         for rank, value in enumerate(values):
             top = y + 9 * rank
-            drawing.bar(_LEFT, top, _ROOM, height=_THICK, tone="faded")
             drawing.bar(
                 _LEFT, top, _ROOM * value, height=_THICK, tone="new" if value >= 0.9 else "kept"
             )
